@@ -1,0 +1,1 @@
+"""Verifiable cross-modal training data as a Dagster asset graph."""

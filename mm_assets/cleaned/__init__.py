@@ -1,0 +1,1 @@
+"""Single-modality cleaning: decode checks, rules, repair, near-duplicates."""

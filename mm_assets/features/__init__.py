@@ -1,0 +1,1 @@
+"""Embeddings, spatial features, the codebook and its codes."""

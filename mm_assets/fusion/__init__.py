@@ -1,0 +1,1 @@
+"""Fusion samples: placeholders, packing, the linter and the training reader."""

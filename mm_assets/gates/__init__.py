@@ -1,0 +1,1 @@
+"""The statistics behind the gates, the ledger of holds and the guard."""

@@ -1,0 +1,1 @@
+"""Releases: which samples are drawn, and the package they leave in."""

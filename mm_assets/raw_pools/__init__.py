@@ -1,0 +1,1 @@
+"""Deliveries as they land: the batch contract and one reader per form."""

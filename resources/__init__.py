@@ -1,0 +1,1 @@
+"""Handles on the outside world: storage, models, ledgers."""
