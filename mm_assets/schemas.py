@@ -183,14 +183,14 @@ _TABLES: Final[tuple[Table, ...]] = (
         grain="One row per repaired caption of a kept image.",
         columns=_CAPTION_COLUMNS | {"raw_text": Column(pl.String, "The caption before repair.")},
         order_by=("position", "caption_index"),
-        constraints={"text_is_not_empty": "length(text) > 0"},
+        constraints={"text_is_not_empty": "text <> ''"},
     ),
     Table(
         name="texts",
         grain="One row per repaired text of the text pool.",
         columns=_TEXT_COLUMNS,
         order_by=("position",),
-        constraints={"text_is_not_empty": "length(text) > 0"},
+        constraints={"text_is_not_empty": "text <> ''"},
     ),
     Table(
         name="rejected",
@@ -239,6 +239,7 @@ _TABLES: Final[tuple[Table, ...]] = (
         grain="One row per trained codebook version: its centroids and how well they describe the features.",
         columns={
             "version": Column(pl.String, "Hash of the centroids."),
+            "sequence": Column(pl.Int64, "Order of training, from 1; the highest is in force."),
             "model": Column(pl.String, "Encoder whose spatial features were quantised."),
             "size": Column(pl.Int32, "Number of codes."),
             "dimension": Column(pl.Int32, "Dimension of a spatial feature."),

@@ -1,0 +1,172 @@
+"""The steps a batch goes through, and the digests that tell whether a step is up to date.
+
+A step's digest covers its code version, the policy sections and models it uses, and the digests of the steps before
+it, down to the delivery's signature. Equal digests mean equal rows, so a step with the recorded digest need not run.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mm_assets.policy import Policy
+
+LANDING: Final = "landing"
+CODEBOOK: Final = "codebook"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the batch graph: one Dagster op, one or more assets.
+
+    Attributes:
+        name: step name; equal to the asset's where there is only one.
+        assets: asset keys it materializes.
+        tables: tables it writes, parents before children.
+        upstream: steps it reads, or ``landing`` and ``codebook``.
+        policy: policy sections its rows depend on.
+        models: models its rows depend on.
+        code_version: raised whenever the same inputs would give other rows.
+    """
+
+    name: str
+    assets: tuple[str, ...]
+    tables: tuple[str, ...]
+    upstream: tuple[str, ...]
+    policy: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    code_version: str = "1"
+
+
+BATCH_STEPS: Final[tuple[Step, ...]] = (
+    Step(
+        name="raw_pools",
+        assets=("raw_images", "raw_captions", "raw_texts"),
+        tables=("raw_images", "raw_captions", "raw_texts"),
+        upstream=(LANDING,),
+        policy=("ingest",),
+    ),
+    Step(
+        name="cleaned_images",
+        assets=("image_fingerprints", "images", "captions"),
+        tables=("image_fingerprints", "images", "captions"),
+        upstream=("raw_pools",),
+        policy=("images", "duplicates", "captions"),
+        models=("safety", "language"),
+    ),
+    Step(
+        name="texts",
+        assets=("texts",),
+        tables=("texts",),
+        upstream=("raw_pools",),
+        policy=("texts",),
+        models=("language",),
+    ),
+    Step(
+        name="rejected",
+        assets=("rejected",),
+        tables=(),
+        upstream=("cleaned_images", "texts"),
+    ),
+    Step(
+        name="image_embeddings",
+        assets=("image_embeddings",),
+        tables=("image_embeddings",),
+        upstream=("cleaned_images",),
+        policy=("features",),
+        models=("encoder",),
+    ),
+    Step(
+        name="caption_embeddings",
+        assets=("caption_embeddings",),
+        tables=("caption_embeddings",),
+        upstream=("cleaned_images",),
+        policy=("features",),
+        models=("encoder",),
+    ),
+    Step(
+        name="image_text_recall",
+        assets=("image_text_recall",),
+        tables=("image_text_recall",),
+        upstream=("image_embeddings", "caption_embeddings"),
+        policy=("recall_gate",),
+    ),
+    Step(
+        name="visual_codes",
+        assets=("visual_codes",),
+        tables=("visual_codes",),
+        upstream=("image_embeddings", CODEBOOK),
+        policy=("codebook",),
+    ),
+    Step(
+        name="fusion_samples",
+        assets=("fusion_samples",),
+        tables=("fusion_samples",),
+        upstream=("visual_codes", "texts", "image_text_recall"),
+        policy=("fusion",),
+    ),
+)
+STEPS: Final[dict[str, Step]] = {step.name: step for step in BATCH_STEPS}
+INGEST_STEPS: Final = (
+    "raw_pools",
+    "cleaned_images",
+    "texts",
+    "rejected",
+    "image_embeddings",
+    "caption_embeddings",
+    "image_text_recall",
+)
+ASSEMBLY_STEPS: Final = ("visual_codes", "fusion_samples")
+
+
+def step_digest(step: Step, policy: Policy, models: Mapping[str, str], upstream: Mapping[str, str]) -> str:
+    """Hash everything the step's rows depend on.
+
+    Args:
+        step: the step.
+        policy: the policy in force.
+        models: identity of each model the step names.
+        upstream: digest of each upstream step, the landing signature and the codebook version among them.
+    """
+    document = {
+        "step": step.name,
+        "code_version": step.code_version,
+        "policy": {section: getattr(policy, section).model_dump(mode="json") for section in step.policy},
+        "models": {name: models[name] for name in step.models},
+        "upstream": {name: upstream[name] for name in step.upstream},
+    }
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def expected_digests(policy: Policy, models: Mapping[str, str], landing: str, codebook: str) -> dict[str, str]:
+    """The digest each step has once it is up to date, without running anything."""
+    digests = {LANDING: landing, CODEBOOK: codebook}
+    for step in BATCH_STEPS:
+        digests[step.name] = step_digest(step, policy, models, digests)
+    return {step.name: digests[step.name] for step in BATCH_STEPS}
+
+
+def stale_steps(expected: Mapping[str, str], recorded: Mapping[str, str], among: Iterable[str]) -> list[str]:
+    """Steps whose recorded digest is not the expected one, in graph order.
+
+    >>> stale_steps({"raw_pools": "1", "texts": "2"}, {"raw_pools": "1"}, ["raw_pools", "texts"])
+    ['texts']
+    """
+    wanted = set(among)
+    return [
+        step.name
+        for step in BATCH_STEPS
+        if step.name in wanted and recorded.get(step.name) != expected[step.name]
+    ]
+
+
+def downstream_steps(name: str) -> list[Step]:
+    """Every step that stands, directly or not, on the named one, in graph order."""
+    reached = {name}
+    found: list[Step] = []
+    for step in BATCH_STEPS:
+        if step.name not in reached and reached.intersection(step.upstream):
+            reached.add(step.name)
+            found.append(step)
+    return found

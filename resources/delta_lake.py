@@ -1,0 +1,302 @@
+"""Delta Lake tables under one root: typed, physically partitioned, replaced one batch at a time."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from arro3.core import RecordBatchReader, Table as ArrowTable
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from mm_assets.errors import ContractError
+from mm_assets.identifiers import validate_batch_id
+from mm_assets.schemas import TABLES, Table
+from resources.lake_files import LakeFiles, open_lake_files
+
+_CHUNK_ROWS = 4_096
+_retry_conflicts = retry(
+    retry=retry_if_exception_type(CommitFailedError),
+    wait=wait_random_exponential(multiplier=0.05, max=5.0),
+    stop=stop_after_attempt(20),
+    reraise=True,
+)
+
+
+def storage_options(root: str) -> dict[str, str]:
+    """What delta-rs and polars need to reach the root; credentials come from the environment only."""
+    if not root.startswith("s3://"):
+        return {}
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL")
+    options = {name: os.environ[name] for name in names if os.environ.get(name)}
+    options.setdefault("AWS_REGION", os.environ.get("AWS_DEFAULT_REGION", "us-east-1"))
+    if options.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+        options["AWS_ALLOW_HTTP"] = "true"
+    options["aws_conditional_put"] = "etag"
+    return options
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one commit did."""
+
+    table: str
+    version: int
+    rows: int
+
+
+class Staging:
+    """Rows on their way into several tables, spooled to disk so that memory stays flat and a commit can be retried."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._parts: dict[str, list[Path]] = {}
+        self.rows: dict[str, int] = {}
+
+    def add(self, table: str, frame: pl.DataFrame) -> None:
+        """Append rows meant for a table; they are checked against its schema here."""
+        parts = self._parts.setdefault(table, [])
+        self.rows[table] = self.rows.get(table, 0) + frame.height
+        if frame.is_empty():
+            return
+        path = self._folder / f"{table}-{len(parts):06d}.arrow"
+        TABLES[table].conform(frame).write_ipc(path)
+        parts.append(path)
+
+    def frames(self, table: str) -> Iterator[pl.DataFrame]:
+        """The rows of a table, chunk by chunk, in the order they were added."""
+        for path in self._parts.get(table, []):
+            yield pl.read_ipc(path, memory_map=False)
+
+    def scan(self, table: str) -> pl.LazyFrame:
+        """The rows of a table, lazily."""
+        parts = self._parts.get(table, [])
+        return pl.scan_ipc(parts) if parts else TABLES[table].empty().lazy()
+
+
+def _batch_predicate(columns: dict[str, str]) -> str:
+    """Partition predicate; every value must be a valid id, so that nothing can escape its quotes."""
+    return " AND ".join(f"{name} = '{validate_batch_id(value)}'" for name, value in columns.items())
+
+
+def _reader(table: Table, frames: Iterable[pl.DataFrame]) -> RecordBatchReader:
+    def batches() -> Iterator[Any]:
+        for frame in frames:
+            for chunk in table.conform(frame).iter_slices(_CHUNK_ROWS):
+                yield from ArrowTable.from_arrow(chunk).to_batches()
+
+    return RecordBatchReader.from_batches(ArrowTable.from_arrow(table.empty()).schema, batches())
+
+
+class DeltaLake(dg.ConfigurableResource):
+    """Every table of the project under one root.
+
+    Attributes:
+        root: folder, or ``s3://bucket/prefix``; tables lie in ``<root>/tables/<name>``.
+    """
+
+    root: str
+
+    @cached_property
+    def files(self) -> LakeFiles:
+        """Plain files of the lake (feature shards), beside the tables."""
+        return open_lake_files(self.root)
+
+    @cached_property
+    def _options(self) -> dict[str, str]:
+        return storage_options(self.root)
+
+    def uri(self, table: str) -> str:
+        """Where the table lies.
+
+        Raises:
+            ContractError: no such table in ``mm_assets/schemas.py``.
+        """
+        if table not in TABLES:
+            raise ContractError(f"there is no table {table!r}; add it to mm_assets/schemas.py")
+        return f"{self.root.rstrip('/')}/tables/{table}"
+
+    def open(self, table: str) -> DeltaTable | None:
+        """The Delta table, or None before its first write."""
+        try:
+            return DeltaTable(self.uri(table), storage_options=self._options)
+        except TableNotFoundError:
+            return None
+
+    def version(self, table: str) -> int:
+        """Latest Delta version of the table; -1 before its first write."""
+        opened = self.open(table)
+        return -1 if opened is None else opened.version()
+
+    def scan(self, table: str, batch: str | None = None, *, version: int | None = None) -> pl.LazyFrame:
+        """Rows of a table, of one batch if one is named; typed and empty before the first write."""
+        opened = self.open(table)
+        if opened is None:
+            return TABLES[table].empty().lazy()
+        if version is not None:
+            opened.load_as_version(version)
+        rows = pl.scan_delta(opened).select(list(TABLES[table].columns))
+        return rows if batch is None else rows.filter(pl.col("batch") == validate_batch_id(batch))
+
+    def read(self, table: str, batch: str | None = None) -> pl.DataFrame:
+        """Rows of a table in the table's own order."""
+        rows = self.scan(table, batch)
+        order = TABLES[table].order_by
+        return (rows.sort(order) if order else rows).collect()
+
+    def chunks(
+        self, table: str, batch: str, rows: int = _CHUNK_ROWS, columns: list[str] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Rows of one batch in the table's order, at most ``rows`` at a time."""
+        scan = self.scan(table, batch)
+        order = TABLES[table].order_by
+        if order:
+            scan = scan.sort(order)
+        if columns is not None:
+            scan = scan.select(columns)
+        yield from scan.collect_batches(chunk_size=rows, maintain_order=True)
+
+    def count(self, table: str, batch: str | None = None) -> int:
+        """Number of rows."""
+        return self.scan(table, batch).select(pl.len()).collect().item()
+
+    @contextlib.contextmanager
+    def staging(self) -> Iterator[Staging]:
+        """A spool for the rows of a step, removed at its end."""
+        with tempfile.TemporaryDirectory(prefix="mm-staging-") as folder:
+            yield Staging(Path(folder))
+
+    def replace(
+        self,
+        table: str,
+        batch: str,
+        rows: pl.DataFrame | Staging,
+        *,
+        within: dict[str, str] | None = None,
+    ) -> Written:
+        """Make these rows the batch's only rows in the table, in one commit.
+
+        Args:
+            table: table name.
+            batch: value of the table's first partition column.
+            rows: a frame, or a staging area that holds rows of this table.
+            within: further partition columns, such as ``{"stage": "cleaned"}``.
+
+        Raises:
+            SchemaMismatchError: the rows do not have the table's columns.
+            CommitFailedError: another writer kept winning after 20 jittered attempts.
+        """
+        declared = TABLES[table]
+        predicate = _batch_predicate({declared.partition_by[0]: batch, **(within or {})})
+        count = rows.rows.get(table, 0) if isinstance(rows, Staging) else rows.height
+        self._ensure(declared)
+        if count == 0:
+            return self._delete(table, predicate)
+        self._overwrite(declared, predicate, rows)
+        return Written(table, self.version(table), count)
+
+    @_retry_conflicts
+    def _overwrite(self, declared: Table, predicate: str, rows: pl.DataFrame | Staging) -> None:
+        frames = rows.frames(declared.name) if isinstance(rows, Staging) else (rows,)
+        write_deltalake(
+            self.uri(declared.name),
+            _reader(declared, frames),
+            mode="overwrite",
+            predicate=predicate,
+            storage_options=self._options,
+        )
+
+    @_retry_conflicts
+    def _delete(self, table: str, predicate: str) -> Written:
+        opened = DeltaTable(self.uri(table), storage_options=self._options)
+        opened.delete(predicate)
+        return Written(table, opened.version(), 0)
+
+    def clear(self, table: str, batch: str) -> None:
+        """Remove a batch's rows, if it has any."""
+        if self.open(table) is not None and self.count(table, batch):
+            self._delete(table, _batch_predicate({TABLES[table].partition_by[0]: batch}))
+
+    @_retry_conflicts
+    def append(self, table: str, rows: pl.DataFrame) -> Written:
+        """Add rows to an append-only table; concurrent appends never conflict."""
+        declared = TABLES[table]
+        self._ensure(declared)
+        write_deltalake(
+            self.uri(table), _reader(declared, (rows,)), mode="append", storage_options=self._options
+        )
+        return Written(table, self.version(table), rows.height)
+
+    def append_once(self, table: str, rows: pl.DataFrame, *, expected_version: int, application: str) -> bool:
+        """Append only if no other writer did so under the same application since ``expected_version``.
+
+        Returns:
+            False if another writer came first; read again and decide anew.
+        """
+        declared = TABLES[table]
+        self._ensure(declared)
+        opened = DeltaTable(self.uri(table), storage_options=self._options)
+        if (opened.transaction_version(application) or 0) != expected_version:
+            return False
+        try:
+            write_deltalake(
+                opened,
+                _reader(declared, (rows,)),
+                mode="append",
+                commit_properties=CommitProperties(app_transactions=[Transaction(application, expected_version + 1)]),
+            )
+        except CommitFailedError:
+            return False
+        return True
+
+    def transaction(self, table: str, application: str) -> int:
+        """Version of the application's last `append_once`; 0 before the first."""
+        opened = self.open(table)
+        return 0 if opened is None else opened.transaction_version(application) or 0
+
+    def _ensure(self, declared: Table) -> None:
+        """Create the table with its constraints, if nobody has yet."""
+        opened = self.open(declared.name)
+        if opened is not None and not self._missing_constraints(opened, declared):
+            return
+        self._create(declared)
+
+    @staticmethod
+    def _missing_constraints(opened: DeltaTable, declared: Table) -> dict[str, str]:
+        present = opened.metadata().configuration
+        return {
+            name: rule for name, rule in declared.constraints.items() if f"delta.constraints.{name}".lower() not in {
+                key.lower() for key in present
+            }
+        }
+
+    @_retry_conflicts
+    def _create(self, declared: Table) -> None:
+        uri = self.uri(declared.name)
+        if not self.root.startswith("s3://"):
+            Path(uri).mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(CommitFailedError):
+            DeltaTable.create(
+                uri,
+                schema=ArrowTable.from_arrow(declared.empty()).schema,
+                mode="ignore",
+                partition_by=list(declared.partition_by),
+                name=declared.name,
+                description=declared.grain,
+                storage_options=self._options,
+            )
+        opened = DeltaTable(uri, storage_options=self._options)
+        for name, rule in self._missing_constraints(opened, declared).items():
+            try:
+                opened.alter.add_constraint({name: rule})
+            except DeltaError:
+                opened = DeltaTable(uri, storage_options=self._options)
+                if name in self._missing_constraints(opened, declared):
+                    raise

@@ -1,0 +1,167 @@
+"""The ledger of holds: what the gates decided, what is held, and who let it go."""
+
+import json
+import time
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from mm_assets.errors import HoldError
+from mm_assets.gates import ledger
+from mm_assets.gates.verdicts import GateVerdict
+from mm_assets.identifiers import validate_batch_id
+from mm_assets.schemas import TABLES
+from resources.delta_lake import DeltaLake
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000
+
+
+class Holds(dg.ConfigurableResource):
+    """Reads and appends to ``gate_evaluations`` and ``holds``."""
+
+    lake: dg.ResourceDependency[DeltaLake]
+
+    def _events(self) -> pl.DataFrame:
+        return self.lake.scan("holds").collect()
+
+    def _evaluations(self, batch: str | None = None) -> pl.DataFrame:
+        return self.lake.scan("gate_evaluations", batch).collect()
+
+    def record(self, verdict: GateVerdict) -> None:
+        """Append a verdict, unless it is the newest of its gate and batch already."""
+        newest = ledger.latest_evaluations(self._evaluations(verdict.batch)).filter(pl.col("gate") == verdict.gate)
+        if newest["evaluation_id"].to_list() == [verdict.evaluation_id]:
+            return
+        row = verdict.to_row() | {"evaluated_at_us": _now_us()}
+        self.lake.append("gate_evaluations", pl.DataFrame([row], schema=TABLES["gate_evaluations"].schema))
+
+    def latest(self, batch: str, gate: str) -> dict[str, Any] | None:
+        """The newest verdict of a gate on a batch."""
+        rows = ledger.latest_evaluations(self._evaluations(batch)).filter(pl.col("gate") == gate).to_dicts()
+        return rows[0] if rows else None
+
+    def active(self) -> pl.DataFrame:
+        """Holds that nobody has released (see `ledger.hold_history` for the columns)."""
+        return ledger.active_holds(self._events())
+
+    def history(self) -> pl.DataFrame:
+        """Every hold ever placed."""
+        return ledger.hold_history(self._events())
+
+    def held_batches(self) -> dict[str, str]:
+        """Batches that must not go on, with the gate that says so: held, or failed and about to be held."""
+        failing = ledger.failing_gates(self._evaluations(), self._events())
+        held = self.active()
+        pairs = pl.concat([failing.select("batch", "gate"), held.select("batch", "gate")]).unique(maintain_order=True)
+        return {batch: gate for batch, gate in reversed(pairs.rows())}
+
+    def is_waived(self, evaluation_id: str) -> bool:
+        """Whether a person released the hold bound to this verdict."""
+        return evaluation_id in ledger.waived_evaluations(self._events())
+
+    def refusal(self, batch: str, after: tuple[str, ...] = ()) -> str | None:
+        """Why a step on this batch may not run, or None if it may.
+
+        Args:
+            batch: the batch.
+            after: gates that must have passed, or been waived, before the step.
+        """
+        events = self._events()
+        held = ledger.active_holds(events).filter(pl.col("batch") == batch).to_dicts()
+        if held:
+            first = held[0]
+            return (
+                f"batch {batch!r} is held by gate {first['gate']!r}: {first['reason']} "
+                f"Release it with: mm release-hold {batch} --gate {first['gate']} --by WHO --reason TEXT"
+            )
+        evaluations = self._evaluations(batch)
+        waived = ledger.waived_evaluations(events)
+        for gate in after:
+            newest = ledger.latest_evaluations(evaluations).filter(pl.col("gate") == gate).to_dicts()
+            if not newest:
+                return f"batch {batch!r} has no verdict of gate {gate!r} yet; materialize the gate's asset with its checks"
+            if not newest[0]["passed"] and newest[0]["evaluation_id"] not in waived:
+                return f"batch {batch!r} failed gate {gate!r}: {newest[0]['reason']}"
+        return None
+
+    def place_due(self, by: str) -> list[dict[str, Any]]:
+        """Place a hold for every failed verdict that has none; returns the new holds."""
+        due = ledger.due_holds(self._evaluations(), self._events())
+        if due.is_empty():
+            return []
+        rows = due.select(
+            pl.lit("placed").alias("event"),
+            "evaluation_id",
+            "batch",
+            "gate",
+            "code",
+            "reason",
+            "measured",
+            "threshold",
+            "diagnosis_json",
+            pl.lit(by).alias("by"),
+            pl.lit(_now_us(), dtype=pl.Int64).alias("at_us"),
+        )
+        self.lake.append("holds", rows)
+        return rows.to_dicts()
+
+    def release(self, batch: str, gate: str, by: str, reason: str) -> str:
+        """Release the active hold of a gate on a batch; returns the evaluation it was bound to.
+
+        Raises:
+            HoldError: no name, no reason, or nothing of that kind is held.
+        """
+        validate_batch_id(batch)
+        if not by.strip() or not reason.strip():
+            raise HoldError("a release needs a name (--by) and a reason (--reason)")
+        self.place_due(by="release")
+        held = self.active().filter((pl.col("batch") == batch) & (pl.col("gate") == gate))
+        if held.is_empty():
+            names = self.active().select(pl.format("{}:{}", "batch", "gate")).to_series().to_list()
+            raise HoldError(f"batch {batch!r} is not held by gate {gate!r}; held now: {names or 'nothing'}")
+        rows = held.select(
+            pl.lit("released").alias("event"),
+            "evaluation_id",
+            "batch",
+            "gate",
+            "code",
+            pl.lit(reason.strip()).alias("reason"),
+            "measured",
+            "threshold",
+            "diagnosis_json",
+            pl.lit(by.strip()).alias("by"),
+            pl.lit(_now_us(), dtype=pl.Int64).alias("at_us"),
+        )
+        self.lake.append("holds", rows)
+        return held["evaluation_id"][0]
+
+
+def describe_hold(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of `Holds.history` in the shape that ``mm holds --json`` promises."""
+    released = None
+    if row["released_at_us"] is not None:
+        released = {
+            "by": row["released_by"],
+            "reason": row["released_reason"],
+            "at": format_time(row["released_at_us"]),
+        }
+    return {
+        "batch": row["batch"],
+        "gate": row["gate"],
+        "code": row["code"],
+        "reason": row["reason"],
+        "measured": row["measured"],
+        "threshold": row["threshold"],
+        "evaluation_id": row["evaluation_id"],
+        "opened_at": format_time(row["opened_at_us"]),
+        "diagnosis": json.loads(row["diagnosis_json"]),
+        "released": released,
+    }
+
+
+def format_time(at_us: int) -> str:
+    """Microseconds since 1970 as ISO 8601 in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_us / 1e6)) + "Z"

@@ -1,0 +1,145 @@
+"""What the present rows of every batch were made from, and the lock under which they are made."""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import dagster as dg
+import polars as pl
+from filelock import FileLock
+
+from mm_assets.identifiers import validate_batch_id
+from mm_assets.models import ModelIdentity
+from mm_assets.schemas import TABLES
+from mm_assets.steps import CODEBOOK, LANDING, STEPS, Step, downstream_steps, expected_digests, stale_steps, step_digest
+from resources.delta_lake import DeltaLake, Written
+from resources.policy_file import PolicyFile
+
+NO_CODEBOOK = "none"
+
+
+class _Identified(Protocol):
+    @property
+    def identity(self) -> ModelIdentity: ...
+
+
+@dataclass
+class Writing:
+    """One step at work on one batch: what it will record once its rows stand."""
+
+    step: Step
+    batch: str
+    digest: str
+    upstream: Mapping[str, str]
+    models: tuple[str, ...]
+    written: list[Written] = field(default_factory=list[Written])
+
+    @property
+    def data_version(self) -> dg.DataVersion:
+        """The digest as Dagster's data version."""
+        return dg.DataVersion(self.digest)
+
+
+class Provenance(dg.ConfigurableResource):
+    """Records digests, finds stale steps, and keeps two writers off one batch."""
+
+    lake: dg.ResourceDependency[DeltaLake]
+    policy_file: dg.ResourceDependency[PolicyFile]
+
+    def recorded(self, batch: str) -> dict[str, str]:
+        """Digest of each step as last written for the batch."""
+        rows = self.lake.scan("provenance", batch).select("asset", "digest").collect()
+        return dict(rows.iter_rows())
+
+    def recorded_all(self) -> dict[str, dict[str, str]]:
+        """`recorded` of every batch, in one read."""
+        found: dict[str, dict[str, str]] = {}
+        for batch, asset, digest in self.lake.scan("provenance").select("batch", "asset", "digest").collect().iter_rows():
+            found.setdefault(batch, {})[asset] = digest
+        return found
+
+    def landing_signatures(self) -> dict[str, str]:
+        """The delivery's signature that each batch's raw pools were read from."""
+        rows = self.lake.scan("provenance").filter(pl.col("asset") == "raw_pools").select("batch", "upstream_json")
+        return {batch: json.loads(upstream)[LANDING] for batch, upstream in rows.collect().iter_rows()}
+
+    def codebook_version(self) -> str:
+        """Version of the codebook in force."""
+        rows = self.lake.scan("codebook").select("version", "sequence").collect()
+        return rows.sort("sequence")["version"][-1] if rows.height else NO_CODEBOOK
+
+    def stale(self, batch: str, landing: str, models: Mapping[str, _Identified], among: tuple[str, ...]) -> list[str]:
+        """Steps of the batch that are not up to date, in graph order."""
+        identities = {name: str(model.identity) for name, model in models.items()}
+        expected = expected_digests(self.policy_file.policy, identities, landing, self.codebook_version())
+        return stale_steps(expected, self.recorded(batch), among)
+
+    @contextlib.contextmanager
+    def writing(
+        self,
+        name: str,
+        batch: str,
+        *,
+        models: Mapping[str, _Identified] | None = None,
+        landing: str | None = None,
+    ) -> Iterator[Writing]:
+        """Hold the batch's lock while a step writes, and record what it wrote.
+
+        If the step would now write other rows than last time, the rows of every step that stands on it are cleared
+        first, children before parents, so that no reader ever meets a row whose parent is gone.
+        """
+        step = STEPS[name]
+        with self._lock(batch):
+            recorded = self.recorded(batch)
+            upstream = {parent: recorded.get(parent, "") for parent in step.upstream}
+            if landing is not None:
+                upstream[LANDING] = landing
+            if CODEBOOK in upstream:
+                upstream[CODEBOOK] = self.codebook_version()
+            identities = {key: str(model.identity) for key, model in (models or {}).items()}
+            digest = step_digest(step, self.policy_file.policy, identities, upstream)
+            if name in recorded and recorded[name] != digest:
+                self._invalidate(step, batch)
+            writing = Writing(step, batch, digest, upstream, tuple(identities.values()))
+            yield writing
+            self._record(writing)
+
+    def _invalidate(self, step: Step, batch: str) -> None:
+        for child in reversed(downstream_steps(step.name)):
+            self._forget(child.name, batch)
+            for table in reversed(child.tables):
+                self.lake.clear(table, batch)
+        self._forget(step.name, batch)
+        for table in reversed(step.tables):
+            self.lake.clear(table, batch)
+
+    def _forget(self, name: str, batch: str) -> None:
+        self.lake.replace("provenance", batch, TABLES["provenance"].empty(), within={"asset": name})
+
+    def _record(self, writing: Writing) -> None:
+        row = {
+            "batch": writing.batch,
+            "asset": writing.step.name,
+            "digest": writing.digest,
+            "code_version": writing.step.code_version,
+            "models": list(writing.models),
+            "upstream_json": json.dumps(dict(writing.upstream), sort_keys=True),
+            "rows_json": json.dumps({item.table: item.rows for item in writing.written}, sort_keys=True),
+            "versions_json": json.dumps({item.table: item.version for item in writing.written}, sort_keys=True),
+        }
+        rows = pl.DataFrame([row], schema=TABLES["provenance"].schema)
+        self.lake.replace("provenance", writing.batch, rows, within={"asset": writing.step.name})
+
+    @contextlib.contextmanager
+    def _lock(self, batch: str) -> Iterator[None]:
+        """Serialise the writers of one batch on this machine; the operating system frees it when a process dies."""
+        validate_batch_id(batch)
+        root = self.lake.root
+        folder = Path(tempfile.gettempdir()) / "mm-locks" if root.startswith("s3://") else Path(root) / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{batch}.lock"):
+            yield
