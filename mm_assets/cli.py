@@ -1,0 +1,192 @@
+"""The ``mm`` command: thin faces over `mm_assets.commands`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mm_assets.errors import HoldError, MMAssetsError
+
+DONE, FAILED, HELD = 0, 1, 3
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+
+
+def _print_json(document: Any) -> None:  # noqa: ANN401 - any JSON document
+    sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+
+
+def _console() -> Console:
+    """Progress and logs go to standard error."""
+    return Console(stderr=True)
+
+
+@app.command()
+def demo(as_json: Json = False) -> None:
+    """Run the vendored demo batches, one of them spoiled on purpose, to a release."""
+    from mm_assets.commands import demo as command  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
+
+    command.use_demo_landing()
+    outcome = command.run_demo(open_workspace(), _console())
+    if as_json:
+        _print_json({"batches": outcome.rows, "releases": outcome.releases, "as_expected": outcome.as_expected})
+    else:
+        command.print_outcome(outcome, Console())
+    raise typer.Exit(DONE if outcome.as_expected else FAILED)
+
+
+@app.command()
+def run(
+    batch: Annotated[list[str] | None, typer.Option(help="Run only these batches; repeatable.")] = None,
+    release: Annotated[str | None, typer.Option(help="Then draw this release.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run what is due of the landed batches, and a release if one is named."""
+    from mm_assets.commands.run import Runner  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
+
+    summary = Runner(open_workspace(), _console()).run(batch, release)
+    if as_json:
+        _print_json(summary)
+    else:
+        console = Console()
+        for name, steps in summary.ran.items():
+            console.print(f"{name}: ran {', '.join(steps)}")
+        for name in summary.current:
+            console.print(f"{name}: up to date")
+        for name, gate in summary.held.items():
+            console.print(f"[red]{name}: held by gate {gate}[/red]  (mm holds)")
+        for name, reason in (summary.refused | summary.failed).items():
+            console.print(f"[red]{name}[/red]: {reason}")
+    if summary.failed or summary.refused:
+        raise typer.Exit(FAILED)
+    raise typer.Exit(HELD if summary.held else DONE)
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000) -> None:
+    """Open the Dagster UI, with its sensors, on 127.0.0.1."""
+    from mm_assets.commands import demo as demo_command  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.ui import serve  # noqa: PLC0415
+
+    if "MM_LANDING" not in os.environ and not Path("landing").is_dir():
+        demo_command.use_demo_landing()
+    raise typer.Exit(serve(port))
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show rows and rejections per batch, what is held, and the releases."""
+    from mm_assets.commands.status import read_status  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
+
+    document = read_status(open_workspace())
+    if as_json:
+        _print_json(document)
+    else:
+        table = Table("batch", "rows", "rejected", "held")
+        for entry in document["batches"]:
+            rows, rejected = (
+                ", ".join(f"{name} {count}" for name, count in entry[key].items()) for key in ("rows", "rejected")
+            )
+            table.add_row(entry["batch"], rows, rejected, ", ".join(entry["held"]))
+        console = Console()
+        console.print(table)
+        for entry in document["releases"]:
+            console.print(f"release {entry['release']}: {entry['samples']} samples, {entry['path']}")
+    raise typer.Exit(HELD if any(entry["held"] for entry in document["batches"]) else DONE)
+
+
+@app.command()
+def holds(
+    everything: Annotated[bool, typer.Option("--all", help="Released holds too.")] = False, as_json: Json = False
+) -> None:
+    """Show what is held and why."""
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+    from resources.holds import describe_hold  # noqa: PLC0415
+
+    ledger = open_workspace().holds
+    rows = [describe_hold(row) for row in (ledger.history() if everything else ledger.active()).to_dicts()]
+    if as_json:
+        _print_json(rows)
+        return
+    console = Console()
+    if not rows:
+        console.print("Nothing is held.")
+    for row in rows:
+        console.print(f"[bold]{row['batch']}[/bold]  gate {row['gate']}  {row['code']}  since {row['opened_at']}")
+        console.print(f"  {row['reason']}")
+        if row["released"]:
+            console.print(f"  released by {row['released']['by']}: {row['released']['reason']}")
+
+
+@app.command("release-hold")
+def release_hold(
+    batch: Annotated[str, typer.Argument(help="The held batch.")],
+    gate: Annotated[str, typer.Option(help="The gate that holds it.")],
+    by: Annotated[str, typer.Option(help="Who releases it.")],
+    reason: Annotated[str, typer.Option(help="Why it may go on.")],
+    as_json: Json = False,
+) -> None:
+    """Release a held batch; the verdict it was held for is waived, no other."""
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+
+    evaluation = open_workspace().holds.release(batch, gate, by, reason)
+    if as_json:
+        _print_json({"batch": batch, "gate": gate, "evaluation_id": evaluation, "by": by, "reason": reason})
+    else:
+        Console().print(f"Released {gate} of {batch}; run it on with: mm run --batch {batch}")
+
+
+@app.command()
+def lint(
+    paths: Annotated[list[Path], typer.Argument(help="Release folders or JSONL files.")], as_json: Json = False
+) -> None:
+    """Check every line of releases or JSONL files for placeholder faults."""
+    from mm_assets.fusion.linter import lint_paths  # noqa: PLC0415 - compiles kernels
+
+    report = lint_paths(paths)
+    if as_json:
+        _print_json(report)
+    else:
+        console = Console()
+        for error in report.errors:
+            console.print(f"{error.file}:{error.line}: {error.code} [{error.id}] {error.message}", highlight=False)
+        console.print(f"{report.files} files, {report.rows} rows, {len(report.errors)} errors")
+    raise typer.Exit(HELD if report.errors else DONE)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say which models, devices and extensions are in use, and what is wrong with them."""
+    from mm_assets.commands.doctor import examine  # noqa: PLC0415 - imports everything
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
+
+    findings = examine(open_workspace())
+    if as_json:
+        _print_json(findings)
+    else:
+        console = Console()
+        for name, value in findings.items():
+            if isinstance(value, dict):
+                console.print(f"{name}:")
+                for key, item in value.items():
+                    console.print(f"  {key}: {item}")
+            else:
+                console.print(f"{name}: {value}")
+    raise typer.Exit(FAILED if findings["problems"] else DONE)
+
+
+def main() -> None:
+    """Run the command; a known error is one line, not a traceback."""
+    try:
+        app()
+    except (MMAssetsError, HoldError, FileNotFoundError) as error:
+        Console(stderr=True).print(f"[red]mm: {error}[/red]", highlight=False)
+        sys.exit(FAILED)

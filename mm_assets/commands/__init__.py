@@ -1,0 +1,1 @@
+"""What the ``mm`` command does, one module per command."""

@@ -1,0 +1,120 @@
+"""The demo: the vendored batches, one of them spoiled on purpose, run to a release."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mm_assets.commands.run import Runner, RunSummary
+from mm_assets.commands.status import (
+    expected_of_demo,
+    read_status,
+    recall_by_batch,
+    records_in,
+    release_summaries,
+)
+from mm_assets.commands.workspace import Workspace
+from resources.delta_lake import DeltaLake
+
+DEMO_RELEASE = "demo"
+
+
+def demo_root() -> Path:
+    """The vendored demo data.
+
+    Raises:
+        FileNotFoundError: the command does not run from a checkout.
+    """
+    root = Path(__file__).resolve().parents[2] / "demo"
+    if not (root / "data" / "landing").is_dir():
+        raise FileNotFoundError(f"no demo data at {root}; run mm demo from a checkout of the repository")
+    return root
+
+
+def use_demo_landing() -> None:
+    """Point the landing root at the demo data, unless it is set."""
+    os.environ.setdefault("MM_LANDING", str(demo_root() / "data" / "landing"))
+
+
+@dataclass(frozen=True)
+class DemoOutcome:
+    """How the demo ended."""
+
+    summary: RunSummary
+    rows: list[dict[str, Any]]
+    releases: list[dict[str, Any]]
+    as_expected: bool
+
+
+def run_demo(workspace: Workspace, console: Console) -> DemoOutcome:
+    """Run every demo batch and the demo release; compare what is held with what was spoiled."""
+    summary = Runner(workspace, console).run(None, DEMO_RELEASE)
+    lake: DeltaLake = workspace.resources["lake"]  # pyright: ignore[reportAssignmentType] - keyed by definitions.py
+    spoiled = set(expected_of_demo(demo_root())["spoiled"])
+    return DemoOutcome(
+        summary=summary,
+        rows=batch_rows(workspace, lake),
+        releases=release_summaries(lake),
+        as_expected=set(summary.held) == spoiled and not summary.failed and not summary.refused,
+    )
+
+
+def batch_rows(workspace: Workspace, lake: DeltaLake) -> list[dict[str, Any]]:
+    """One line per batch: what came in, what stands, what was rejected, how it was judged."""
+    recall = recall_by_batch(lake)
+    delivered = records_in(lake)
+    reasons = {row["batch"]: row["reason"] for row in workspace.holds.active().to_dicts()}
+    released = {batch for entry in release_batches(lake) for batch in entry}
+    lines: list[dict[str, Any]] = []
+    for entry in read_status(workspace)["batches"]:
+        batch = entry["batch"]
+        measured = recall.get(batch)
+        state = "held" if batch in reasons else "released" if batch in released else "ready"
+        lines.append(
+            {
+                "batch": batch,
+                "rows_in": delivered.get(batch, 0),
+                "rows_out": entry["rows"].get("images", 0) + entry["rows"].get("texts", 0),
+                "rejected": entry["rejected"],
+                "recall_at_1": measured["recall_at_1"] if measured and measured["pairs"] else None,
+                "interval": [measured["recall_low"], measured["recall_high"]] if measured and measured["pairs"] else None,
+                "state": state,
+                "why": reasons.get(batch),
+            }
+        )
+    return lines
+
+
+def release_batches(lake: DeltaLake) -> list[set[str]]:
+    """The batches that each release drew from."""
+    rows = lake.scan("mixtures").select("release", "batch").unique().collect()
+    grouped = rows.group_by("release").agg("batch")
+    return [set(batches) for batches in grouped["batch"].to_list()]
+
+
+def print_outcome(outcome: DemoOutcome, console: Console) -> None:
+    """The table a person reads."""
+    table = Table(title="Demo batches", show_lines=False)
+    for name, justify in (
+        ("batch", "left"),
+        ("in", "right"),
+        ("out", "right"),
+        ("rejected by code", "left"),
+        ("R@1 (95 % interval)", "left"),
+        ("state", "left"),
+    ):
+        table.add_column(name, justify=justify, overflow="fold")
+    for row in outcome.rows:
+        recall = "-" if row["recall_at_1"] is None else "{:.2f} ({:.2f} to {:.2f})".format(row["recall_at_1"], *row["interval"])
+        rejected = ", ".join(f"{code} {count}" for code, count in row["rejected"].items()) or "-"
+        state = f"[red]held[/red]: {row['why']}" if row["why"] else f"[green]{row['state']}[/green]"
+        table.add_row(row["batch"], str(row["rows_in"]), str(row["rows_out"]), rejected, recall, state)
+    console.print(table)
+    for batch, reason in (outcome.summary.refused | outcome.summary.failed).items():
+        console.print(f"[red]{batch}[/red]: {reason}")
+    for release in outcome.releases:
+        console.print(f"Release [bold]{release['release']}[/bold]: {release['samples']} samples in {release['path']}")
+    console.print("Open the Dagster UI with: make ui  (http://127.0.0.1:3000)")

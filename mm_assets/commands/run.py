@@ -1,0 +1,225 @@
+"""Run what is due: ingest, the first codebook, assembly, and a release."""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from mm_assets.commands.workspace import Workspace
+from mm_assets.errors import BatchContractError, InputError
+from mm_assets.identifiers import validate_batch_id
+from mm_assets.jobs import assets_of
+from mm_assets.partitions import batches, releases
+from mm_assets.raw_pools.contract import landing_signature
+from mm_assets.steps import ASSEMBLY_STEPS, BATCH_STEPS, INGEST_STEPS
+from resources.provenance import NO_CODEBOOK
+from sensors.runs import fail_interrupted_runs
+
+_POLL_SECONDS = 0.25
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass
+class RunSummary:
+    """What a run did."""
+
+    ran: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    current: list[str] = field(default_factory=list[str])
+    refused: dict[str, str] = field(default_factory=dict[str, str])
+    failed: dict[str, str] = field(default_factory=dict[str, str])
+    held: dict[str, str] = field(default_factory=dict[str, str])
+    release: str | None = None
+
+
+class _Bars:
+    """One progress bar per batch, moved by the events of its run."""
+
+    def __init__(self, console: Console) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description:<24}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def start(self, name: str, total: int, state: str) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self.progress.add_task(name, total=total, state=state)
+        self.progress.reset(self._tasks[name], total=total, state=state)
+
+    def move(self, name: str, completed: int) -> None:
+        self.progress.update(self._tasks[name], completed=completed)
+
+    def end(self, name: str, state: str, *, full: bool = True) -> None:
+        task = self._tasks[name]
+        total = self.progress.tasks[list(self._tasks).index(name)].total
+        self.progress.update(task, state=state, **({"completed": total} if full else {}))
+
+
+@contextmanager
+def _following(instance: dg.DagsterInstance, run_id: str, bars: _Bars, name: str) -> Iterator[None]:
+    ended = threading.Event()
+
+    def follow() -> None:
+        while not ended.wait(_POLL_SECONDS):
+            if instance.has_run(run_id):
+                bars.move(name, instance.get_run_stats(run_id).steps_succeeded)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+class Runner:
+    """Runs jobs of the definitions in this process, against the shared instance and lake."""
+
+    def __init__(self, workspace: Workspace, console: Console) -> None:
+        self._workspace = workspace
+        self._bars = _Bars(console)
+        self.summary = RunSummary()
+
+    def run(self, chosen: Sequence[str] | None, release: str | None) -> RunSummary:
+        """Run what is due of the chosen batches, or of all landed ones, and then the release if one is named."""
+        instance = self._workspace.instance
+        fail_interrupted_runs(instance)
+        landed = self._landed(chosen)
+        with self._bars.progress:
+            for batch in landed:
+                self._run_steps(batch, INGEST_STEPS)
+                self._workspace.holds.place_due(by="mm run")
+            self._train_first_codebook()
+            held = self._workspace.holds.held_batches()
+            for batch in landed:
+                if batch not in held and batch not in self.summary.failed:
+                    self._run_steps(batch, ASSEMBLY_STEPS)
+            if release is not None:
+                self._make_release(release)
+            if held:
+                self._run_job("refresh_views", "held batches", None, None)
+        self.summary.held = self._workspace.holds.held_batches()
+        return self.summary
+
+    def _landed(self, chosen: Sequence[str] | None) -> list[str]:
+        present = self._workspace.landing.batches()
+        valid: list[str] = []
+        for batch in chosen or present:
+            try:
+                validate_batch_id(batch)
+                if batch not in present:
+                    raise BatchContractError(
+                        "UNFINISHED_BATCH",
+                        f"there is no finished delivery {batch!r} in the landing area; deliver it and write _SUCCESS last",
+                    )
+                valid.append(batch)
+            except InputError as error:
+                self.summary.refused[batch] = error.reason
+        if valid:
+            self._workspace.instance.add_dynamic_partitions(batches.name or "", valid)
+        return valid
+
+    def _run_steps(self, batch: str, steps: tuple[str, ...]) -> None:
+        workspace = self._workspace
+        if batch in workspace.holds.held_batches():
+            self._bars.start(batch, 1, "held")
+            return
+        models = {name: workspace.resource(name) for name in ("encoder", "safety", "language")}
+        signature = landing_signature(workspace.landing, batch)
+        stale = workspace.provenance.stale(batch, signature, models, steps)  # pyright: ignore[reportArgumentType]
+        unjudged = "image_text_recall" in steps and workspace.holds.latest(batch, "recall") is None
+        if unjudged and "image_text_recall" not in stale:
+            stale.append("image_text_recall")
+        if not stale:
+            self._bars.start(batch, 1, "up to date")
+            self._bars.end(batch, "up to date")
+            if batch not in self.summary.ran and batch not in self.summary.current:
+                self.summary.current.append(batch)
+            return
+        reason = self._run_job("batch_pipeline", batch, batch, assets_of(stale))
+        self.summary.ran.setdefault(batch, []).extend(stale)
+        if batch in self.summary.current:
+            self.summary.current.remove(batch)
+        if reason is not None and batch not in workspace.holds.held_batches():
+            self.summary.failed[batch] = reason
+
+    def _train_first_codebook(self) -> None:
+        provenance = self._workspace.provenance
+        if provenance.codebook_version() == NO_CODEBOOK and any(
+            "image_text_recall" in digests for digests in provenance.recorded_all().values()
+        ):
+            reason = self._run_job("train_codebook", "codebook", None, None)
+            if reason is not None:
+                self.summary.failed["codebook"] = reason
+
+    def _make_release(self, release: str) -> None:
+        validate_batch_id(release)
+        self._workspace.instance.add_dynamic_partitions(releases.name or "", [release])
+        reason = self._run_job("make_release", f"release {release}", release, None)
+        if reason is not None:
+            self.summary.failed[f"release {release}"] = reason
+        self.summary.release = release
+
+    def _run_job(
+        self, job_name: str, label: str, partition: str | None, selection: Iterable[dg.AssetKey] | None
+    ) -> str | None:
+        """Run a job in this process; returns why it failed, or None."""
+        job = self._workspace.definitions.resolve_job_def(job_name)
+        chosen = None if selection is None else list(selection)
+        run_id = dg.DagsterRun().run_id
+        self._bars.start(label, self._steps_in(job, chosen), "running")
+        with _following(self._workspace.instance, run_id, self._bars, label):
+            result = job.execute_in_process(
+                run_config=_QUIET,
+                instance=self._workspace.instance,
+                partition_key=partition,
+                asset_selection=chosen,
+                raise_on_error=False,
+                run_id=run_id,
+            )
+        if result.success:
+            self._bars.end(label, "done")
+            return None
+        reason = failure_reason(result)
+        self._bars.end(label, "failed", full=False)
+        return reason
+
+    @staticmethod
+    def _steps_in(job: dg.JobDefinition, chosen: list[dg.AssetKey] | None) -> int:
+        subset = job if chosen is None else job.get_subset(asset_selection=set(chosen))
+        return len(subset.nodes)
+
+
+def failure_reason(result: dg.ExecuteInProcessResult) -> str:
+    """The first failed step's own words."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            data: Any = event.step_failure_data
+            if data.user_failure_data is not None and data.user_failure_data.description:
+                return str(data.user_failure_data.description)
+            error = data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            return str(error.message).strip() if error is not None else f"step {event.step_key} failed"
+    return "the run failed before its first step"
+
+
+def all_steps() -> tuple[str, ...]:
+    """Names of every step of the batch graph."""
+    return tuple(step.name for step in BATCH_STEPS)
+
+
+def as_json(summary: RunSummary) -> bytes:
+    """The summary as ``mm run --json`` prints it."""
+    return msgspec.json.encode(summary)

@@ -1,0 +1,104 @@
+"""What stands in the lake: rows and rejections per batch, what is held, and which releases there are."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mm_assets.commands.workspace import Workspace
+from mm_assets.schemas import TABLES
+from resources.delta_lake import DeltaLake
+from resources.release_store import open_release_folders
+
+_NOT_COUNTED = {"rejected", "mixtures", "batches", "provenance", "gate_evaluations", "holds", "costs"}
+
+
+def rows_per_batch(lake: DeltaLake) -> dict[str, dict[str, int]]:
+    """Rows of each per-batch table, by batch."""
+    found: dict[str, dict[str, int]] = {}
+    for name, table in TABLES.items():
+        if "batch" not in table.columns or name in _NOT_COUNTED:
+            continue
+        counts = lake.scan(name).group_by("batch").len().collect()
+        for batch, rows in counts.iter_rows():
+            found.setdefault(batch, {})[name] = rows
+    return found
+
+
+def rejected_per_batch(lake: DeltaLake) -> dict[str, dict[str, int]]:
+    """Rejected records by batch and code."""
+    found: dict[str, dict[str, int]] = {}
+    counts = lake.scan("rejected").group_by("batch", "code").len().sort("batch", "code").collect()
+    for batch, code, rows in counts.iter_rows():
+        found.setdefault(batch, {})[code] = rows
+    return found
+
+
+def release_summaries(lake: DeltaLake) -> list[dict[str, Any]]:
+    """What each finished release holds."""
+    summaries: list[dict[str, Any]] = []
+    for release, manifest, path in open_release_folders(lake.root).manifests():
+        summaries.append(
+            {
+                "release": release,
+                "samples": manifest["counts"]["samples"],
+                "pools": manifest["counts"]["pools"],
+                "excluded_batches": {batch: entry["gate"] for batch, entry in manifest["excluded_batches"].items()},
+                "path": path,
+            }
+        )
+    return summaries
+
+
+def read_status(workspace: Workspace) -> dict[str, Any]:
+    """The document that ``mm status --json`` prints."""
+    lake: DeltaLake = workspace.resources["lake"]  # pyright: ignore[reportAssignmentType] - keyed by definitions.py
+    rows = rows_per_batch(lake)
+    rejected = rejected_per_batch(lake)
+    holds = workspace.holds.active()
+    held: dict[str, list[str]] = {}
+    for batch, gate in holds.select("batch", "gate").iter_rows():
+        held.setdefault(batch, []).append(gate)
+    names = sorted(rows.keys() | rejected.keys() | held.keys())
+    return {
+        "batches": [
+            {
+                "batch": batch,
+                "rows": rows.get(batch, {}),
+                "rejected": rejected.get(batch, {}),
+                "held": held.get(batch, []),
+            }
+            for batch in names
+        ],
+        "releases": release_summaries(lake),
+    }
+
+
+def recall_by_batch(lake: DeltaLake) -> dict[str, dict[str, Any]]:
+    """The newest recall of each batch."""
+    rows = lake.scan("image_text_recall").select(
+        "batch", "recall_at_1", "recall_low", "recall_high", "pairs", "passed", "reason"
+    )
+    return {row["batch"]: row for row in rows.collect().to_dicts()}
+
+
+def records_in(lake: DeltaLake) -> dict[str, int]:
+    """Records each batch delivered: what raw pools kept and what they rejected, images and texts."""
+    kept = pl.concat(
+        [lake.scan(name).group_by("batch").len().collect() for name in ("raw_images", "raw_texts")]
+    )
+    turned_away = (
+        lake.scan("rejected")
+        .filter((pl.col("stage") == "raw_pools") & (pl.col("record_kind") != "caption"))
+        .group_by("batch")
+        .len()
+        .collect()
+    )
+    total = pl.concat([kept, turned_away]).group_by("batch").agg(pl.col("len").sum())
+    return dict(total.iter_rows())
+
+
+def expected_of_demo(root: Path) -> dict[str, Any]:
+    """What the demo data says of itself."""
+    return json.loads((root / "expected.json").read_text(encoding="utf-8"))

@@ -1,0 +1,67 @@
+"""Features arrived: train the first codebook, then assemble every batch that passed its gates."""
+
+import dagster as dg
+
+from mm_assets.jobs import assemble_batch, train_codebook
+from mm_assets.steps import INGEST_STEPS, STEPS, step_digest
+from resources.holds import Holds
+from resources.provenance import NO_CODEBOOK, Provenance
+from sensors.runs import ATTEMPT_TAG, attempt_key, busy_partitions, unfinished_runs
+
+
+@dg.sensor(
+    jobs=[train_codebook, assemble_batch],
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Trains the first codebook once ingest is quiet, and assembles batches whose gates have passed.",
+)
+def features_ready(
+    context: dg.SensorEvaluationContext, holds: Holds, provenance: Provenance
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Request what the recorded digests say is due."""
+    recorded = provenance.recorded_all()
+    judged = {batch: digests for batch, digests in recorded.items() if digests.keys() >= set(INGEST_STEPS)}
+    if not judged:
+        return dg.SkipReason("no batch has been judged yet")
+    codebook = provenance.codebook_version()
+    if codebook == NO_CODEBOOK:
+        if unfinished_runs(context.instance):
+            return dg.SkipReason("waiting for running ingests before the first codebook is trained")
+        purpose = "codebook:first"
+        return [
+            dg.RunRequest(
+                run_key=attempt_key(context.instance, purpose), job_name=train_codebook.name, tags={ATTEMPT_TAG: purpose}
+            )
+        ]
+    held = holds.held_batches()
+    busy = busy_partitions(context.instance)
+    ever_held = set(holds.history()["batch"])
+    requests: list[dg.RunRequest] = []
+    for batch, digests in sorted(judged.items()):
+        if batch in held or batch in busy or batch in ever_held or holds.latest(batch, "recall") is None:
+            continue
+        if _is_assembled(provenance, digests, codebook):
+            continue
+        purpose = f"assemble:{batch}:{digests['image_text_recall']}:{digests['texts']}:{codebook}"
+        requests.append(
+            dg.RunRequest(
+                run_key=attempt_key(context.instance, purpose),
+                job_name=assemble_batch.name,
+                partition_key=batch,
+                tags={ATTEMPT_TAG: purpose},
+            )
+        )
+    return requests or dg.SkipReason("every judged batch is assembled or held")
+
+
+def _is_assembled(provenance: Provenance, digests: dict[str, str], codebook: str) -> bool:
+    policy = provenance.policy_file.policy
+    upstream = {**digests, "codebook": codebook}
+    for name in ("visual_codes", "fusion_samples"):
+        step = STEPS[name]
+        if any(parent not in upstream for parent in step.upstream):
+            return False
+        upstream[name] = step_digest(step, policy, {}, upstream)
+        if digests.get(name) != upstream[name]:
+            return False
+    return True
