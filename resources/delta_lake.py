@@ -73,7 +73,7 @@ class Staging:
     def frames(self, table: str) -> Iterator[pl.DataFrame]:
         """The rows of a table, chunk by chunk, in the order they were added."""
         for path in self._parts.get(table, []):
-            yield pl.read_ipc(path, memory_map=False)
+            yield pl.read_ipc(path)
 
     def scan(self, table: str) -> pl.LazyFrame:
         """The rows of a table, lazily."""
@@ -89,7 +89,7 @@ def _batch_predicate(columns: dict[str, str]) -> str:
 def _reader(table: Table, frames: Iterable[pl.DataFrame]) -> RecordBatchReader:
     def batches() -> Iterator[Any]:
         for frame in frames:
-            for chunk in table.conform(frame).iter_slices(_CHUNK_ROWS):
+            for chunk in frame.iter_slices(_CHUNK_ROWS):
                 yield from ArrowTable.from_arrow(chunk).to_batches()
 
     return RecordBatchReader.from_batches(ArrowTable.from_arrow(table.empty()).schema, batches())
@@ -137,13 +137,15 @@ class DeltaLake(dg.ConfigurableResource):
 
     def scan(self, table: str, batch: str | None = None, *, version: int | None = None) -> pl.LazyFrame:
         """Rows of a table, of one batch if one is named; typed and empty before the first write."""
+        if batch is not None:
+            validate_batch_id(batch)
         opened = self.open(table)
         if opened is None:
             return TABLES[table].empty().lazy()
         if version is not None:
             opened.load_as_version(version)
         rows = pl.scan_delta(opened).select(list(TABLES[table].columns))
-        return rows if batch is None else rows.filter(pl.col("batch") == validate_batch_id(batch))
+        return rows if batch is None else rows.filter(pl.col("batch") == batch)
 
     def read(self, table: str, batch: str | None = None) -> pl.DataFrame:
         """Rows of a table in the table's own order."""
@@ -195,6 +197,8 @@ class DeltaLake(dg.ConfigurableResource):
         """
         declared = TABLES[table]
         predicate = _batch_predicate({declared.partition_by[0]: batch, **(within or {})})
+        if isinstance(rows, pl.DataFrame):
+            rows = declared.conform(rows)
         count = rows.rows.get(table, 0) if isinstance(rows, Staging) else rows.height
         self._ensure(declared)
         if count == 0:
@@ -228,6 +232,7 @@ class DeltaLake(dg.ConfigurableResource):
     def append(self, table: str, rows: pl.DataFrame) -> Written:
         """Add rows to an append-only table; concurrent appends never conflict."""
         declared = TABLES[table]
+        rows = declared.conform(rows)
         self._ensure(declared)
         write_deltalake(
             self.uri(table), _reader(declared, (rows,)), mode="append", storage_options=self._options
@@ -241,6 +246,7 @@ class DeltaLake(dg.ConfigurableResource):
             False if another writer came first; read again and decide anew.
         """
         declared = TABLES[table]
+        rows = declared.conform(rows)
         self._ensure(declared)
         opened = DeltaTable(self.uri(table), storage_options=self._options)
         if (opened.transaction_version(application) or 0) != expected_version:

@@ -1,0 +1,47 @@
+"""The order in which batches arrived, and which earlier ones each is compared with."""
+
+import dagster as dg
+import polars as pl
+
+from mm_assets.schemas import TABLES
+from resources.delta_lake import DeltaLake
+
+_APPLICATION = "registry"
+
+
+class BatchRegistry(dg.ConfigurableResource):
+    """An append-only register, serialised by Delta's transaction identifiers.
+
+    A batch registers after its fingerprints are committed, so whoever comes later sees them. The earlier batches it
+    is compared with are written down once: a rerun compares with the same ones and gives the same answer. Batches
+    held at that moment are left out, so that a corrected delivery is not thrown away as a copy of the spoiled one.
+    """
+
+    lake: dg.ResourceDependency[DeltaLake]
+
+    def register(self, batch: str, source: str, license_name: str, held: set[str]) -> list[str]:
+        """Register the batch if it is new; returns the batches it is compared with, oldest first."""
+        while True:
+            expected = self.lake.transaction("batches", _APPLICATION)
+            known = self.lake.scan("batches").sort("sequence").collect()
+            mine = known.filter(pl.col("batch") == batch)
+            if mine.height:
+                return mine["compared_with"][0].to_list()
+            earlier = [name for name in known["batch"].to_list() if name not in held]
+            row = {
+                "batch": batch,
+                "sequence": expected + 1,
+                "source": source,
+                "license": license_name,
+                "compared_with": earlier,
+            }
+            rows = pl.DataFrame([row], schema=TABLES["batches"].schema)
+            if self.lake.append_once("batches", rows, expected_version=expected, application=_APPLICATION):
+                return earlier
+
+    def earlier_of_source(self, batch: str, source: str) -> list[str]:
+        """Batches of the same source that registered before this one, oldest first."""
+        known = self.lake.scan("batches").sort("sequence").collect()
+        mine = known.filter(pl.col("batch") == batch)["sequence"].to_list()
+        limit = mine[0] if mine else int(known["sequence"].max() or 0) + 1  # pyright: ignore[reportArgumentType]
+        return known.filter((pl.col("source") == source) & (pl.col("sequence") < limit))["batch"].to_list()

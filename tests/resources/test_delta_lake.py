@@ -1,0 +1,181 @@
+import multiprocessing as mp
+
+import polars as pl
+import pytest
+from deltalake.exceptions import DeltaError
+
+from mm_assets.errors import BatchContractError, ContractError, SchemaMismatchError
+from mm_assets.schemas import TABLES
+from resources.delta_lake import DeltaLake
+from resources.registry import BatchRegistry
+
+
+def texts(batch: str, count: int, text: str = "words") -> pl.DataFrame:
+    return pl.DataFrame(
+        [
+            {
+                "batch": batch,
+                "text_id": f"txt_{index}",
+                "position": index,
+                "record_ref": f"{batch}/text/a.jsonl:{index + 1}",
+                "source_ref": {
+                    "uri": "file:///a",
+                    "member": None,
+                    "byte_offset": 0,
+                    "byte_size": 1,
+                    "frame_index": None,
+                },
+                "text": f"{text} {index}" if text else "",
+                "kind": "prose",
+                "language": "en",
+                "source": "s",
+                "license": "CC0-1.0",
+            }
+            for index in range(count)
+        ],
+        schema=TABLES["texts"].schema,
+    )
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return DeltaLake(root=str(tmp_path / "lake"))
+
+
+def test_unwritten_table_reads_as_typed_and_empty(lake):
+    assert lake.read("texts", "a").schema == TABLES["texts"].schema
+    assert lake.count("texts") == 0
+    assert lake.version("texts") == -1
+
+
+def test_replace_touches_only_its_batch(lake):
+    lake.replace("texts", "a", texts("a", 3))
+    lake.replace("texts", "b", texts("b", 2))
+    lake.replace("texts", "a", texts("a", 1, "new"))
+    assert lake.read("texts", "a")["text"].to_list() == ["new 0"]
+    assert lake.count("texts", "b") == 2
+
+
+def test_replacing_with_nothing_removes_the_batch(lake):
+    lake.replace("texts", "a", texts("a", 3))
+    written = lake.replace("texts", "a", TABLES["texts"].empty())
+    assert written.rows == 0
+    assert lake.count("texts") == 0
+
+
+def test_rerun_leaves_equal_rows(lake):
+    lake.replace("texts", "a", texts("a", 50))
+    before = lake.read("texts", "a")
+    lake.replace("texts", "a", texts("a", 50))
+    assert lake.read("texts", "a").equals(before)
+
+
+def test_staged_chunks_become_one_commit_in_order(lake):
+    with lake.staging() as staging:
+        for start in range(0, 100, 10):
+            staging.add("texts", texts("a", 100).slice(start, 10))
+        lake.replace("texts", "a", texts("a", 1))
+        version = lake.version("texts")
+        written = lake.replace("texts", "a", staging)
+    assert written.rows == 100
+    assert lake.version("texts") == version + 1
+    positions = [position for chunk in lake.chunks("texts", "a", rows=16) for position in chunk["position"]]
+    assert positions == list(range(100))
+
+
+def test_constraint_stops_a_bad_row(lake):
+    lake.replace("texts", "a", texts("a", 1))
+    with pytest.raises(DeltaError, match="failed validation"):
+        lake.replace("texts", "a", texts("a", 1, ""))
+    assert lake.read("texts", "a")["text"].to_list() == ["words 0"]
+
+
+def test_wrong_columns_are_named(lake):
+    with pytest.raises(SchemaMismatchError, match="missing columns \\['kind'\\]"):
+        lake.replace("texts", "a", texts("a", 1).drop("kind"))
+
+
+def test_nulls_in_required_columns_are_named(lake):
+    with pytest.raises(SchemaMismatchError, match="'license': 1"):
+        lake.replace("texts", "a", texts("a", 1).with_columns(license=pl.lit(None, pl.String)))
+
+
+@pytest.mark.parametrize("batch", ["a' OR '1'='1", "../a", "", "A"])
+def test_no_bad_id_reaches_a_predicate(lake, batch):
+    with pytest.raises(BatchContractError, match="BATCH_ID"):
+        lake.replace("texts", batch, texts("a", 1))
+    with pytest.raises(BatchContractError, match="BATCH_ID"):
+        lake.scan("texts", batch)
+
+
+def test_unknown_table_is_our_mistake(lake):
+    with pytest.raises(ContractError, match="no table 'poems'"):
+        lake.scan("poems")
+
+
+def test_append_once_lets_one_writer_through(lake):
+    def row(name):
+        return pl.DataFrame(
+            [{"batch": name, "sequence": 1, "source": "s", "license": "l", "compared_with": []}],
+            schema=TABLES["batches"].schema,
+        )
+
+    assert lake.append_once("batches", row("a"), expected_version=0, application="registry")
+    assert not lake.append_once("batches", row("b"), expected_version=0, application="registry")
+    assert lake.read("batches")["batch"].to_list() == ["a"]
+
+
+def test_registration_is_once_and_in_order(lake):
+    registry = BatchRegistry(lake=lake)
+    assert registry.register("a", "s", "l", held=set()) == []
+    assert registry.register("b", "s", "l", held=set()) == ["a"]
+    assert registry.register("c", "t", "l", held={"a"}) == ["b"]
+    assert registry.register("b", "s", "l", held={"a"}) == ["a"]
+    assert registry.earlier_of_source("b", "s") == ["a"]
+    assert registry.earlier_of_source("new", "s") == ["a", "b"]
+
+
+def _write_batches(root: str, names: list[str]) -> None:
+    lake = DeltaLake(root=root)
+    for name in names:
+        lake.replace("texts", name, texts(name, 4))
+        BatchRegistry(lake=lake).register(name, "s", "l", held=set())
+
+
+def test_four_processes_lose_no_commit(tmp_path):
+    root = str(tmp_path / "lake")
+    context = mp.get_context("spawn")
+    names = [[f"b{writer}-{turn}" for turn in range(6)] for writer in range(4)]
+    writers = [context.Process(target=_write_batches, args=(root, chosen)) for chosen in names]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(timeout=120)
+        assert writer.exitcode == 0
+    lake = DeltaLake(root=root)
+    assert lake.count("texts") == 4 * 6 * 4
+    registered = lake.read("batches").sort("sequence")
+    assert registered["sequence"].to_list() == list(range(1, 25))
+    for row in registered.to_dicts():
+        earlier = registered.filter(pl.col("sequence") < row["sequence"])["batch"].to_list()
+        assert row["compared_with"] == earlier
+
+
+def _write_same(root: str, text: str) -> None:
+    lake = DeltaLake(root=root)
+    for _ in range(5):
+        lake.replace("texts", "same", texts("same", 20, text))
+
+
+def test_two_writers_of_one_batch_leave_one_whole_outcome(tmp_path):
+    root = str(tmp_path / "lake")
+    context = mp.get_context("spawn")
+    writers = [context.Process(target=_write_same, args=(root, text)) for text in ("left", "right")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(timeout=120)
+        assert writer.exitcode == 0
+    rows = DeltaLake(root=root).read("texts", "same")
+    assert rows.height == 20
+    assert rows["text"].str.split(" ").list.first().n_unique() == 1
