@@ -169,6 +169,19 @@ class DeltaLake(dg.ConfigurableResource):
         """Number of rows."""
         return self.scan(table, batch).select(pl.len()).collect().item()
 
+    def head(self, table: str, batch: str, rows: int = 8) -> pl.DataFrame:
+        """The first rows of a batch in the table's order, for a preview."""
+        order = TABLES[table].order_by
+        scan = self.scan(table, batch)
+        return (scan.bottom_k(rows, by=order) if order else scan.head(rows)).sort(order or pl.first()).collect()
+
+    def rejected_by_code(self, batch: str, stage: str | None = None) -> dict[str, int]:
+        """Rejected records of a batch by code, of one stage if one is named."""
+        rows = self.scan("rejected", batch)
+        if stage is not None:
+            rows = rows.filter(pl.col("stage") == stage)
+        return dict(rows.group_by("code").len().sort("code").collect().iter_rows())
+
     @contextlib.contextmanager
     def staging(self) -> Iterator[Staging]:
         """A spool for the rows of a step, removed at its end."""

@@ -37,11 +37,18 @@ class Writing:
     upstream: Mapping[str, str]
     models: tuple[str, ...]
     written: list[Written] = field(default_factory=list[Written])
+    seen: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
     def data_version(self) -> dg.DataVersion:
         """The digest as Dagster's data version."""
         return dg.DataVersion(self.digest)
+
+
+def _counted(writing: Writing) -> dict[str, int]:
+    """Rows written per table, and records seen per kind as ``seen:KIND``."""
+    rows = {item.table: item.rows for item in writing.written}
+    return rows | {f"seen:{kind}": count for kind, count in writing.seen.items()}
 
 
 class Provenance(dg.ConfigurableResource):
@@ -109,16 +116,11 @@ class Provenance(dg.ConfigurableResource):
             self._record(writing)
 
     def _invalidate(self, step: Step, batch: str) -> None:
-        for child in reversed(downstream_steps(step.name)):
-            self._forget(child.name, batch)
-            for table in reversed(child.tables):
+        for stale in reversed((step, *downstream_steps(step.name))):
+            self.lake.replace("provenance", batch, TABLES["provenance"].empty(), within={"asset": stale.name})
+            self.lake.replace("rejected", batch, TABLES["rejected"].empty(), within={"stage": stale.name})
+            for table in reversed(stale.tables):
                 self.lake.clear(table, batch)
-        self._forget(step.name, batch)
-        for table in reversed(step.tables):
-            self.lake.clear(table, batch)
-
-    def _forget(self, name: str, batch: str) -> None:
-        self.lake.replace("provenance", batch, TABLES["provenance"].empty(), within={"asset": name})
 
     def _record(self, writing: Writing) -> None:
         row = {
@@ -128,7 +130,7 @@ class Provenance(dg.ConfigurableResource):
             "code_version": writing.step.code_version,
             "models": list(writing.models),
             "upstream_json": json.dumps(dict(writing.upstream), sort_keys=True),
-            "rows_json": json.dumps({item.table: item.rows for item in writing.written}, sort_keys=True),
+            "rows_json": json.dumps(_counted(writing), sort_keys=True),
             "versions_json": json.dumps({item.table: item.version for item in writing.written}, sort_keys=True),
         }
         rows = pl.DataFrame([row], schema=TABLES["provenance"].schema)

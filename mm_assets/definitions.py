@@ -1,0 +1,84 @@
+"""The one place where assets, checks, resources, sensors and jobs meet."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from mm_assets.cleaned import assets as cleaned_assets
+from mm_assets.cleaned import checks as cleaned_checks
+from mm_assets.features import assets as features_assets
+from mm_assets.features import checks as features_checks
+from mm_assets.fusion import assets as fusion_assets
+from mm_assets.fusion import checks as fusion_checks
+from mm_assets.gates import assets as gates_assets
+from mm_assets.gates import checks as gates_checks
+from mm_assets.gates.release_job import release_hold
+from mm_assets.jobs import assemble_batch, batch_pipeline, ingest_batch, make_release, refresh_views, train_codebook
+from mm_assets.mixtures import assets as mixtures_assets
+from mm_assets.mixtures import checks as mixtures_checks
+from mm_assets.raw_pools import assets as raw_pools_assets
+from mm_assets.raw_pools import checks as raw_pools_checks
+from resources.costs import Costs
+from resources.delta_lake import DeltaLake
+from resources.holds import Holds
+from resources.image_text_encoder import ImageTextEncoderResource
+from resources.language_identifier import LanguageIdentifierResource
+from resources.object_store import LandingStore
+from resources.policy_file import PolicyFile
+from resources.provenance import Provenance
+from resources.registry import BatchRegistry
+from resources.safety_model import SafetyModelResource
+from sensors.features_ready import features_ready
+from sensors.new_batches import new_batches
+from sensors.recall_halt import recall_halt
+from sensors.resume import resume
+
+
+def root_from_environment(name: str, default: str) -> str:
+    """A storage root: ``s3://…`` as it stands, or an absolute folder."""
+    value = os.environ.get(name) or default
+    return value if value.startswith("s3://") else str(Path(value).absolute())
+
+
+def make_resources(landing_root: str, lake_root: str, policy_path: str) -> dict[str, Any]:
+    """Every resource of the graph, on the given roots."""
+    lake = DeltaLake(root=lake_root)
+    policy_file = PolicyFile(path=policy_path)
+    features = policy_file.policy.features
+    return {
+        "landing": LandingStore(root=landing_root),
+        "lake": lake,
+        "policy_file": policy_file,
+        "holds": Holds(lake=lake),
+        "provenance": Provenance(lake=lake, policy_file=policy_file),
+        "registry": BatchRegistry(lake=lake),
+        "costs": Costs(lake=lake, policy_file=policy_file),
+        "encoder": ImageTextEncoderResource(encoder=features.encoder, threads=features.encoder_threads),
+        "safety": SafetyModelResource(),
+        "language": LanguageIdentifierResource(),
+    }
+
+
+definitions = dg.Definitions(
+    assets=dg.load_assets_from_modules(
+        [raw_pools_assets, cleaned_assets, features_assets, gates_assets, fusion_assets, mixtures_assets]
+    ),
+    asset_checks=[
+        *raw_pools_checks.CHECKS,
+        *cleaned_checks.CHECKS,
+        *features_checks.CHECKS,
+        *gates_checks.CHECKS,
+        *fusion_checks.CHECKS,
+        *mixtures_checks.CHECKS,
+    ],
+    jobs=[batch_pipeline, ingest_batch, assemble_batch, train_codebook, make_release, refresh_views, release_hold],
+    sensors=[new_batches, features_ready, recall_halt, resume],
+    resources=make_resources(
+        root_from_environment("MM_LANDING", "landing"),
+        root_from_environment("MM_LAKE", "lake"),
+        os.environ.get("MM_POLICY", ""),
+    ),
+    executor=dg.in_process_executor,
+)
