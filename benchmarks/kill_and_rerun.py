@@ -90,7 +90,7 @@ def wait(child: int) -> int:
 
 
 def read_in_child(lake: Path, batch: str, out: Path) -> None:
-    """Write every content table and the list of orphans to a folder; in a child, so that this process stays fork-safe."""
+    """Write every content table and the orphans to a folder; in a child, so that this process stays fork-safe."""
     child = os.fork()
     if child:
         if wait(child) != 0:
@@ -150,7 +150,9 @@ def main() -> int:
             raise SystemExit("the undisturbed run failed")
         whole = time.monotonic() - started
         read_in_child(work / "lake-0", batch, work / "tables-0")
-        outcomes = [trial(work, batch, number, generator.uniform(0.0, whole)) for number in range(1, arguments.trials + 1)]
+        outcomes = [
+            trial(work, batch, number, generator.uniform(0.0, whole)) for number in range(1, arguments.trials + 1)
+        ]
     finally:
         shutil.rmtree(work, ignore_errors=True)
     killed = sum(outcome["killed"] for outcome in outcomes)
@@ -159,7 +161,9 @@ def main() -> int:
     if arguments.json:
         print(json.dumps(report))
     else:
-        print(f"undisturbed run {whole:.1f} s; {killed} of {len(outcomes)} runs killed; {len(faulty)} left a difference")
+        print(
+            f"undisturbed run {whole:.1f} s; {killed} of {len(outcomes)} runs killed; {len(faulty)} left a difference"
+        )
         for outcome in faulty:
             print(outcome)
     return 1 if faulty else 0

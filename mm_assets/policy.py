@@ -26,121 +26,153 @@ class _Section(BaseModel):
 class IngestPolicy(_Section):
     """Bounds on what a delivery may contain; over them a record is rejected, never truncated."""
 
-    chunk_rows: PositiveInt = Field(512, description="Rows held in memory at once by a reader.")
-    max_line_bytes: PositiveInt = Field(4_194_304, description="Longest manifest line; a longer one is one rejected row.")
-    max_batch_json_bytes: PositiveInt = Field(65_536, description="Largest batch.json.")
-    max_image_bytes: PositiveInt = Field(67_108_864, description="Largest encoded image file or tar member.")
-    max_coco_bytes: PositiveInt = Field(1_073_741_824, description="Largest COCO annotation file.")
-    max_tar_members: PositiveInt = Field(1_000_000, description="Most members one tar may have.")
-    max_text_bytes: PositiveInt = Field(4_194_304, description="Largest text record.")
-    max_text_file_bytes: PositiveInt = Field(1_073_741_824, description="Largest .txt file of the text pool.")
+    chunk_rows: PositiveInt = Field(default=512, description="Rows held in memory at once by a reader.")
+    chunk_bytes: PositiveInt = Field(
+        default=33_554_432,
+        description="Text and annotations held in memory at once by a reader; bounds a chunk of long lines.",
+    )
+    max_line_bytes: PositiveInt = Field(
+        default=4_194_304, description="Longest manifest line; a longer one is one rejected row."
+    )
+    max_batch_json_bytes: PositiveInt = Field(default=65_536, description="Largest batch.json.")
+    max_image_bytes: PositiveInt = Field(default=67_108_864, description="Largest encoded image file or tar member.")
+    max_coco_bytes: PositiveInt = Field(default=1_073_741_824, description="Largest COCO annotation file.")
+    max_tar_members: PositiveInt = Field(default=1_000_000, description="Most members one tar may have.")
+    max_text_bytes: PositiveInt = Field(default=4_194_304, description="Largest text record.")
+    max_text_file_bytes: PositiveInt = Field(
+        default=1_073_741_824, description="Largest Parquet file of the text pool."
+    )
+    remote_read_threads: PositiveInt = Field(
+        default=8,
+        description="Files fetched at once from an object store, to hide its latency; boto3 pools 10 connections.",
+    )
 
 
 class ImagePolicy(_Section):
     """What a clean image is."""
 
-    min_side_px: PositiveInt = Field(32, description="Shorter side; below it neither encoder sees an object.")
-    max_pixels: PositiveInt = Field(89_478_485, description="Decompression bound, Pillow's own default.")
+    min_side_px: PositiveInt = Field(default=32, description="Shorter side; below it neither encoder sees an object.")
+    max_pixels: PositiveInt = Field(default=89_478_485, description="Decompression bound, Pillow's own default.")
     max_aspect: Annotated[float, Field(ge=1.0)] = Field(
-        5.0, description="Longer over shorter side; banners and rulers lie beyond it."
+        default=5.0, description="Longer over shorter side; banners and rulers lie beyond it."
     )
     nsfw_enabled: bool = Field(default=True, description="Score every image with the safety model.")
-    max_nsfw: Share = Field(0.9, description="Unsafe probability above which an image is rejected (OpenNSFW's own advice is 0.8).")
+    max_nsfw: Share = Field(
+        default=0.9, description="Unsafe probability above which an image is rejected (OpenNSFW's own advice is 0.8)."
+    )
 
 
 class DuplicatePolicy(_Section):
     """Near-duplicate search: candidates by thumbnail, verdict by pixels."""
 
-    candidate_similarity: Share = Field(0.90, description="Cosine of normalised 24 px thumbnails that makes a candidate.")
-    pixel_correlation: Share = Field(0.90, description="Correlation of 64 px thumbnails that makes a duplicate.")
-    block_rows: PositiveInt = Field(4_096, description="Rows compared at once; memory is its square times four bytes.")
+    candidate_similarity: Share = Field(
+        default=0.90, description="Cosine of normalised 24 px thumbnails that makes a candidate."
+    )
+    pixel_correlation: Share = Field(
+        default=0.90, description="Correlation of 64 px thumbnails that makes a duplicate."
+    )
+    block_rows: PositiveInt = Field(
+        default=4_096, description="Rows compared at once; memory is its square times four bytes."
+    )
 
 
 class CaptionPolicy(_Section):
     """What a clean caption is."""
 
-    min_characters: PositiveInt = Field(3, description="Shortest repaired caption.")
-    max_characters: PositiveInt = Field(2_000, description="Longest repaired caption.")
-    languages: tuple[str, ...] = Field((), description="ISO 639-1 codes to keep; empty keeps all.")
+    min_characters: PositiveInt = Field(default=3, description="Shortest repaired caption.")
+    max_characters: PositiveInt = Field(default=2_000, description="Longest repaired caption.")
+    languages: tuple[str, ...] = Field(default=(), description="ISO 639-1 codes to keep; empty keeps all.")
     template_min_images: PositiveInt = Field(
-        5, description="The same sentence on this many different pictures of one batch makes it a template."
+        default=5, description="The same sentence on this many different pictures of one batch makes it a template."
     )
-    template_min_share: Share = Field(0.05, description="And on at least this share of the batch's pictures.")
+    template_min_share: Share = Field(default=0.05, description="And on at least this share of the batch's pictures.")
 
 
 class TextPolicy(_Section):
     """What a clean text-pool record is."""
 
-    min_characters: PositiveInt = Field(20, description="Shortest repaired text.")
-    max_characters: PositiveInt = Field(1_000_000, description="Longest repaired text.")
+    min_characters: PositiveInt = Field(default=20, description="Shortest repaired text.")
+    max_characters: PositiveInt = Field(default=1_000_000, description="Longest repaired text.")
 
 
 class FeaturePolicy(_Section):
     """Which encoder runs and how it is fed."""
 
     encoder: str = Field(
-        "bridge-lite0-minilm",
+        default="bridge-lite0-minilm",
         description="bridge-lite0-minilm (embedded) or open_clip:MODEL[:PRETRAINED-TAG-OR-CHECKPOINT-PATH].",
     )
-    batch_size: PositiveInt = Field(32, description="Images or captions per model call.")
-    decode_threads: PositiveInt = Field(1, description="Threads that decode while the model runs.")
-    encoder_threads: PositiveInt = Field(1, description="Threads of the model on a CPU.")
-    shard_rows: PositiveInt = Field(1_024, description="Images per spatial-feature shard.")
+    batch_size: PositiveInt = Field(default=32, description="Images or captions per model call.")
+    decode_threads: PositiveInt = Field(default=1, description="Threads that decode while the model runs.")
+    encoder_threads: PositiveInt = Field(default=1, description="Threads of the model on a CPU.")
+    shard_rows: PositiveInt = Field(default=1_024, description="Images per spatial-feature shard.")
 
 
 class CodebookPolicy(_Section):
     """The visual vocabulary."""
 
-    size: PositiveInt = Field(1_024, description="Number of codes.")
-    iterations: PositiveInt = Field(20, description="k-means iterations.")
-    max_training_vectors: PositiveInt = Field(262_144, description="Spatial features sampled for training.")
-    seed: int = Field(20_240_611, description="Seed of sampling and of k-means.")
+    size: PositiveInt = Field(default=1_024, description="Number of codes.")
+    iterations: PositiveInt = Field(default=20, description="k-means iterations.")
+    max_training_vectors: PositiveInt = Field(default=262_144, description="Spatial features sampled for training.")
+    seed: int = Field(default=20_240_611, description="Seed of sampling and of k-means.")
 
 
 class RecallGatePolicy(_Section):
     """When a batch's captions are taken to be those of its pictures."""
 
-    pool_size: PositiveInt = Field(32, description="Candidates per query; fixed so that batches of all sizes compare.")
-    max_pairs: PositiveInt = Field(2_048, description="Pairs evaluated; more are sampled by seed.")
-    min_pairs: PositiveInt = Field(12, description="Fewer pairs than this cannot be judged and pass as not judged.")
-    bootstrap_samples: PositiveInt = Field(1_000, description="Resamples behind the interval.")
-    permutations: PositiveInt = Field(2_000, description="Re-pairings behind the null.")
-    confidence: Share = Field(0.95, description="Of the interval.")
-    max_null_p_value: Share = Field(0.01, description="Above it the pairing is not distinguishable from chance.")
-    baseline_floor: Share = Field(0.12, description="R@1 a batch of an unknown source must not be significantly below.")
-    baseline_tolerance: Share = Field(0.5, description="Share of a trusted baseline that a batch may lose.")
-    false_hold_rate: Share = Field(0.01, description="Significance of the comparison with the baseline.")
-    max_shift: PositiveInt = Field(5, description="Largest |k| tested as a shift of captions by k rows.")
-    seed: int = Field(20_240_611, description="Seed of sampling, bootstrap and permutations.")
+    pool_size: PositiveInt = Field(
+        default=32, description="Candidates per query; fixed so that batches of all sizes compare."
+    )
+    max_pairs: PositiveInt = Field(default=2_048, description="Pairs evaluated; more are sampled by seed.")
+    min_pairs: PositiveInt = Field(
+        default=12, description="Fewer pairs than this cannot be judged and pass as not judged."
+    )
+    bootstrap_samples: PositiveInt = Field(default=1_000, description="Resamples behind the interval.")
+    permutations: PositiveInt = Field(default=2_000, description="Re-pairings behind the null.")
+    confidence: Share = Field(default=0.95, description="Of the interval.")
+    max_null_p_value: Share = Field(
+        default=0.01, description="Above it the pairing is not distinguishable from chance."
+    )
+    baseline_floor: Share = Field(
+        default=0.12, description="R@1 a batch of an unknown source must not be significantly below."
+    )
+    baseline_tolerance: Share = Field(default=0.5, description="Share of a trusted baseline that a batch may lose.")
+    false_hold_rate: Share = Field(default=0.01, description="Significance of the comparison with the baseline.")
+    max_shift: PositiveInt = Field(default=5, description="Largest |k| tested as a shift of captions by k rows.")
+    seed: int = Field(default=20_240_611, description="Seed of sampling, bootstrap and permutations.")
 
 
 class BudgetPolicy(_Section):
     """What a batch may cost."""
 
-    currency: str = Field("USD", description="Currency of every price.")
-    per_batch: NonNegativeFloat = Field(5.0, description="Budget of one batch.")
-    price_per_1000_images: NonNegativeFloat = Field(0.002, description="Embedding or scoring 1,000 images on a CPU core.")
-    price_per_1000_texts: NonNegativeFloat = Field(0.001, description="Embedding 1,000 captions on a CPU core.")
-    price_per_1000_tokens: NonNegativeFloat = Field(0.0005, description="A language model's tokens.")
-    price_per_audio_second: NonNegativeFloat = Field(0.00001, description="Speech recognition.")
+    currency: str = Field(default="USD", description="Currency of every price.")
+    per_batch: NonNegativeFloat = Field(default=5.0, description="Budget of one batch.")
+    price_per_1000_images: NonNegativeFloat = Field(
+        default=0.002, description="Embedding or scoring 1,000 images on a CPU core."
+    )
+    price_per_1000_texts: NonNegativeFloat = Field(default=0.001, description="Embedding 1,000 captions on a CPU core.")
+    price_per_1000_tokens: NonNegativeFloat = Field(default=0.0005, description="A language model's tokens.")
+    price_per_audio_second: NonNegativeFloat = Field(default=0.00001, description="Speech recognition.")
 
 
 class FusionPolicy(_Section):
     """The frozen placeholder syntax and vocabulary."""
 
-    placeholder_version: str = Field("1", description="Version of the syntax; a release pins it.")
-    text_vocab_size: PositiveInt = Field(128_256, description="Text tokens before the image codes.")
-    image_code_offset: PositiveInt = Field(128_256, description="Token id of <IMG_TK_0>.")
-    max_caption_characters: PositiveInt = Field(2_000, description="Longest text behind an image.")
+    placeholder_version: str = Field(default="1", description="Version of the syntax; a release pins it.")
+    text_vocab_size: PositiveInt = Field(default=128_256, description="Text tokens before the image codes.")
+    image_code_offset: PositiveInt = Field(default=128_256, description="Token id of <IMG_TK_0>.")
+    max_caption_characters: PositiveInt = Field(default=2_000, description="Longest text behind an image.")
 
 
 class MixturePolicy(_Section):
     """What a release draws."""
 
-    seed: int = Field(20_240_611, description="Seed of the release order.")
-    min_text_retention: Share = Field(0.05, description="Floor of the text pool; below it a release is refused.")
-    samples_per_file: PositiveInt = Field(10_000, description="Lines per samples file.")
-    feature_rows_per_file: PositiveInt = Field(1_024, description="Samples per feature shard.")
+    seed: int = Field(default=20_240_611, description="Seed of the release order.")
+    min_text_retention: Share = Field(
+        default=0.05, description="Floor of the text pool; below it a release is refused."
+    )
+    samples_per_file: PositiveInt = Field(default=10_000, description="Lines per samples file.")
+    feature_rows_per_file: PositiveInt = Field(default=1_024, description="Samples per feature shard.")
 
 
 class Policy(_Section):

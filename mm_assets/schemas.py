@@ -159,7 +159,9 @@ _TABLES: Final[tuple[Table, ...]] = (
             "format": Column(pl.String, "Format found in the bytes: PNG, JPEG, WEBP …"),
             "width": Column(pl.Int32, "Width in pixels after EXIF orientation."),
             "height": Column(pl.Int32, "Height in pixels after EXIF orientation."),
-            "nsfw_score": Column(pl.Float32, "Probability of unsafe content, 0 to 1; null if the model is off.", nullable=True),
+            "nsfw_score": Column(
+                pl.Float32, "Probability of unsafe content, 0 to 1; null if the model is off.", nullable=True
+            ),
         },
         order_by=("position",),
         constraints={"size_px_is_positive": "width > 0 AND height > 0"},
@@ -248,7 +250,9 @@ _TABLES: Final[tuple[Table, ...]] = (
             "vectors": Column(pl.Int64, "Training vectors."),
             "perplexity": Column(pl.Float64, "exp(entropy) of code use on the training vectors; at most size."),
             "dead_codes": Column(pl.Int32, "Codes that no training vector uses."),
-            "reconstruction_error": Column(pl.Float64, "Mean squared distance to the code over the features' variance."),
+            "reconstruction_error": Column(
+                pl.Float64, "Mean squared distance to the code over the features' variance."
+            ),
         },
         partition_by=(),
     ),
@@ -342,7 +346,9 @@ _TABLES: Final[tuple[Table, ...]] = (
             "sequence": Column(pl.Int64, "Registration order, from 1; never reused."),
             "source": _SOURCE,
             "license": _LICENSE,
-            "compared_with": Column(pl.List(pl.String), "Earlier batches its images are compared with, fixed for ever."),
+            "compared_with": Column(
+                pl.List(pl.String), "Earlier batches its images are compared with, fixed for ever."
+            ),
         },
         partition_by=(),
     ),

@@ -154,11 +154,7 @@ def stale_steps(expected: Mapping[str, str], recorded: Mapping[str, str], among:
     ['texts']
     """
     wanted = set(among)
-    return [
-        step.name
-        for step in BATCH_STEPS
-        if step.name in wanted and recorded.get(step.name) != expected[step.name]
-    ]
+    return [step.name for step in BATCH_STEPS if step.name in wanted and recorded.get(step.name) != expected[step.name]]
 
 
 def downstream_steps(name: str) -> list[Step]:

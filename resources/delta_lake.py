@@ -11,7 +11,8 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
-from arro3.core import RecordBatchReader, Table as ArrowTable
+from arro3.core import RecordBatchReader
+from arro3.core import Table as ArrowTable
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
@@ -247,9 +248,7 @@ class DeltaLake(dg.ConfigurableResource):
         declared = TABLES[table]
         rows = declared.conform(rows)
         self._ensure(declared)
-        write_deltalake(
-            self.uri(table), _reader(declared, (rows,)), mode="append", storage_options=self._options
-        )
+        write_deltalake(self.uri(table), _reader(declared, (rows,)), mode="append", storage_options=self._options)
         return Written(table, self.version(table), rows.height)
 
     def append_once(self, table: str, rows: pl.DataFrame, *, expected_version: int, application: str) -> bool:
@@ -291,9 +290,9 @@ class DeltaLake(dg.ConfigurableResource):
     def _missing_constraints(opened: DeltaTable, declared: Table) -> dict[str, str]:
         present = opened.metadata().configuration
         return {
-            name: rule for name, rule in declared.constraints.items() if f"delta.constraints.{name}".lower() not in {
-                key.lower() for key in present
-            }
+            name: rule
+            for name, rule in declared.constraints.items()
+            if f"delta.constraints.{name}".lower() not in {key.lower() for key in present}
         }
 
     @_retry_conflicts

@@ -56,7 +56,7 @@ class Holds(dg.ConfigurableResource):
         failing = ledger.failing_gates(self._evaluations(), self._events())
         held = self.active()
         pairs = pl.concat([failing.select("batch", "gate"), held.select("batch", "gate")]).unique(maintain_order=True)
-        return {batch: gate for batch, gate in reversed(pairs.rows())}
+        return dict(reversed(pairs.rows()))
 
     def is_waived(self, evaluation_id: str) -> bool:
         """Whether a person released the hold bound to this verdict."""
@@ -82,7 +82,9 @@ class Holds(dg.ConfigurableResource):
         for gate in after:
             newest = ledger.latest_evaluations(evaluations).filter(pl.col("gate") == gate).to_dicts()
             if not newest:
-                return f"batch {batch!r} has no verdict of gate {gate!r} yet; materialize the gate's asset with its checks"
+                return (
+                    f"batch {batch!r} has no verdict of gate {gate!r} yet; materialize the gate's asset with its checks"
+                )
             if not newest[0]["passed"] and newest[0]["evaluation_id"] not in waived:
                 return f"batch {batch!r} failed gate {gate!r}: {newest[0]['reason']}"
         return None

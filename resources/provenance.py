@@ -65,7 +65,9 @@ class Provenance(dg.ConfigurableResource):
     def recorded_all(self) -> dict[str, dict[str, str]]:
         """`recorded` of every batch, in one read."""
         found: dict[str, dict[str, str]] = {}
-        for batch, asset, digest in self.lake.scan("provenance").select("batch", "asset", "digest").collect().iter_rows():
+        for batch, asset, digest in (
+            self.lake.scan("provenance").select("batch", "asset", "digest").collect().iter_rows()
+        ):
             found.setdefault(batch, {})[asset] = digest
         return found
 

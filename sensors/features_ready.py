@@ -30,7 +30,9 @@ def features_ready(
         purpose = "codebook:first"
         return [
             dg.RunRequest(
-                run_key=attempt_key(context.instance, purpose), job_name=train_codebook.name, tags={ATTEMPT_TAG: purpose}
+                run_key=attempt_key(context.instance, purpose),
+                job_name=train_codebook.name,
+                tags={ATTEMPT_TAG: purpose},
             )
         ]
     held = holds.held_batches()

@@ -92,7 +92,9 @@ def image_ids_are_unique(context: dg.AssetCheckExecutionContext, lake: DeltaLake
 def texts_are_valid_unicode(context: dg.AssetCheckExecutionContext, lake: DeltaLake) -> dg.AssetCheckResult:
     """No kept text holds NUL, a replacement character run or nothing but blanks."""
     texts = lake.scan("texts", context.partition_key).select("text").collect()["text"]
-    bad = int((texts.str.contains("\0", literal=True) | texts.str.contains("�{3,}") | texts.str.strip_chars().eq("")).sum())
+    bad = int(
+        (texts.str.contains("\0", literal=True) | texts.str.contains("�{3,}") | texts.str.strip_chars().eq("")).sum()
+    )
     return judged(
         passed=bad == 0,
         measured=bad,

@@ -80,7 +80,9 @@ def batch_rows(workspace: Workspace, lake: DeltaLake) -> list[dict[str, Any]]:
                 "rows_out": entry["rows"].get("images", 0) + entry["rows"].get("texts", 0),
                 "rejected": entry["rejected"],
                 "recall_at_1": measured["recall_at_1"] if measured and measured["pairs"] else None,
-                "interval": [measured["recall_low"], measured["recall_high"]] if measured and measured["pairs"] else None,
+                "interval": [measured["recall_low"], measured["recall_high"]]
+                if measured and measured["pairs"]
+                else None,
                 "state": state,
                 "why": reasons.get(batch),
             }
@@ -108,7 +110,11 @@ def print_outcome(outcome: DemoOutcome, console: Console) -> None:
     ):
         table.add_column(name, justify=justify, overflow="fold")
     for row in outcome.rows:
-        recall = "-" if row["recall_at_1"] is None else "{:.2f} ({:.2f} to {:.2f})".format(row["recall_at_1"], *row["interval"])
+        recall = (
+            "-"
+            if row["recall_at_1"] is None
+            else "{:.2f} ({:.2f} to {:.2f})".format(row["recall_at_1"], *row["interval"])
+        )
         rejected = ", ".join(f"{code} {count}" for code, count in row["rejected"].items()) or "-"
         state = f"[red]held[/red]: {row['why']}" if row["why"] else f"[green]{row['state']}[/green]"
         table.add_row(row["batch"], str(row["rows_in"]), str(row["rows_out"]), rejected, recall, state)

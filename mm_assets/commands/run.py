@@ -1,6 +1,7 @@
 """Run what is due: ingest, the first codebook, assembly, and a release."""
 
 import threading
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,7 +63,7 @@ class _Bars:
     def end(self, name: str, state: str, *, full: bool = True) -> None:
         task = self._tasks[name]
         total = self.progress.tasks[list(self._tasks).index(name)].total
-        self.progress.update(task, state=state, **({"completed": total} if full else {}))
+        self.progress.update(task, state=state, completed=total if full else None)
 
 
 @contextmanager
@@ -121,7 +122,7 @@ class Runner:
                 if batch not in present:
                     raise BatchContractError(
                         "UNFINISHED_BATCH",
-                        f"there is no finished delivery {batch!r} in the landing area; deliver it and write _SUCCESS last",
+                        f"no finished delivery {batch!r} has landed; deliver it and write _SUCCESS last",
                     )
                 valid.append(batch)
             except InputError as error:
@@ -177,7 +178,7 @@ class Runner:
         """Run a job in this process; returns why it failed, or None."""
         job = self._workspace.definitions.resolve_job_def(job_name)
         chosen = None if selection is None else list(selection)
-        run_id = dg.DagsterRun().run_id
+        run_id = str(uuid.uuid4())
         self._bars.start(label, self._steps_in(job, chosen), "running")
         with _following(self._workspace.instance, run_id, self._bars, label):
             result = job.execute_in_process(

@@ -85,9 +85,7 @@ def recall_by_batch(lake: DeltaLake) -> dict[str, dict[str, Any]]:
 
 def records_in(lake: DeltaLake) -> dict[str, int]:
     """Records each batch delivered: what raw pools kept and what they rejected, images and texts."""
-    kept = pl.concat(
-        [lake.scan(name).group_by("batch").len().collect() for name in ("raw_images", "raw_texts")]
-    )
+    kept = pl.concat([lake.scan(name).group_by("batch").len().collect() for name in ("raw_images", "raw_texts")])
     turned_away = (
         lake.scan("rejected")
         .filter((pl.col("stage") == "raw_pools") & (pl.col("record_kind") != "caption"))

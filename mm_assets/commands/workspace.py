@@ -51,7 +51,7 @@ class Workspace:
     @cached_property
     def resources(self) -> dict[str, dg.ConfigurableResource]:
         """Resources as the graph uses them, for reading outside a run."""
-        return {key: value for key, value in (self.definitions.resources or {}).items()}
+        return dict(self.definitions.resources or {})
 
     def resource(self, name: str) -> dg.ConfigurableResource:
         """One resource by its key."""

@@ -45,9 +45,7 @@ def preview(rows: pl.DataFrame, columns: Sequence[str] | None = None) -> dg.Tabl
     lists = [name for name, dtype in head.schema.items() if isinstance(dtype, pl.List)]
     head = head.with_columns(pl.col(name).list.head(4) for name in lists)
     return dg.MetadataValue.table(
-        records=[
-            dg.TableRecord({name: _cell(value) for name, value in record.items()}) for record in head.to_dicts()
-        ],
+        records=[dg.TableRecord({name: _cell(value) for name, value in record.items()}) for record in head.to_dicts()],
         schema=dg.TableSchema(columns=[dg.TableColumn(name=name, type="string") for name in head.columns]),
     )
 

@@ -39,7 +39,7 @@ def refuse_if_held(context: dg.AssetExecutionContext, holds: Holds, after: tuple
         raise dg.Failure(description=reason, metadata={"batch": context.partition_key}, allow_retries=False)
 
 
-def refuse_if_over_budget(context: dg.AssetExecutionContext, holds: Holds, verdict: GateVerdict) -> None:
+def refuse_if_over_budget(holds: Holds, verdict: GateVerdict) -> None:
     """Refuse a step that would overspend the batch's budget, and record why.
 
     Raises:

@@ -49,7 +49,9 @@ class GateVerdict:
         }
 
 
-def budget_verdict(batch: str, asset: str, *, estimate: float, spent: float, budget: float, currency: str) -> GateVerdict:
+def budget_verdict(
+    batch: str, asset: str, *, estimate: float, spent: float, budget: float, currency: str
+) -> GateVerdict:
     """Whether a step of this estimated price fits what the batch has left.
 
     The evaluation id leaves out what was spent, so that one waiver covers the retries of one step.

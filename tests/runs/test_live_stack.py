@@ -48,7 +48,18 @@ class Stack:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(self.port)],
+                [
+                    sys.executable,
+                    "-m",
+                    "dagster",
+                    "dev",
+                    "-w",
+                    "workspace.yaml",
+                    "-h",
+                    "127.0.0.1",
+                    "-p",
+                    str(self.port),
+                ],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,
@@ -81,15 +92,17 @@ class Stack:
 
     def query(self, text: str, **variables: object) -> dict:
         body = json.dumps({"query": text, "variables": variables}).encode()
-        request = urllib.request.Request(  # noqa: S310 - our own server on 127.0.0.1
+        request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/graphql", data=body, headers={"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as response:
             answer = json.load(response)
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
-    def launch(self, job: str, *, assets: list[str] | None = None, partition: str | None = None, config: dict | None = None) -> str:
+    def launch(
+        self, job: str, *, assets: list[str] | None = None, partition: str | None = None, config: dict | None = None
+    ) -> str:
         """Launch a job run as the UI does; returns its run id."""
         selector = {"repositoryLocationName": "mm_assets", "repositoryName": "__repository__", "jobName": job}
         if assets is not None:
@@ -99,7 +112,12 @@ class Stack:
             """mutation($p: ExecutionParams!) { launchRun(executionParams: $p) {
                  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
                  ... on RunConfigValidationInvalid { errors { message } } } }""",
-            p={"selector": selector, "runConfigData": config or {}, "mode": "default", "executionMetadata": {"tags": tags}},
+            p={
+                "selector": selector,
+                "runConfigData": config or {},
+                "mode": "default",
+                "executionMetadata": {"tags": tags},
+            },
         )["launchRun"]
         assert data["__typename"] == "LaunchRunSuccess", data
         return data["run"]["runId"]
@@ -129,7 +147,8 @@ class Stack:
         """Everything the run's failed steps say."""
         answer = self.query(
             """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
-                 ... on ExecutionStepFailureEvent { message error { message } failureMetadata { description } } } } } }""",
+                 ... on ExecutionStepFailureEvent {
+                   message error { message } failureMetadata { description } } } } } }""",
             id=run_id,
         )
         return json.dumps([event for event in answer["logsForRun"]["events"] if event])
@@ -145,9 +164,7 @@ class Stack:
         pytest.fail(f"waited {seconds} s for {what}\n{self.tail()}")
 
     def ended(self, run_id: str, seconds: float = 120) -> str:
-        self.until(
-            lambda: self.status(run_id) in {"SUCCESS", "FAILURE", "CANCELED"}, seconds, f"run {run_id} to end"
-        )
+        self.until(lambda: self.status(run_id) in {"SUCCESS", "FAILURE", "CANCELED"}, seconds, f"run {run_id} to end")
         return self.status(run_id)
 
     def tail(self) -> str:
@@ -242,7 +259,11 @@ def test_a_spoiled_batch_halts_by_itself_and_nothing_is_lost(stack, tmp_path):
     stack.until(lambda: lake.count("fusion_samples", stack.spoiled) > 0, 180, "the released batch to resume")
     time.sleep(15)
     resumed = [run for run in stack.runs(dagster__partition=stack.spoiled) if run["pipelineName"] == "batch_pipeline"]
-    by_sensor = [run for run in resumed if any(tag["value"] == "resume" for tag in run["tags"] if tag["key"] == "dagster/sensor_name")]
+    by_sensor = [
+        run
+        for run in resumed
+        if any(tag["value"] == "resume" for tag in run["tags"] if tag["key"] == "dagster/sensor_name")
+    ]
     assert len(by_sensor) == 1
 
 
