@@ -14,6 +14,7 @@ from mm_assets.fusion import assets as fusion_assets
 from mm_assets.fusion import checks as fusion_checks
 from mm_assets.gates import assets as gates_assets
 from mm_assets.gates import checks as gates_checks
+from mm_assets.gates import views as gates_views
 from mm_assets.gates.release_job import release_hold
 from mm_assets.jobs import assemble_batch, batch_pipeline, ingest_batch, make_release, refresh_views, train_codebook
 from mm_assets.mixtures import assets as mixtures_assets
@@ -61,24 +62,37 @@ def make_resources(landing_root: str, lake_root: str, policy_path: str) -> dict[
     }
 
 
-definitions = dg.Definitions(
-    assets=dg.load_assets_from_modules(
-        [raw_pools_assets, cleaned_assets, features_assets, gates_assets, fusion_assets, mixtures_assets]
-    ),
-    asset_checks=[
-        *raw_pools_checks.CHECKS,
-        *cleaned_checks.CHECKS,
-        *features_checks.CHECKS,
-        *gates_checks.CHECKS,
-        *fusion_checks.CHECKS,
-        *mixtures_checks.CHECKS,
-    ],
-    jobs=[batch_pipeline, ingest_batch, assemble_batch, train_codebook, make_release, refresh_views, release_hold],
-    sensors=[new_batches, features_ready, recall_halt, resume],
-    resources=make_resources(
-        root_from_environment("MM_LANDING", "landing"),
-        root_from_environment("MM_LAKE", "lake"),
-        os.environ.get("MM_POLICY", ""),
-    ),
-    executor=dg.in_process_executor,
+def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Definitions:
+    """The whole graph, on the given roots."""
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules(
+            [
+                raw_pools_assets,
+                cleaned_assets,
+                features_assets,
+                gates_assets,
+                gates_views,
+                fusion_assets,
+                mixtures_assets,
+            ]
+        ),
+        asset_checks=[
+            *raw_pools_checks.CHECKS,
+            *cleaned_checks.CHECKS,
+            *features_checks.CHECKS,
+            *gates_checks.CHECKS,
+            *fusion_checks.CHECKS,
+            *mixtures_checks.CHECKS,
+        ],
+        jobs=[batch_pipeline, ingest_batch, assemble_batch, train_codebook, make_release, refresh_views, release_hold],
+        sensors=[new_batches, features_ready, recall_halt, resume],
+        resources=make_resources(landing_root, lake_root, policy_path),
+        executor=dg.in_process_executor,
+    )
+
+
+definitions = define(
+    root_from_environment("MM_LANDING", "landing"),
+    root_from_environment("MM_LAKE", "lake"),
+    os.environ.get("MM_POLICY", ""),
 )

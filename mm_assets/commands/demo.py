@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from mm_assets.commands.run import Runner, RunSummary
@@ -100,14 +100,15 @@ def release_batches(lake: DeltaLake) -> list[set[str]]:
 def print_outcome(outcome: DemoOutcome, console: Console) -> None:
     """The table a person reads."""
     table = Table(title="Demo batches", show_lines=False)
-    for name, justify in (
+    columns: tuple[tuple[str, JustifyMethod], ...] = (
         ("batch", "left"),
         ("in", "right"),
         ("out", "right"),
         ("rejected by code", "left"),
         ("R@1 (95 % interval)", "left"),
         ("state", "left"),
-    ):
+    )
+    for name, justify in columns:
         table.add_column(name, justify=justify, overflow="fold")
     for row in outcome.rows:
         recall = (

@@ -1,0 +1,120 @@
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from mm_assets.definitions import definitions
+from mm_assets.jobs import BATCH_ASSETS
+from mm_assets.schemas import TABLES
+from mm_assets.steps import BATCH_STEPS, downstream_steps
+
+ROOT = Path(__file__).resolve().parents[2]
+ASSETS = {
+    "raw_images",
+    "raw_captions",
+    "raw_texts",
+    "image_fingerprints",
+    "images",
+    "captions",
+    "texts",
+    "rejected",
+    "image_embeddings",
+    "caption_embeddings",
+    "image_text_recall",
+    "codebook",
+    "visual_codes",
+    "fusion_samples",
+    "mixtures",
+    "release_packages",
+    "held_batches",
+    "spending",
+}
+VIEWS = {"held_batches", "spending"}
+
+
+@pytest.fixture(scope="module")
+def graph() -> dg.AssetGraph:
+    return definitions.resolve_asset_graph()
+
+
+def test_the_asset_keys_are_exactly_these(graph):
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == ASSETS
+
+
+def test_every_asset_but_the_views_is_checked(graph):
+    checked = {key.asset_key.to_user_string() for key in graph.asset_check_keys}
+    assert ASSETS - VIEWS - checked == {"image_fingerprints", "captions"}  # judged by the checks of images
+
+
+def test_every_description_states_the_grain(graph):
+    for key in graph.get_all_asset_keys():
+        description = graph.get(key).description or ""
+        assert description.startswith("One row per"), f"{key}: {description!r}"
+
+
+def test_assets_of_a_batch_are_partitioned_by_batch_and_grouped_by_folder(graph):
+    folders = {"raw_pools", "cleaned", "features", "gates", "fusion", "mixtures"}
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.group_name in folders, key
+        partitions = node.partitions_def
+        name = partitions.name if isinstance(partitions, dg.DynamicPartitionsDefinition) else None
+        expected = (
+            "batches"
+            if key.to_user_string() in BATCH_ASSETS
+            else "releases"
+            if key.to_user_string() in {"mixtures", "release_packages"}
+            else None
+        )
+        assert name == expected, key
+
+
+def test_the_first_statement_of_every_batch_asset_is_the_guard():
+    steps = {step.name for step in BATCH_STEPS}
+    guarded = set()
+    for module in ("raw_pools", "cleaned", "features", "gates", "fusion"):
+        tree = ast.parse((ROOT / "mm_assets" / module / "assets.py").read_text(encoding="utf-8"))
+        for function in [node for node in tree.body if isinstance(node, ast.FunctionDef)]:
+            if function.name not in steps:
+                continue
+            first = next(
+                node
+                for node in function.body
+                if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+            )
+            call = first.value if isinstance(first, ast.Expr) else None
+            assert isinstance(call, ast.Call), function.name
+            assert getattr(call.func, "id", "") == "refuse_if_held", function.name
+            guarded.add(function.name)
+    assert guarded == steps
+
+
+def test_steps_write_declared_tables_and_flow_downward():
+    for step in BATCH_STEPS:
+        assert set(step.tables) <= TABLES.keys()
+    assert [step.name for step in downstream_steps("image_embeddings")] == [
+        "image_text_recall",
+        "visual_codes",
+        "fusion_samples",
+    ]
+
+
+def test_importing_the_definitions_loads_no_model_library():
+    heavy = ["torch", "open_clip", "whisperx", "onnxruntime", "transformers", "faster_whisper"]
+    code = (
+        "import sys, mm_assets.definitions\n"
+        f"loaded = [name for name in {heavy!r} if name in sys.modules]\n"
+        "assert not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_sensors_run_by_default():
+    for sensor in definitions.sensors or []:
+        assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+        assert inspect.getdoc(sensor) is not None

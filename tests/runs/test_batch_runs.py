@@ -1,0 +1,143 @@
+"""Real materializations: real pictures, real models, real Delta tables."""
+
+import json
+
+import polars as pl
+import pytest
+
+from mm_assets.cleaned.checks import account
+from mm_assets.commands.status import read_status
+from mm_assets.errors import HoldError
+from mm_assets.fusion.linter import lint_paths
+from mm_assets.schemas import TABLES
+from resources.holds import describe_hold
+
+CONTENT = [
+    name
+    for name, table in TABLES.items()
+    if "batch" in table.columns
+    and name not in {"provenance", "gate_evaluations", "holds", "costs", "mixtures", "batches"}
+]
+
+
+def content(site, batch):
+    return {table: site.lake.read(table, batch) for table in CONTENT}
+
+
+@pytest.mark.slow
+def test_from_landing_to_release_with_one_batch_held(any_site, deliver):
+    site = any_site
+    site.cut("clean", "good", 40)
+    site.cut("spoiled", "shifted", None)
+    deliver(site)
+
+    summary = site.run(release="first")
+    assert summary.failed == {}
+    assert summary.held == {"shifted": "recall"}
+    hold = describe_hold(site.workspace.holds.active().row(0, named=True))
+    assert hold["code"] == "ERR_CROSS_MDL_TEMPORAL"
+    assert hold["diagnosis"]["hypothesis"].startswith("shift(")
+
+    for batch in ("good", "shifted"):
+        assert all(line["rows_in"] == line["rows_out"] + line["rejected"] for line in account(site.lake, batch))
+    assert site.lake.count("fusion_samples", "shifted") == 0
+    samples = site.lake.read("fusion_samples", "good")
+    assert samples.height == site.lake.count("captions", "good") + site.lake.count("texts", "good")
+    drawn = site.lake.scan("mixtures").collect()
+    assert set(drawn["batch"]) == {"good"}
+    status = read_status(site.workspace)
+    assert [entry["batch"] for entry in status["batches"] if entry["held"]] == ["shifted"]
+    assert status["releases"][0]["excluded_batches"] == {"shifted": "recall"}
+    assert status["releases"][0]["samples"] == samples.height
+
+    before = content(site, "good")
+    again = site.run(release="first")
+    assert again.ran == {}
+    assert again.current == ["good"]
+    assert all(rows.equals(before[table]) for table, rows in content(site, "good").items())
+
+
+@pytest.mark.slow
+def test_a_release_is_lint_clean_and_the_same_bytes_when_drawn_again(site):
+    site.cut("clean", "good", 30)
+    assert site.run(release="first").failed == {}
+    folder = site.landing_folder.parent / "lake" / "releases" / "first"
+    report = lint_paths([folder])
+    assert report.errors == []
+    assert report.rows == site.lake.count("fusion_samples", "good")
+    before = {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    job = site.workspace.definitions.resolve_job_def("make_release")
+    assert job.execute_in_process(instance=site.instance, partition_key="first").success
+    assert {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.slow
+def test_a_held_batch_is_refused_released_and_run_on(site):
+    site.cut("spoiled", "shifted", None)
+    site.run()
+    refused = site.materialize("shifted", "visual_codes")
+    assert not refused.success
+    failures = [event for event in refused.all_events if event.is_step_failure]
+    assert "is held by gate 'recall'" in str(failures[0].event_specific_data)
+    with pytest.raises(HoldError, match="needs a name"):
+        site.workspace.holds.release("shifted", "recall", "ada", " ")
+    site.workspace.holds.release("shifted", "recall", "ada", "accepted for the test")
+    summary = site.run()
+    assert summary.held == {}
+    assert site.lake.count("fusion_samples", "shifted") > 0
+
+
+@pytest.mark.slow
+def test_a_changed_delivery_is_read_again_and_leaves_no_orphans(site):
+    site.cut("clean", "good", 30)
+    site.run()
+    before = site.lake.read("images", "good")
+    manifest = site.landing_folder / "good" / "images" / "metadata.jsonl"
+    lines = manifest.read_text(encoding="utf-8").splitlines()
+    gone = json.loads(lines[0])["file_name"]
+    manifest.write_text("\n".join(lines[1:]) + "\n", encoding="utf-8")
+    (site.landing_folder / "good" / "images" / gone).unlink()
+    summary = site.run()
+    assert "raw_pools" in summary.ran["good"]
+    images = site.lake.read("images", "good")
+    assert gone not in images["file_name"].to_list()
+    assert images.height == before.height - 1
+    for table in ("captions", "image_embeddings", "visual_codes"):
+        assert set(site.lake.read(table, "good")["image_id"]) <= set(images["image_id"])
+    samples = site.lake.read("fusion_samples", "good").drop_nulls("image_id")
+    assert set(samples["image_id"]) <= set(images["image_id"])
+
+
+@pytest.mark.slow
+def test_a_step_that_would_overspend_is_refused_until_released(site):
+    policy = site.landing_folder.parent / "policy.toml"
+    policy.write_text("[budget]\nper_batch = 0.00000001\n", encoding="utf-8")
+    site.policy = str(policy)
+    site.cut("clean", "good", 20)
+    summary = site.run()
+    assert summary.held == {"good": "budget"}
+    assert site.lake.count("costs") == 0
+    hold = site.workspace.holds.active().row(0, named=True)
+    assert hold["measured"] > hold["threshold"]
+    while site.workspace.holds.held_batches():
+        site.workspace.holds.release("good", "budget", "ada", "worth it")
+        site.run()
+    spent = site.lake.scan("costs").group_by("asset").agg(pl.col("units").sum()).collect()
+    assert dict(spent.iter_rows())["image_embeddings"] == site.lake.count("images", "good")
+
+
+@pytest.mark.slow
+def test_a_broken_delivery_harms_no_other(site):
+    site.cut("clean", "good", 20)
+    site.cut("clean", "broken", 5)
+    (site.landing_folder / "broken" / "batch.json").write_text("{", encoding="utf-8")
+    site.cut("clean", "unfinished", 5)
+    (site.landing_folder / "unfinished" / "_SUCCESS").unlink()
+    (site.landing_folder / "Bad Name").mkdir()
+    (site.landing_folder / "Bad Name" / "_SUCCESS").touch()
+    summary = site.run()
+    assert list(summary.refused) == ["Bad Name"]
+    assert list(summary.failed) == ["broken"]
+    assert "batch.json" in summary.failed["broken"]
+    assert site.lake.count("fusion_samples", "good") > 0
+    assert site.lake.count("raw_images", "unfinished") == 0
