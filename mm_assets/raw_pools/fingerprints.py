@@ -1,0 +1,89 @@
+"""Hash the files that records declare, as a stream, some at once where the store is far away."""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+from mm_assets.errors import InputError, RecordError
+from mm_assets.landing import LandedObject, Landing
+from mm_assets.policy import IngestPolicy
+from mm_assets.raw_pools.records import Bytes, DeclaredImage, ImageRecord, Record, Rejection
+
+_WHOLE_BYTES: Final = 1_048_576
+_WAITING_PER_THREAD: Final = 4
+
+Declared = tuple[DeclaredImage, LandedObject]
+
+
+def hash_files(declared: Iterator[Declared | Rejection], landing: Landing, policy: IngestPolicy) -> Iterator[Record]:
+    """Hash the file of every declared image, in order; rejections pass through.
+
+    Local files are hashed one after the other. From an object store ``policy.remote_read_threads`` are on their way
+    at once, with four records per thread waiting.
+    """
+    if landing.uri("").startswith("file:"):
+        for item in declared:
+            yield from _hash(item, landing, policy)
+        return
+    waiting: deque[Future[list[Record]]] = deque()
+    with ThreadPoolExecutor(policy.remote_read_threads, thread_name_prefix="hash_files") as pool:
+        try:
+            for item in declared:
+                waiting.append(pool.submit(_hash, item, landing, policy))
+                if len(waiting) >= policy.remote_read_threads * _WAITING_PER_THREAD:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _hash(item: Declared | Rejection, landing: Landing, policy: IngestPolicy) -> list[Record]:
+    if isinstance(item, Rejection):
+        return [item]
+    image, landed = item
+    try:
+        return [ImageRecord(image, hash_file(landing, landed, policy, image.record_ref))]
+    except InputError as error:
+        return [*image.reject(error)]
+
+
+def check_size(size_bytes: int, policy: IngestPolicy, where: str) -> None:
+    """Refuse an image that is empty or too large to be read.
+
+    Raises:
+        RecordError: code ``EMPTY_FILE`` or ``FILE_TOO_LARGE``.
+    """
+    if size_bytes == 0:
+        raise RecordError("EMPTY_FILE", f"{where}: the image file has no bytes; deliver it again")
+    if size_bytes > policy.max_image_bytes:
+        raise RecordError(
+            "FILE_TOO_LARGE",
+            f"{where}: {size_bytes} bytes of image, more than {policy.max_image_bytes}; deliver a smaller one",
+        )
+
+
+def hash_file(landing: Landing, landed: LandedObject, policy: IngestPolicy, where: str) -> Bytes:
+    """SHA-256 of a whole file.
+
+    Raises:
+        RecordError: code ``EMPTY_FILE``, ``FILE_TOO_LARGE``, ``MISSING_FILE``, ``UNREADABLE_FILE`` or ``FILE_CHANGED``.
+        UnsafePathError: the file was replaced by a link out of its batch.
+    """
+    check_size(landed.size_bytes, policy, where)
+    if landed.size_bytes <= _WHOLE_BYTES:
+        content = landing.read(landed.key, 0, landed.size_bytes + 1)
+        digest, size_bytes = hashlib.sha256(content), len(content)
+    else:
+        digest, size_bytes = hashlib.sha256(), 0
+        with landing.open(landed.key) as stream:
+            while (block := stream.read(_WHOLE_BYTES)) and size_bytes <= landed.size_bytes:
+                digest.update(block)
+                size_bytes += len(block)
+    if size_bytes != landed.size_bytes:
+        raise RecordError(
+            "FILE_CHANGED", f"{where}: {landed.key} changed while it was read; deliver the batch again, _SUCCESS last"
+        )
+    return Bytes(landed.key, None, 0, size_bytes, digest.hexdigest())

@@ -1,0 +1,46 @@
+"""Read a whole delivery: every form it holds, in one order, as bounded chunks of rows."""
+
+from collections.abc import Iterator
+
+from mm_assets.errors import RecordError
+from mm_assets.landing import Landing
+from mm_assets.policy import IngestPolicy
+from mm_assets.raw_pools.coco import read_coco
+from mm_assets.raw_pools.contract import BatchContract
+from mm_assets.raw_pools.imagefolder import read_imagefolder
+from mm_assets.raw_pools.inventory import Inventory, take_inventory
+from mm_assets.raw_pools.names import IMAGE_SUFFIXES, suffix_of
+from mm_assets.raw_pools.records import RawChunk, Record, Rejection, as_chunks
+from mm_assets.raw_pools.texts import read_texts, unknown_form
+from mm_assets.raw_pools.webdataset import read_webdataset
+
+
+def read_batch(landing: Landing, contract: BatchContract, policy: IngestPolicy) -> Iterator[RawChunk]:
+    """Yield every record of the image and text folders, kept or rejected.
+
+    Order: ImageFolder lines, COCO images, tars by name, files nobody declared, texts by key. Positions count the
+    records of the batch in this order, the rejected ones included. Memory does not grow with the number of records,
+    save for a COCO file, which is held whole within ``policy.max_coco_bytes``.
+    """
+    yield from as_chunks(_records(landing, contract, policy), landing, contract, policy)
+
+
+def _records(landing: Landing, contract: BatchContract, policy: IngestPolicy) -> Iterator[Record]:
+    with take_inventory(landing, f"{contract.batch}/images") as inventory:
+        for read_form in (read_imagefolder, read_coco, read_webdataset):
+            yield from read_form(landing, contract, policy, inventory)
+        yield from _undeclared(inventory)
+    yield from read_texts(landing, contract, policy)
+
+
+def _undeclared(inventory: Inventory) -> Iterator[Rejection]:
+    for landed in inventory.unclaimed():
+        if suffix_of(landed.key) in IMAGE_SUFFIXES:
+            error = RecordError(
+                "UNLISTED_FILE", f"{landed.key}: no manifest declares this file; add its record or leave it out"
+            )
+        else:
+            error = unknown_form(landed.key, "metadata.jsonl, coco.json, *.tar or pictures")
+        yield Rejection.of("image", landed.key, error)
+    for key, error in inventory.faults():
+        yield Rejection.of("image", key, error)
