@@ -102,7 +102,10 @@ class FeaturePolicy(_Section):
         default="bridge-lite0-minilm",
         description="bridge-lite0-minilm (embedded) or open_clip:MODEL[:PRETRAINED-TAG-OR-CHECKPOINT-PATH].",
     )
-    batch_size: PositiveInt = Field(default=32, description="Images or captions per model call.")
+    batch_size: PositiveInt = Field(default=32, description="Images per model call.")
+    captions_per_call: PositiveInt = Field(
+        default=1_024, description="Captions given to the encoder at once; it sorts them by length and so pads little."
+    )
     decode_threads: PositiveInt = Field(default=1, description="Threads that decode while the model runs.")
     encoder_threads: PositiveInt = Field(default=1, description="Threads of the model on a CPU.")
     shard_rows: PositiveInt = Field(default=1_024, description="Images per spatial-feature shard.")
@@ -114,6 +117,9 @@ class CodebookPolicy(_Section):
     size: PositiveInt = Field(default=1_024, description="Number of codes.")
     iterations: PositiveInt = Field(default=20, description="k-means iterations.")
     max_training_vectors: PositiveInt = Field(default=262_144, description="Spatial features sampled for training.")
+    min_vectors_per_code: PositiveInt = Field(
+        default=39, description="Fewer training vectors a code than this and the codebook shrinks; faiss's own advice."
+    )
     seed: int = Field(default=20_240_611, description="Seed of sampling and of k-means.")
 
 
