@@ -145,6 +145,13 @@ class RecallGatePolicy(_Section):
     baseline_tolerance: Share = Field(default=0.5, description="Share of a trusted baseline that a batch may lose.")
     false_hold_rate: Share = Field(default=0.01, description="Significance of the comparison with the baseline.")
     max_shift: PositiveInt = Field(default=5, description="Largest |k| tested as a shift of captions by k rows.")
+    min_displaced_share: Share = Field(
+        default=0.02,
+        description="Share of pairs proven to belong to other rows that holds a batch whose recall is still good.",
+    )
+    max_repeated_share: Share = Field(
+        default=0.5, description="Largest share of pictures whose sentence is a template by the captions section."
+    )
     seed: int = Field(default=20_240_611, description="Seed of sampling, bootstrap and permutations.")
 
 

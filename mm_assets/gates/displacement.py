@@ -41,6 +41,7 @@ CONTROL_CAPTIONS: Final = 3
 IN_PLACE_EVIDENCE: Final = math.log(20.0)
 """Log-evidence for their own captions above which rows beside a run are taken to be in place."""
 _MAX_CELLS: Final = 1 << 24
+_BINS: Final = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +101,11 @@ def measure_match(similarity: Singles) -> Floats:
     The n true pairs fill the best 1/n of all pairs, so u is not resolved below 1/n.
     """
     count = len(similarity)
-    by_row = _standardise(similarity)
-    score = by_row + _standardise(similarity.T).T
-    order = np.argsort(-score, axis=None, kind="stable")
-    rank = np.empty(count * count, dtype=np.float64)
-    rank[order] = np.arange(1, count * count + 1)
-    log_u = np.log(np.maximum(rank / (count * count), 1.0 / count)).reshape(count, count)
+    score = _standardise(similarity) + _standardise(similarity.T).T
+    low, high = float(score.min()), float(score.max())
+    bins = ((score - low) * ((_BINS - 1) / max(high - low, 1e-12))).astype(np.int64)
+    at_least = np.cumsum(np.bincount(bins.ravel(), minlength=_BINS)[::-1])[::-1]
+    log_u = np.log(np.maximum(at_least / (count * count), 1.0 / count))[bins]
     return math.log(MATCH_EXPONENT) + (MATCH_EXPONENT - 1.0) * log_u
 
 
@@ -176,7 +176,7 @@ def find_runs(offsets: Offsets, *, delivered: int | None) -> Displacement:
         rest[row + 1] = max(rest[row], best[row])
         best[row + 1] = values[row + 1].max()
     path = _trace(offsets, values, rest, best, far_cost, near_cost)
-    return _collect(offsets, path, max(float(rest[-1]), float(best[-1])))
+    return cut_runs(offsets, path, max(float(rest[-1]), float(best[-1])))
 
 
 def best_run(offsets: Offsets, offset: int) -> Run:
@@ -215,7 +215,7 @@ def _trace(
     return path
 
 
-def _collect(offsets: Offsets, path: list[int | None], score: float) -> Displacement:
+def cut_runs(offsets: Offsets, path: list[int | None], score: float) -> Displacement:
     """Cut the path into runs."""
     rows = len(path)
     bounds = [0, *(row for row in range(1, rows) if path[row] != path[row - 1]), rows]

@@ -37,6 +37,8 @@ class RecallInput:
         caption_images: int64, shape (M,), row of ``images`` each caption claims.
         caption_index: int64, shape (M,), 0 for the main text, then one per further description.
         texts: M caption texts.
+        image_ids: N ids, for evidence.
+        caption_ids: M ids, for evidence.
 
     Raises:
         EmbeddingShapeError: shapes disagree, a caption claims an image that is not there, positions repeat, or an
@@ -49,6 +51,8 @@ class RecallInput:
     caption_images: Integers
     caption_index: Integers
     texts: tuple[str, ...]
+    image_ids: tuple[str, ...]
+    caption_ids: tuple[str, ...]
 
     def __post_init__(self) -> None:
         images, captions = len(self.images), len(self.captions)
@@ -57,10 +61,13 @@ class RecallInput:
                 f"image embeddings {self.images.shape} and caption embeddings {self.captions.shape} must be (rows, D) "
                 "with one D; embed both with the same encoder"
             )
-        if len(self.positions) != images or {len(self.caption_images), len(self.caption_index), len(self.texts)} != {
-            captions
-        }:
-            raise EmbeddingShapeError("one position per image and one image, index and text per caption are needed")
+        per_image = {len(self.positions), len(self.image_ids)}
+        per_caption = {len(self.caption_images), len(self.caption_index), len(self.texts), len(self.caption_ids)}
+        if per_image != {images} or per_caption != {captions}:
+            raise EmbeddingShapeError(
+                f"{images} image and {captions} caption embeddings came with {per_image} and {per_caption} attributes; "
+                "pass one id and position per image and one id, index and text per caption"
+            )
         if len(np.unique(self.positions)) != images:
             raise EmbeddingShapeError(
                 "two images share a delivery position; positions count image records of one batch"
@@ -155,7 +162,7 @@ def read_recall_input(images: pl.DataFrame, captions: pl.DataFrame) -> RecallInp
 
     Args:
         images: ``image_id``, ``position``, ``embedding``.
-        captions: ``image_id``, ``caption_index``, ``text``, ``embedding``, in the row order evidence will refer to.
+        captions: ``caption_id``, ``image_id``, ``caption_index``, ``text``, ``embedding``.
 
     Raises:
         EmbeddingShapeError: embeddings differ in length, hold nulls or are not unit vectors.
@@ -173,6 +180,8 @@ def read_recall_input(images: pl.DataFrame, captions: pl.DataFrame) -> RecallInp
         caption_images=claims["image_row"].to_numpy().astype(np.int64),
         caption_index=claims["caption_index"].to_numpy().astype(np.int64),
         texts=tuple(claims["text"].to_list()),
+        image_ids=tuple(images["image_id"].to_list()),
+        caption_ids=tuple(claims["caption_id"].to_list()),
     )
 
 
