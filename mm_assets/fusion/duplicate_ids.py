@@ -1,0 +1,97 @@
+"""Ids that occur more than once, found with 8 bytes of memory per line.
+
+Only a 64-bit hash of each id is kept; where two are equal the lines are read again and the ids themselves compared.
+"""
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from mm_assets.fusion.line_blocks import split_lines
+
+_NO_ID = -1  # Python's hash of a string is never -1
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Consecutive lines of a file.
+
+    Attributes:
+        file: the file.
+        first_line: number of the first line, from 1.
+        offset: place of the first line in the file, bytes.
+        size_bytes: bytes of the lines.
+    """
+
+    file: Path
+    first_line: int
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A line whose id stands on an earlier line."""
+
+    id: str
+    file: Path
+    line: int
+    first_file: Path
+    first_line: int
+
+
+class _OnlyId(msgspec.Struct):
+    id: str
+
+
+class IdLedger:
+    """Collects ids in line order."""
+
+    def __init__(self) -> None:
+        self._hashes = array("q")
+        self._stretches: list[Stretch] = []
+        self._starts: list[int] = []
+
+    def begin(self, stretch: Stretch) -> None:
+        """The lines that are added from now on stand in this stretch."""
+        self._stretches.append(stretch)
+        self._starts.append(len(self._hashes))
+
+    def add(self, identifier: str | None) -> None:
+        """Add the next line's id, None if it has none."""
+        self._hashes.append(_NO_ID if identifier is None else hash(identifier))
+
+    def duplicates(self) -> Iterator[Duplicate]:
+        """Every line whose id stands on an earlier line, in line order.
+
+        Raises:
+            OSError: a file can no longer be read.
+        """
+        hashes = np.frombuffer(self._hashes, dtype=np.int64)
+        order = np.argsort(hashes, kind="stable")
+        equal = (hashes[order[1:]] == hashes[order[:-1]]) & (hashes[order[1:]] != _NO_ID)
+        candidates = np.unique(np.concatenate([order[1:][equal], order[:-1][equal]]))
+        first_places = dict[str, tuple[Path, int]]()
+        decoder = msgspec.json.Decoder(_OnlyId)
+        numbers = np.searchsorted(self._starts, candidates, side="right") - 1
+        for number, group in groupby(zip(numbers.tolist(), candidates.tolist(), strict=True), key=lambda pair: pair[0]):
+            stretch = self._stretches[number]
+            lines = _read_lines(stretch)
+            for _, candidate in group:
+                place = candidate - self._starts[number]
+                identifier = decoder.decode(lines[place]).id
+                here = (stretch.file, stretch.first_line + place)
+                first = first_places.setdefault(identifier, here)
+                if first != here:
+                    yield Duplicate(identifier, *here, *first)
+
+
+def _read_lines(stretch: Stretch) -> list[bytes]:
+    with stretch.file.open("rb") as file:
+        file.seek(stretch.offset)
+        return split_lines(file.read(stretch.size_bytes))

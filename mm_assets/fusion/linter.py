@@ -1,0 +1,173 @@
+"""Check every line of releases, folders and single files; each fault with file, line, id and code.
+
+Most lines are proven clean by a cheap proof; the others see the exact rules, which name every fault.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mm_assets.errors import ReleaseError
+from mm_assets.fusion.duplicate_ids import Duplicate, IdLedger, Stretch
+from mm_assets.fusion.findings import LintCode, LintError, LintReport, in_report_order
+from mm_assets.fusion.line_blocks import read_blocks, split_lines
+from mm_assets.fusion.line_proof import LineProof
+from mm_assets.fusion.line_rules import LineRules
+from mm_assets.fusion.placeholders import Vocabulary
+from mm_assets.fusion.release_format import MANIFEST_NAME, SAMPLES_FOLDER, read_release_format
+from mm_assets.fusion.samples import AUDIO_CODES, AUDIO_FEATURES, VISUAL_CODES, VISUAL_FEATURES
+from mm_assets.fusion.shard_index import CODES_FOLDER, FEATURES_FOLDER, ShardIndex
+from mm_assets.policy import Policy
+
+_DEFAULT_POLICY: Final = Policy().fusion
+_DEFAULT_CODES: Final = Policy().codebook.size
+_ANCESTORS: Final = 3
+
+
+@dataclass(frozen=True)
+class LintOptions:
+    """How to lint; vocabulary and version count only where no manifest declares them.
+
+    Attributes:
+        vocabulary: vocabulary of files outside a release.
+        placeholder_version: syntax version of files outside a release.
+        block_bytes: bytes read at once.
+        max_line_bytes: longest line that is looked at.
+        max_errors: faults listed; more are counted per code.
+    """
+
+    vocabulary: Vocabulary = field(
+        default_factory=lambda: Vocabulary.of(_DEFAULT_POLICY, _DEFAULT_CODES, audio_codes=_DEFAULT_CODES)
+    )
+    placeholder_version: str = _DEFAULT_POLICY.placeholder_version
+    block_bytes: int = 262_144
+    max_line_bytes: int = 67_108_864
+    max_errors: int = 100_000
+
+
+@dataclass
+class _Release:
+    """What belongs to one release folder during a lint."""
+
+    proof: LineProof
+    rules: LineRules
+    ids: IdLedger = field(default_factory=IdLedger)
+
+
+def lint_paths(paths: Sequence[Path | str], options: LintOptions | None = None) -> LintReport:
+    """Check all lines of all ``*.jsonl`` files that the paths name or hold.
+
+    A release folder is read as one: its manifest declares vocabulary and version, its shards are what placeholders are
+    counted against, and an id may occur once in it.
+
+    Args:
+        paths: release folders, other folders, or single files.
+        options: bounds, and the vocabulary of files outside a release.
+
+    Returns:
+        The report; ``report.clean`` says whether there is no fault.
+
+    Raises:
+        ReleaseError: a path does not exist, cannot be read, or holds no ``*.jsonl`` file.
+    """
+    return _Lint(options or LintOptions()).run([Path(path) for path in paths])
+
+
+class _Lint:
+    def __init__(self, options: LintOptions) -> None:
+        self._options = options
+        self._releases = OrderedDict[Path, _Release]()
+        self._errors: list[LintError] = []
+        self._omitted = Counter[str]()
+
+    def run(self, paths: list[Path]) -> LintReport:
+        files = list(OrderedDict.fromkeys(file for path in paths for file in _find_files(path)))
+        try:
+            size_bytes = sum(file.stat().st_size for file in files)
+            rows = sum(self._lint_file(file) for file in files)
+            for release in self._releases.values():
+                for duplicate in release.ids.duplicates():
+                    self._report_duplicate(duplicate)
+        except OSError as error:
+            raise ReleaseError(f"{error.filename}: cannot be read ({error.strerror}); restore the file") from error
+        return LintReport(len(files), rows, size_bytes, in_report_order(self._errors, files), dict(self._omitted))
+
+    def _lint_file(self, file: Path) -> int:
+        release = self._release(file)
+        proven_id, add_id = release.proof.proven_id, release.ids.add
+        line = 0
+        for block in read_blocks(file, self._options.block_bytes, self._options.max_line_bytes):
+            if block.data is None:
+                line += 1
+                message = f"line is longer than {self._options.max_line_bytes} bytes; split the sample"
+                self._report(LintError(str(file), line, None, LintCode.LINE_TOO_LONG, message))
+                continue
+            release.ids.begin(Stretch(file, line + 1, block.offset, len(block.data)))
+            for raw in split_lines(block.data):
+                line += 1
+                identifier = proven_id(raw)
+                if identifier is None:
+                    identifier = self._check(release.rules, file, line, raw)
+                add_id(identifier)
+        return line
+
+    def _check(self, rules: LineRules, file: Path, line: int, raw: bytes) -> str | None:
+        verdict = rules.check(raw)
+        for code, message in verdict.faults.items():
+            self._report(LintError(str(file), line, verdict.id, code, message))
+        return verdict.id if verdict.valid else None
+
+    def _report(self, error: LintError) -> None:
+        if len(self._errors) < self._options.max_errors:
+            self._errors.append(error)
+        else:
+            self._omitted[error.code] += 1
+
+    def _report_duplicate(self, duplicate: Duplicate) -> None:
+        message = f"id already stands in {duplicate.first_file}, line {duplicate.first_line}; keep one of them"
+        self._report(LintError(str(duplicate.file), duplicate.line, duplicate.id, LintCode.DUPLICATE_ID, message))
+
+    def _release(self, file: Path) -> _Release:
+        root = _release_folder(file)
+        if root not in self._releases:
+            self._releases[root] = self._open(root)
+        return self._releases[root]
+
+    def _open(self, root: Path) -> _Release:
+        vocabulary, version = self._options.vocabulary, self._options.placeholder_version
+        declared = None
+        try:
+            declared = read_release_format(root)
+        except ReleaseError as error:
+            self._report(LintError(str(root / MANIFEST_NAME), 1, None, LintCode.INVALID_MANIFEST, str(error)))
+        if declared is not None:
+            vocabulary, version = declared.vocabulary.vocabulary(), declared.placeholder_version
+        codes_required = declared is not None or (root / CODES_FOLDER).is_dir()
+        visual = ShardIndex(root, VISUAL_FEATURES, VISUAL_CODES, codes_required=codes_required)
+        audio = ShardIndex(root, AUDIO_FEATURES, AUDIO_CODES, codes_required=codes_required)
+        proof = LineProof(vocabulary, version, visual)
+        return _Release(proof, LineRules(vocabulary, version, visual, audio, proof))
+
+
+def _find_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise ReleaseError(f"{path}: no such file or folder; give a release, a folder or a *.jsonl file")
+    samples = path / SAMPLES_FOLDER
+    inside = samples.glob("*.jsonl") if samples.is_dir() else path.rglob("*.jsonl")
+    files = sorted(file for file in inside if file.is_file())
+    if not files:
+        raise ReleaseError(f"{path}: holds no *.jsonl file; nothing was checked")
+    return files
+
+
+def _release_folder(file: Path) -> Path:
+    """The nearest folder above the file with a manifest or features; else where a release would begin."""
+    parents = list(file.resolve().parents)[:_ANCESTORS]
+    for folder in parents:
+        if (folder / MANIFEST_NAME).is_file() or (folder / FEATURES_FOLDER).is_dir():
+            return folder
+    return parents[1] if parents[0].name == SAMPLES_FOLDER else parents[0]
