@@ -90,7 +90,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         assets=("image_text_recall",),
         tables=("image_text_recall",),
         upstream=("image_embeddings", "caption_embeddings"),
-        policy=("recall_gate",),
+        policy=("recall_gate", "captions"),
     ),
     Step(
         name="visual_codes",

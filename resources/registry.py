@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from mm_assets.errors import ContractError
 from mm_assets.schemas import TABLES
 from resources.delta_lake import DeltaLake
 
@@ -39,9 +40,16 @@ class BatchRegistry(dg.ConfigurableResource):
             if self.lake.append_once("batches", rows, expected_version=expected, application=_APPLICATION):
                 return earlier
 
-    def earlier_of_source(self, batch: str, source: str) -> list[str]:
-        """Batches of the same source that registered before this one, oldest first."""
+    def of_same_source(self, batch: str) -> tuple[str, list[str]]:
+        """Source of a registered batch, and the batches of that source registered before it, oldest first.
+
+        Raises:
+            ContractError: the batch is not registered; cleaning does that.
+        """
         known = self.lake.scan("batches").sort("sequence").collect()
-        mine = known.filter(pl.col("batch") == batch)["sequence"].to_list()
-        limit = mine[0] if mine else int(known["sequence"].max() or 0) + 1  # pyright: ignore[reportArgumentType]
-        return known.filter((pl.col("source") == source) & (pl.col("sequence") < limit))["batch"].to_list()
+        mine = known.filter(pl.col("batch") == batch).to_dicts()
+        if not mine:
+            raise ContractError(f"batch {batch!r} is not registered; materialize its images first")
+        source = mine[0]["source"]
+        earlier = known.filter((pl.col("source") == source) & (pl.col("sequence") < mine[0]["sequence"]))
+        return source, earlier["batch"].to_list()

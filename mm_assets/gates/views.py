@@ -26,8 +26,7 @@ def read_picture(landing: Landing, source_ref: dict[str, Any]) -> bytes:
 
 def pair_tiles(lake: DeltaLake, landing: Landing, batch: str, diagnosis: dict[str, Any]) -> list[Tile]:
     """Pictures of a held batch with their caption as given and, where the diagnosis knows it, the restored one."""
-    captions = {row["caption_id"]: row for row in lake.read("captions", batch).to_dicts()}
-    wanted = [example for example in diagnosis.get("examples", []) if example["image_id"]][:_PICTURES_PER_BATCH]
+    wanted = diagnosis.get("examples", [])[:_PICTURES_PER_BATCH]
     ids = [example["image_id"] for example in wanted]
     images = lake.scan("images", batch).filter(pl.col("image_id").is_in(ids)).select("image_id", "source_ref").collect()
     references = dict(images.iter_rows())
@@ -35,9 +34,8 @@ def pair_tiles(lake: DeltaLake, landing: Landing, batch: str, diagnosis: dict[st
     for example in wanted:
         if example["image_id"] not in references:
             continue
-        given = captions.get(example["caption_id"], {}).get("text", "")
-        restored = captions.get(example.get("restored_caption_id"), {}).get("text")
-        lines = (f"given: {given}",) if restored is None else (f"given: {given}", f"restored: {restored}")
+        given, restored = f"given: {example['text']}", example["restored_text"]
+        lines = (given,) if restored is None else (given, f"restored: {restored}")
         tiles.append(Tile(read_picture(landing, references[example["image_id"]]), lines, mark="crimson"))
     return tiles
 

@@ -131,8 +131,10 @@ def test_registration_is_once_and_in_order(lake):
     assert registry.register("b", "s", "l", held=set()) == ["a"]
     assert registry.register("c", "t", "l", held={"a"}) == ["b"]
     assert registry.register("b", "s", "l", held={"a"}) == ["a"]
-    assert registry.earlier_of_source("b", "s") == ["a"]
-    assert registry.earlier_of_source("new", "s") == ["a", "b"]
+    assert registry.of_same_source("b") == ("s", ["a"])
+    assert registry.of_same_source("c") == ("t", [])
+    with pytest.raises(ContractError, match="'new' is not registered"):
+        registry.of_same_source("new")
 
 
 def _write_batches(root: str, names: list[str]) -> None:

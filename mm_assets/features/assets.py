@@ -1,0 +1,207 @@
+"""Features: embeddings of pictures and captions, the codebook and its codes."""
+
+import dagster as dg
+import polars as pl
+
+from mm_assets.display.metadata import table_metadata
+from mm_assets.features.codebook import codebook_from_row, codebook_to_row, train_codebook
+from mm_assets.features.codes import assign_codes
+from mm_assets.features.embeddings import embed_captions, embed_images
+from mm_assets.features.shards import SpatialReader, write_shard
+from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
+from mm_assets.partitions import batches
+from mm_assets.schemas import TABLES
+from mm_assets.steps import STEPS
+from resources.costs import Costs
+from resources.delta_lake import DeltaLake
+from resources.holds import Holds
+from resources.image_text_encoder import ImageTextEncoderResource
+from resources.object_store import LandingStore
+from resources.policy_file import PolicyFile
+from resources.provenance import NO_CODEBOOK, Provenance
+
+GROUP = "features"
+_ROWS_AT_ONCE = 256
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=batches,
+    deps=["images"],
+    kinds={"deltalake", "safetensors"},
+    code_version=STEPS["image_embeddings"].code_version,
+    description=TABLES["image_embeddings"].grain,
+)
+def image_embeddings(
+    context: dg.AssetExecutionContext,
+    lake: DeltaLake,
+    landing: LandingStore,
+    holds: Holds,
+    costs: Costs,
+    provenance: Provenance,
+    policy_file: PolicyFile,
+    encoder: ImageTextEncoderResource,
+) -> dg.MaterializeResult:
+    """One row per cleaned image: its embedding; its spatial features go to shards beside the table."""
+    refuse_if_held(context, holds)
+    batch, policy, model = context.partition_key, policy_file.policy.features, encoder.handle
+    refuse_if_over_budget(holds, costs.estimate(batch, "image_embeddings", "images", lake.count("images", batch)))
+    shards: set[str] = set()
+    with (
+        provenance.writing("image_embeddings", batch, models={"encoder": encoder}) as writing,
+        costs.metered(context, "image_embeddings", model.identity, "images", model.device) as meter,
+        lake.staging() as staging,
+    ):
+        rows = lake.chunks("images", batch, _ROWS_AT_ONCE)
+        for number, chunk in enumerate(embed_images(rows, landing, model, policy)):
+            references = write_shard(lake.files, batch, number, chunk.spatial)
+            shards.add(references[0].split("#")[0])
+            staging.add("image_embeddings", chunk.frame.with_columns(spatial_features=pl.Series(references)))
+            meter.add(chunk.frame.height, chunk.model_seconds)
+            context.log.info("embedded %d images", meter.units)
+        written = lake.replace("image_embeddings", batch, staging)
+        lake.files.remove_prefix(f"features/{batch}", keep=shards)
+        writing.written.append(written)
+    return dg.MaterializeResult(
+        data_version=writing.data_version,
+        metadata={
+            **table_metadata("image_embeddings", written.rows, lake.head("image_embeddings", batch), written.version),
+            "model": str(model.identity),
+            "device": model.device,
+            "model_seconds": meter.device_seconds,
+            "shards": len(shards),
+        },
+    )
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=batches,
+    deps=["captions"],
+    kinds={"deltalake"},
+    code_version=STEPS["caption_embeddings"].code_version,
+    description=TABLES["caption_embeddings"].grain,
+)
+def caption_embeddings(
+    context: dg.AssetExecutionContext,
+    lake: DeltaLake,
+    holds: Holds,
+    costs: Costs,
+    provenance: Provenance,
+    policy_file: PolicyFile,
+    encoder: ImageTextEncoderResource,
+) -> dg.MaterializeResult:
+    """One row per cleaned caption: its embedding."""
+    refuse_if_held(context, holds)
+    batch, policy, model = context.partition_key, policy_file.policy.features, encoder.handle
+    refuse_if_over_budget(holds, costs.estimate(batch, "caption_embeddings", "texts", lake.count("captions", batch)))
+    with (
+        provenance.writing("caption_embeddings", batch, models={"encoder": encoder}) as writing,
+        costs.metered(context, "caption_embeddings", model.identity, "texts", model.device) as meter,
+        lake.staging() as staging,
+    ):
+        for chunk in embed_captions(lake.chunks("captions", batch), model, policy):
+            staging.add("caption_embeddings", chunk.frame)
+            meter.add(chunk.frame.height, chunk.model_seconds)
+            context.log.info("embedded %d captions", meter.units)
+        written = lake.replace("caption_embeddings", batch, staging)
+        writing.written.append(written)
+    head = lake.head("caption_embeddings", batch)
+    return dg.MaterializeResult(
+        data_version=writing.data_version,
+        metadata={
+            **table_metadata("caption_embeddings", written.rows, head, written.version),
+            "model": str(model.identity),
+            "model_seconds": meter.device_seconds,
+        },
+    )
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=["image_embeddings", "image_text_recall"],
+    kinds={"deltalake", "faiss"},
+    description=TABLES["codebook"].grain,
+)
+def codebook(
+    context: dg.AssetExecutionContext,
+    lake: DeltaLake,
+    holds: Holds,
+    policy_file: PolicyFile,
+    encoder: ImageTextEncoderResource,
+) -> dg.MaterializeResult:
+    """One row per trained codebook version; this trains a new one on every batch that is not held."""
+    held = holds.held_batches()
+    rows = lake.scan("image_embeddings").filter(~pl.col("batch").is_in(list(held)))
+    references = rows.select("batch", "position", "spatial_features").sort("batch", "position").collect()
+    if references.is_empty():
+        raise dg.Failure(description="no batch has features yet; materialize image_embeddings", allow_retries=False)
+    reader = SpatialReader(lake.files)
+    blocks = reader.blocks(references["spatial_features"].to_list(), _ROWS_AT_ONCE)
+    trained = train_codebook(blocks, policy_file.policy.codebook)
+    known = lake.scan("codebook").select("version", "sequence").sort("sequence").collect()
+    if known.is_empty() or known["version"][-1] != trained.version:
+        row = codebook_to_row(trained) | {
+            "sequence": int(known["sequence"].max() or 0) + 1,  # pyright: ignore[reportArgumentType] - Int64 column
+            "model": str(encoder.identity),
+            "trained_on": references["batch"].unique(maintain_order=True).to_list(),
+        }
+        lake.append("codebook", pl.DataFrame([row], schema=TABLES["codebook"].schema))
+    context.log.info("codebook %s of %d codes", trained.version, trained.size)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(trained.version),
+        metadata={
+            **table_metadata("codebook", 1, lake.read("codebook").tail(8), lake.version("codebook")),
+            "version": trained.version,
+            "size": trained.size,
+            "perplexity": trained.perplexity,
+            "dead_codes": trained.dead_codes,
+            "reconstruction_error": trained.reconstruction_error,
+            "training_vectors": trained.vectors,
+        },
+    )
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=batches,
+    deps=["image_embeddings", "codebook", "image_text_recall"],
+    kinds={"deltalake", "faiss"},
+    code_version=STEPS["visual_codes"].code_version,
+    description=TABLES["visual_codes"].grain,
+)
+def visual_codes(
+    context: dg.AssetExecutionContext, lake: DeltaLake, holds: Holds, provenance: Provenance
+) -> dg.MaterializeResult:
+    """One row per cleaned image: the nearest code of each spatial feature."""
+    refuse_if_held(context, holds, after=("recall",))
+    batch = context.partition_key
+    with provenance.writing("visual_codes", batch) as writing, lake.staging() as staging:
+        if lake.count("image_embeddings", batch):
+            if provenance.codebook_version() == NO_CODEBOOK:
+                raise dg.Failure(description="there is no codebook yet; materialize codebook", allow_retries=False)
+            trained = codebook_from_row(lake.read("codebook").sort("sequence").row(-1, named=True))
+            reader = SpatialReader(lake.files)
+            for rows in lake.chunks("image_embeddings", batch, _ROWS_AT_ONCE):
+                codes = assign_codes(trained, reader.read(rows["spatial_features"].to_list()))
+                staging.add(
+                    "visual_codes",
+                    rows.select(
+                        "batch",
+                        "image_id",
+                        "position",
+                        pl.Series("codes", codes).cast(pl.List(pl.Int32)),
+                        pl.lit(trained.version).alias("codebook_version"),
+                    ),
+                )
+        written = lake.replace("visual_codes", batch, staging)
+        writing.written.append(written)
+    used = lake.scan("visual_codes", batch).select(pl.col("codes").explode().n_unique()).collect().item()
+    return dg.MaterializeResult(
+        data_version=writing.data_version,
+        metadata={
+            **table_metadata("visual_codes", written.rows, lake.head("visual_codes", batch), written.version),
+            "codebook_version": writing.upstream["codebook"],
+            "distinct_codes": used,
+        },
+    )

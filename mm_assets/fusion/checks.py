@@ -1,0 +1,52 @@
+"""Checks on fusion samples: nothing lost, and every placeholder as its codes say."""
+
+import dagster as dg
+import polars as pl
+
+from mm_assets.errors import CrossModalCode
+from mm_assets.fusion.rendering import image_block
+from mm_assets.gates.check_results import batch_check, judged
+from resources.delta_lake import DeltaLake
+
+
+@batch_check("fusion_samples")
+def every_caption_and_text_is_packed_or_rejected(
+    context: dg.AssetCheckExecutionContext, lake: DeltaLake
+) -> dg.AssetCheckResult:
+    """Captions and texts in equal samples out plus rejected ones."""
+    batch = context.partition_key
+    rejected = (
+        lake.scan("rejected", batch)
+        .filter((pl.col("stage") == "fusion_samples") & pl.col("record_kind").is_in(["caption", "text"]))
+        .select(pl.len())
+        .collect()
+        .item()
+    )
+    records = lake.count("captions", batch) + lake.count("texts", batch)
+    lost = records - lake.count("fusion_samples", batch) - rejected
+    return judged(
+        passed=lost == 0,
+        measured=lost,
+        threshold=0,
+        code=None if lost == 0 else "ROWS_LOST",
+        description=f"{lost} of {records} captions and texts are unaccounted for",
+    )
+
+
+@batch_check("fusion_samples")
+def placeholders_are_their_codes(context: dg.AssetCheckExecutionContext, lake: DeltaLake) -> dg.AssetCheckResult:
+    """The content of every sample with an image starts with exactly its codes between sentinels."""
+    samples = lake.scan("fusion_samples", context.partition_key).filter(pl.col("image_id").is_not_null())
+    bad = (
+        samples.filter(~pl.col("content").str.starts_with(image_block(pl.col("codes")))).select(pl.len()).collect().item()
+    )
+    return judged(
+        passed=bad == 0,
+        measured=bad,
+        threshold=0,
+        code=None if bad == 0 else CrossModalCode.TOKEN_FMT.value,
+        description=f"{bad} samples do not start with their codes",
+    )
+
+
+CHECKS = (every_caption_and_text_is_packed_or_rejected, placeholders_are_their_codes)
