@@ -62,9 +62,7 @@ def every_code_is_in_the_codebook(context: dg.AssetCheckExecutionContext, lake: 
     outside = (
         rows.join(sizes, on="codebook_version", how="left")
         .filter(
-            pl.col("size").is_null()
-            | (pl.col("codes").list.min() < 0)
-            | (pl.col("codes").list.max() >= pl.col("size"))
+            pl.col("size").is_null() | (pl.col("codes").list.min() < 0) | (pl.col("codes").list.max() >= pl.col("size"))
         )
         .height
     )

@@ -38,7 +38,10 @@ def placeholders_are_their_codes(context: dg.AssetCheckExecutionContext, lake: D
     """The content of every sample with an image starts with exactly its codes between sentinels."""
     samples = lake.scan("fusion_samples", context.partition_key).filter(pl.col("image_id").is_not_null())
     bad = (
-        samples.filter(~pl.col("content").str.starts_with(image_block(pl.col("codes")))).select(pl.len()).collect().item()
+        samples.filter(~pl.col("content").str.starts_with(image_block(pl.col("codes"))))
+        .select(pl.len())
+        .collect()
+        .item()
     )
     return judged(
         passed=bad == 0,

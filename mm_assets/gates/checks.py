@@ -54,9 +54,7 @@ def captions_find_their_images(
         "evaluation_id": verdict.evaluation_id,
         "waived": waived,
     }
-    metadata = {
-        name: value for name, value in metadata.items() if not (isinstance(value, float) and math.isnan(value))
-    }
+    metadata = {name: value for name, value in metadata.items() if not (isinstance(value, float) and math.isnan(value))}
     if not verdict.passed:
         evidence = verdict.diagnosis.get("evidence", [])
         metadata["fix"] = REMEDIES[CrossModalCode(verdict.code)].fix if verdict.code else ""
@@ -65,7 +63,9 @@ def captions_find_their_images(
         metadata["evidence"] = rows_table(evidence, tuple(evidence[0]) if evidence else ("hypothesis",))
         tiles = pair_tiles(lake, landing, verdict.batch, dict(verdict.diagnosis))
         if tiles:
-            metadata["pairs_side_by_side"] = picture(contact_sheet(tiles), "as given, and as the hypothesis restores them")
+            metadata["pairs_side_by_side"] = picture(
+                contact_sheet(tiles), "as given, and as restored"
+            )
     return judged(
         passed=verdict.passed or waived,
         measured=verdict.measured,

@@ -289,7 +289,8 @@ def _standardise(similarity: Singles | Floats) -> Floats:
 
 def _running_maximum(values: Singles, reach: int) -> Singles:
     """Largest value within ``reach`` places on either side, shape of ``values``."""
-    padded = np.pad(values, reach, constant_values=-np.inf)
+    padded = np.full(len(values) + 2 * reach, -np.inf, dtype=values.dtype)
+    padded[reach : reach + len(values)] = values
     width, done = 2 * reach + 1, 1
     while done < width:
         step = min(done, width - done)

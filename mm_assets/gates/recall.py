@@ -31,7 +31,7 @@ from mm_assets.policy import CaptionPolicy, RecallGatePolicy
 
 GATE_VERSION: Final = "1"
 """Raised when the statistics change: a verdict's id depends on it."""
-_P_VALUE_DIGITS: Final = ".2g"
+_SMALLEST_P_VALUE_TOLD: Final = 1e-6
 
 
 def evaluate_recall(
@@ -121,10 +121,10 @@ def _list_recall_problems(
     problems: list[str] = []
     if shortfall <= policy.false_hold_rate:
         origin = f"{len(baseline.batches)} trusted batches" if baseline.batches else "the policy's floor"
-        problems.append(f"significantly below {required:.3f} from {origin} (p {shortfall:{_P_VALUE_DIGITS}})")
+        problems.append(f"significantly below {required:.3f} from {origin} ({_tell_p_value(shortfall)})")
     if null.p_value > policy.max_null_p_value:
         problems.append(
-            f"not distinguishable from random pairing (mean {null.mean:.3f}, p {null.p_value:{_P_VALUE_DIGITS}})"
+            f"not distinguishable from random pairing (mean {null.mean:.3f}, {_tell_p_value(null.p_value)})"
         )
     return problems
 
@@ -138,7 +138,7 @@ def _list_caption_problems(diagnosis: Diagnosis, templates: Templates, policy: R
             f"{templates.repeated_share:.0%} of the pictures carry a repeated sentence, as {sentence[:80]!r}"
         )
     if diagnosis.is_displacement and diagnosis.best.rows_explained >= policy.min_displaced_share:
-        problems.append(f"{diagnosis.best.rows_explained:.0%} of the rows belong to captions delivered elsewhere")
+        problems.append("captions stand at other rows than their pictures")
     return problems
 
 
@@ -146,19 +146,19 @@ def _tell(told: str, required: float, problems: list[str], diagnosis: Diagnosis)
     """The verdict in a sentence or two."""
     best = diagnosis.best
     found = f"{best.hypothesis} explains {best.rows_explained:.0%} of the rows"
-    if best.p_value is not None:
-        found += f" (p {best.p_value:{_P_VALUE_DIGITS}})"
-    if best.recall is not None:
-        found += (
-            f" and restores R@1 to {best.recall:.3f}"
-            if diagnosis.is_displacement
-            else f"; the others reach {best.recall:.3f}"
-        )
+    if diagnosis.is_displacement and best.p_value is not None and best.recall is not None:
+        found += f" ({_tell_p_value(best.p_value)}) and restores R@1 to {best.recall:.3f}"
+    elif best.recall is not None:
+        found += f"; the others reach R@1 {best.recall:.3f}"
     if not problems:
         note = f"; {found}, too few to hold the batch" if diagnosis.is_displacement else ""
         return f"{told} meets {required:.3f} and differs from random pairing{note}."
     fix = REMEDIES[diagnosis.code].fix if diagnosis.code else ""
     return f"{told}: {'; '.join(problems)}. {found[0].upper()}{found[1:]}. {fix}".strip()
+
+
+def _tell_p_value(value: float) -> str:
+    return f"p {value:.2g}" if value >= _SMALLEST_P_VALUE_TOLD else f"p < {_SMALLEST_P_VALUE_TOLD:g}"
 
 
 def _tell_unjudged(told: str, pairs: int, policy: RecallGatePolicy) -> str:

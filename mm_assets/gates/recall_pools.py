@@ -132,26 +132,27 @@ def measure_retrieval(batch: RecallInput, pairs: Pairs, pool_size: int) -> Retri
     wrong = count - copies
     pool = int(min(pool_size, int(wrong.min()) + 1))
 
-    at_least = _count_at_least(similarity)
-    caption_better = at_least - copies[None, :]
-    hits = np.zeros((count, count), dtype=np.float64)
-    tables = {int(g): tabulate_pools(count - int(g), pool) for g in np.unique(copies)}
-    for size, table in tables.items():
-        columns = copies == size
-        hits[:, columns] = table.r1[caption_better[:, columns]]
+    caption_better = _count_at_least(similarity)
+    caption_better -= copies[None, :]
+    tables = {int(size): tabulate_pools(count - int(size), pool) for size in np.unique(copies)}
+    # One look-up for all sentences: each repetition count has its own stretch of one long table.
+    starts = np.concatenate([[0], np.cumsum([len(table.r1) for table in tables.values()])])[:-1]
+    first_entry = np.array([dict(zip(tables, starts, strict=True))[int(size)] for size in copies], dtype=np.int64)
+    scores = np.concatenate([table.r1 for table in tables.values()]).astype(np.float32)
+    hits = scores[caption_better + first_entry[None, :]]
     transposed = np.ascontiguousarray(similarity.T)
     image_at_least = _count_at_least(transposed)
     # If captions were dealt at random, the other pictures of the same sentence would be a random part of the rest, and
     # a pool from what that part leaves is a pool from the rest: no exclusion is needed to get the expectation.
-    hits += tabulate_pools(count - 1, pool).r1[image_at_least - 1].T
-    hits /= 2.0
+    hits += np.concatenate([[0.0], tabulate_pools(count - 1, pool).r1]).astype(np.float32)[image_at_least].T
+    hits *= 0.5
 
     image_better = np.diagonal(image_at_least) - _count_same_sentence(transposed, inverse.astype(np.int64))
     return Retrieval(
         pool_size=pool,
         image_to_text=_score(similarity, np.diagonal(caption_better).copy(), copies, tables),
         text_to_image=_score(transposed, image_better, copies, tables),
-        hits=hits.astype(np.float32),
+        hits=hits,
         keys=inverse.astype(np.int64),
     )
 

@@ -90,7 +90,14 @@ def _frames(file: BinaryIO, key: str, policy: IngestPolicy) -> Iterator[pl.DataF
     too_long = pl.any_horizontal(
         (pl.col(name).cast(pl.String).str.len_bytes() > limit).fill_null(value=False) for name, limit in limits.items()
     )
-    yield from scan.select(*columns, too_long.alias("too_long")).collect_batches(chunk_size=policy.chunk_rows)
+    declared, seen = scan.select(pl.len()).collect().item(), 0
+    for frame in scan.select(*columns, too_long.alias("too_long")).collect_batches(chunk_size=policy.chunk_rows):
+        seen += frame.height
+        yield frame
+    if seen != declared:  # polars takes a damaged page header for the end of the column, and says nothing
+        raise RecordError(
+            "PARQUET_CORRUPT", f"{key}: {seen} rows can be read of the {declared} it declares; write the file again"
+        )
 
 
 def _rows(frame: pl.DataFrame, where: str, start: int, policy: IngestPolicy) -> Iterator[TextRow | InputError]:

@@ -78,6 +78,7 @@ class _Archive:
         self._contract = contract
         self._policy = policy
         self._inventory = inventory
+        self._has_texts = self._has_rows = False
 
     def records(self) -> Iterator[Record]:
         """Samples in order; then the damage, if there is any."""
@@ -97,9 +98,16 @@ class _Archive:
         except RecordError as error:
             broken = error
         if sample is not None:
+            if broken is not None and not self._is_complete(sample):
+                sample.fault = sample.fault or broken
             yield self._close(sample)
         if broken is not None:
             yield Rejection.of("image", self._key, broken)
+
+    def _is_complete(self, sample: _Sample) -> bool:
+        """Whether the sample before the damage has every kind of member that the archive's samples have."""
+        has_text, has_row = sample.text is not None, sample.row is not None
+        return sample.image is not None and has_text >= self._has_texts and has_row >= self._has_rows
 
     def _repeats(self, sample: _Sample, suffix: str) -> bool:
         """Whether the member starts the same sample over, rather than add to it."""
@@ -124,8 +132,10 @@ class _Archive:
             if f".{suffix}" in IMAGE_SUFFIXES:
                 self._add_image(sample, member, where)
             elif suffix == "txt":
+                self._has_texts = True
                 sample.text = check_utf8(self._read_whole(member, where), where).removeprefix("\ufeff").strip()
             elif suffix == "json":
+                self._has_rows = True
                 sample.row = decode_json(self._read_whole(member, where), _DECODER, where)
         except InputError as error:
             sample.fault = sample.fault or error
