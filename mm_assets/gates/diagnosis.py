@@ -34,6 +34,8 @@ from mm_assets.gates.templates import Templates
 _SEARCHES: Final = 3 * math.e
 """Runs in delivery order, runs in reversed order, blocks of one size; e bounds the ways to choose several runs."""
 _MAX_RUNS_TOLD: Final = 12
+NAMING_LEVEL: Final = 0.05
+"""Significance at which an order explains a batch that has failed already; its bound is generous, so few are wrong."""
 TEMPLATE_CAUSE_SHARE: Final = 0.5
 """Share of templated captions that explains a batch without recall when no order does."""
 
@@ -131,18 +133,18 @@ def diagnose(
 ) -> Diagnosis:
     """Weigh the hypotheses and name the best one.
 
-    An order hypothesis is named when its p-value is at most ``level``, whether the batch failed or not. Templates and
-    random pairing only explain a batch whose recall failed.
+    An order hypothesis is believed at ``level`` if the batch has not failed, and at ``NAMING_LEVEL`` if it has.
+    Templates and random pairing only explain a batch that has failed.
 
     Args:
         retrieval: the batch's retrieval, n pairs in delivery order.
         positions: shape (n,), delivery positions.
         templates: how templated the captions are.
-        failed: whether the batch's recall failed.
+        failed: whether the batch failed already.
         reference_recall: R@1 expected of a sound batch of this source, on the same pools.
         null_mean: R@1 of random pairing.
         max_shift: largest k tested as a shift.
-        level: significance at which an order hypothesis is believed.
+        level: significance at which an order hypothesis is believed against a batch of good recall.
     """
     match = measure_match(retrieval.image_to_text.similarity)
     gain = measure_gain(match)
@@ -163,7 +165,7 @@ def diagnose(
     partners = np.arange(len(positions), dtype=np.int64)
     displaced = np.zeros(len(positions), dtype=np.bool_)
     extra: list[Evidence] = []
-    if p_value is not None and p_value <= level:
+    if p_value is not None and p_value <= (max(level, NAMING_LEVEL) if failed else level):
         best, kind, code, details = chosen.evidence, chosen.kind, CrossModalCode.TEMPORAL, chosen.details
         partners = chosen.displacement.partners
         displaced = is_displaced(chosen.displacement, len(positions))

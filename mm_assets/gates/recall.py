@@ -65,7 +65,7 @@ def evaluate_recall(
     required = baseline.required_recall(retrieval.pool_size)
     shortfall = shortfall_p_value(measured, influence, required, baseline)
     judged = len(pairs) >= policy.min_pairs
-    spread = f"{interval[0]:.3f} to {interval[1]:.3f}"
+    spread = f"{policy.confidence:.0%} interval {interval[0]:.3f} to {interval[1]:.3f}"
     told = f"R@1 {measured:.3f} ({spread}) on {len(pairs)} pairs and pools of {retrieval.pool_size}"
     diagnosis, code, reason, problems = None, None, _tell_unjudged(told, len(pairs), policy), list[str]()
     if judged:
