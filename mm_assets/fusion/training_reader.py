@@ -1,0 +1,277 @@
+"""Load a release for training, with the assertions that keep a bad sample out of a batch.
+
+The only module of this package that needs torch; nothing that the definitions import may import it.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypedDict, cast
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from torch.utils.data import Dataset
+
+from mm_assets.errors import REMEDIES, CrossModalCode, FormatError, ReleaseError
+from mm_assets.fusion.findings import LintCode
+from mm_assets.fusion.placeholders import Modality, ParsedContent, Vocabulary, inspect_content
+from mm_assets.fusion.release_format import MANIFEST_NAME, SAMPLES_FOLDER, ReleaseFormat, read_release_format
+from mm_assets.fusion.samples import VISUAL_CODES, VISUAL_FEATURES, FusionLine
+from mm_assets.fusion.shard_index import CODES_FOLDER, FEATURES_FOLDER, UnresolvedReferenceError, split_reference
+
+MAX_FEATURE_NORM: Final = 10.0
+_VISUAL: Final = (Modality.IMAGE, Modality.VIDEO)
+_SCAN_BYTES: Final = 1 << 20
+_OPEN_SHARDS: Final = 256
+
+
+class TrainingSample(TypedDict):
+    """One sample.
+
+    ``codes``, ``token_ids``: int64, shape (T,); ``code_places``: int64, shape (T, 2), start and end of each placeholder
+    in ``content``, characters; ``features``: float32, shape (T, C), row i belongs to placeholder i. T is 0 for text.
+    """
+
+    id: str
+    kind: str
+    pool: str
+    weight: float
+    content: str
+    text: str
+    codes: torch.Tensor
+    token_ids: torch.Tensor
+    code_places: torch.Tensor
+    features: torch.Tensor
+
+
+class ReleaseDataset(Dataset[TrainingSample]):
+    """A release as a map-style PyTorch dataset, in release order.
+
+    Lines and features are read when asked for; only the offset of each line is held. It can be pickled and used by the
+    workers of a ``DataLoader``: each process opens its own files.
+
+    Args:
+        path: release folder.
+        verify_checksums: compare every file with its SHA-256 in the manifest once, when the release is opened.
+        max_norm: bound of the L2 norm of a feature row; longer rows are scaled down to it. None leaves them.
+
+    Raises:
+        ReleaseError: the folder is no release, a file is missing, or its bytes are not those that were released.
+    """
+
+    def __init__(
+        self, path: Path | str, *, verify_checksums: bool = True, max_norm: float | None = MAX_FEATURE_NORM
+    ) -> None:
+        self._folder = Path(path)
+        declared = read_release_format(self._folder)
+        if declared is None:
+            raise ReleaseError(f"{self._folder} has no {MANIFEST_NAME}; give the folder of a finished release")
+        _check_files(self._folder, declared, verify=verify_checksums)
+        self._vocabulary: Vocabulary = declared.vocabulary.vocabulary()
+        self._version = declared.placeholder_version
+        self._max_norm = max_norm
+        names = [file.path for file in declared.files if file.path.startswith(f"{SAMPLES_FOLDER}/")]
+        self._files = [self._folder / name for name in sorted(names)]
+        self._offsets = [_line_offsets(file) for file in self._files]
+        self._starts = np.cumsum([0, *(len(offsets) - 1 for offsets in self._offsets)])
+        self._handles = _Handles(self._folder)
+        self._decoder = msgspec.json.Decoder(FusionLine)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, index: int) -> TrainingSample:
+        """Read and check one sample.
+
+        Raises:
+            IndexError: there is no such sample.
+            FormatError: the sample breaks the format; the message names id, file and line, cause and fix.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of a release of {len(self)}")
+        index %= len(self)
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        place = index - int(self._starts[number])
+        start, end = self._offsets[number][place : place + 2].tolist()
+        where = f"{self._files[number].name} line {place + 1}"
+        raw = self._handles.read(self._files[number], start, end - start)
+        try:
+            line = self._decoder.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _format_error(f"sample of {where}", LintCode.INVALID_JSON, str(error)) from error
+        return self._sample(line, f"sample {line.id} ({where})")
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        del state["_handles"], state["_decoder"]
+        return state
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._handles = _Handles(self._folder)
+        self._decoder = msgspec.json.Decoder(FusionLine)
+
+    def _sample(self, line: FusionLine, name: str) -> TrainingSample:
+        parsed, faults = inspect_content(line.content, self._vocabulary)
+        for code, message in faults.items():
+            raise _format_error(name, code, message)
+        if line.placeholder_version != self._version:
+            message = f"placeholder_version {line.placeholder_version!r} is not the release's {self._version!r}"
+            raise _format_error(name, LintCode.INVALID_FIELD, message)
+        codes = np.asarray(parsed.codes(*_VISUAL), dtype=np.int64)
+        if (line.visual_features_path is None) != (not any(span.modality in _VISUAL for span in parsed.spans)):
+            message = "visual_features_path and the visual spans of content do not go together"
+            raise _format_error(name, LintCode.MISSING_SENTINEL, message)
+        features = self._features(line.visual_features_path, codes, name)
+        return TrainingSample(
+            id=line.id,
+            kind=line.kind,
+            pool=line.pool,
+            weight=line.weight,
+            content=line.content,
+            text=parsed.text,
+            codes=torch.from_numpy(codes),
+            token_ids=torch.from_numpy(codes + self._vocabulary.image_offset),
+            code_places=torch.from_numpy(_code_places(parsed, line.content)),
+            features=torch.from_numpy(features),
+        )
+
+    def _features(self, reference: str | None, codes: NDArray[np.int64], name: str) -> NDArray[np.float32]:
+        if reference is None:
+            return np.empty((0, 0), dtype=np.float32)
+        try:
+            path, row = split_reference(reference)
+            rows = self._handles.row(path, VISUAL_FEATURES, row)
+            stored = self._handles.row(path.replace(FEATURES_FOLDER, CODES_FOLDER, 1), VISUAL_CODES, row)
+        except UnresolvedReferenceError as error:
+            raise _format_error(name, error.code, error.message) from error
+        if not len(rows) == len(stored) == len(codes):
+            message = f"{len(codes)} placeholders, {len(rows)} feature rows and {len(stored)} codes of {reference}"
+            raise _format_error(name, LintCode.COUNT_MISMATCH, message)
+        if not np.array_equal(stored, codes):
+            message = f"placeholders do not spell the codes of {reference}"
+            raise _format_error(name, LintCode.CODE_MISMATCH, message)
+        features = rows.astype(np.float32)
+        if not np.isfinite(features).all():
+            raise FormatError(
+                f"{CrossModalCode.FUSION}: {name}: features {reference} are not finite; "
+                f"{REMEDIES[CrossModalCode.FUSION].fix}"
+            )
+        return features if self._max_norm is None else _clip_norms(features, self._max_norm)
+
+
+def collate_samples(samples: Sequence[TrainingSample]) -> dict[str, list[Any]]:
+    """Collect samples field by field, without padding: lengths differ and text has no features."""
+    return {
+        key: [cast("Mapping[str, Any]", sample)[key] for sample in samples] for key in TrainingSample.__annotations__
+    }
+
+
+class _Handles:
+    """Open files of one process; a forked or unpickled copy opens its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+        self._process = os.getpid()
+        self._files = dict[Path, int]()
+        self._tensors = dict[tuple[str, str], Any]()
+
+    def read(self, file: Path, offset: int, size: int) -> bytes:
+        self._own()
+        if file not in self._files:
+            self._files[file] = os.open(file, os.O_RDONLY)
+        return os.pread(self._files[file], size, offset)
+
+    def row(self, path: str, tensor: str, row: int) -> NDArray[Any]:
+        """One row of a tensor.
+
+        Raises:
+            UnresolvedReferenceError: the path leads out of the release, or there is no such row.
+        """
+        self._own()
+        key = (path, tensor)
+        if key not in self._tensors:
+            file = (self._folder / path).resolve()
+            if not file.is_relative_to(self._folder):
+                raise UnresolvedReferenceError(LintCode.BAD_REFERENCE, f"{path!r} leads out of the release")
+            if len(self._tensors) >= _OPEN_SHARDS:
+                self._tensors.pop(next(iter(self._tensors)))
+            try:
+                self._tensors[key] = safe_open(file, framework="np").get_slice(tensor)
+            except (OSError, SafetensorError) as error:
+                message = f"{path} cannot be read ({error}); restore the shard"
+                raise UnresolvedReferenceError(LintCode.MISSING_FEATURES, message) from error
+        rows = self._tensors[key]
+        if row >= rows.get_shape()[0]:
+            raise UnresolvedReferenceError(LintCode.BAD_REFERENCE, f"{path} has no row {row}; rebuild the release")
+        return np.asarray(rows[row])
+
+    def _own(self) -> None:
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._files.clear()
+            self._tensors.clear()
+
+    def __del__(self) -> None:
+        if self._process == os.getpid():
+            for descriptor in self._files.values():
+                os.close(descriptor)
+
+
+def _check_files(folder: Path, declared: ReleaseFormat, *, verify: bool) -> None:
+    for record in declared.files:
+        path = folder / record.path
+        try:
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest() if verify else record.sha256
+        except OSError as error:
+            raise ReleaseError(f"{path}: {error.strerror}; copy the release again") from error
+        if size != record.size_bytes or digest != record.sha256:
+            raise ReleaseError(
+                f"{path}: {size} bytes, SHA-256 {digest[:12]}…, but {record.size_bytes} bytes, "
+                f"{record.sha256[:12]}… were released; copy the release again"
+            )
+
+
+def _line_offsets(file: Path) -> NDArray[np.int64]:
+    """Start of every line and the end of the last: int64, shape (lines + 1,)."""
+    ends: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
+    position = 0
+    with file.open("rb") as stream:
+        while data := stream.read(_SCAN_BYTES):
+            ends.append(np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == ord("\n")) + (position + 1))
+            position += len(data)
+    offsets = np.concatenate(ends)
+    return offsets if offsets[-1] == position else np.append(offsets, position)
+
+
+def _code_places(parsed: ParsedContent, content: str) -> NDArray[np.int64]:
+    """Start and end of every visual placeholder in the content, characters: int64, shape (T, 2)."""
+    places: list[tuple[int, int]] = []
+    for span in parsed.spans:
+        if span.modality not in _VISUAL:
+            continue
+        end = span.start
+        for _ in span.codes:
+            start = content.index("<IMG_TK_", end)
+            end = content.index(">", start) + 1
+            places.append((start, end))
+    return np.asarray(places, dtype=np.int64).reshape(-1, 2)
+
+
+def _clip_norms(features: NDArray[np.float32], max_norm: float) -> NDArray[np.float32]:
+    norms = np.linalg.norm(features, axis=-1, keepdims=True)
+    if not (norms > max_norm).any():
+        return features
+    return features * (max_norm / np.maximum(norms, max_norm)).astype(np.float32)
+
+
+def _format_error(name: str, code: LintCode, message: str) -> FormatError:
+    return FormatError(
+        f"{CrossModalCode.TOKEN_FMT}: {name}: {code}: {message}; {REMEDIES[CrossModalCode.TOKEN_FMT].fix}"
+    )

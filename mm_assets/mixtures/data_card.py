@@ -1,0 +1,86 @@
+"""The data card of a release, for people."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from mm_assets.mixtures.manifest import ReleaseManifest
+
+_TITLES: Final = {
+    "pools": "Pool",
+    "kinds": "Kind",
+    "modalities": "Modality",
+    "languages": "Language",
+    "text_kinds": "Kind of text",
+    "licenses": "Licence",
+    "sources": "Source",
+    "batches": "Batch",
+}
+_LIMITS: Final = """\
+- Placeholders are counted against features and codes for every line; that a caption describes its picture is measured
+  per batch by the gates above, not per sample.
+- Licences and sources are those the deliveries declared; they were carried along, not verified.
+- Samples are not deduplicated against evaluation sets.
+- `und` means that the language was not determined.
+"""
+
+
+def write_data_card(manifest: ReleaseManifest) -> str:
+    """Markdown with counts, licences, sources, gate values, exclusions and limits."""
+    share, floor = manifest.text_retention_share, manifest.recipe.min_text_retention
+    parts = [
+        f"# {manifest.release}\n",
+        f"{manifest.samples:,} fusion samples in release order (seed {manifest.seed}), one a line in `samples/`.",
+        "The features and codes they point to lie in `features/` and `codes/`.\n",
+        f"Text retention: {share:.1%} of the samples, floor {floor:.1%}.\n",
+    ]
+    for name, title in _TITLES.items():
+        counts = manifest.counts.get(name, {})
+        if counts:
+            parts.append(f"## {title}\n\n{_table((title, 'Samples'), _rows(counts))}\n")
+    parts.append(f"## Placeholders\n\n{_describe_placeholders(manifest)}\n")
+    gates = [
+        (gate.batch, gate.gate, _number(gate.measured), _number(gate.threshold), "passed" if gate.passed else "waived")
+        for gate in manifest.gates
+    ]
+    parts.append(
+        "## Gates\n\n" + (_table(("Batch", "Gate", "Measured", "Threshold", "Verdict"), gates) or "None.") + "\n"
+    )
+    excluded = list(manifest.excluded_batches.items())
+    parts.append(f"## Left out\n\n{_table(('Batch', 'Why'), excluded) or 'Nothing.'}\n")
+    made_with = [*((model, "model") for model in manifest.models), (manifest.code_version, "code")]
+    parts.append(f"## Made with\n\n{_table(('Name', 'What'), made_with)}\n")
+    parts.append(f"## Known limits\n\n{_LIMITS}")
+    return "\n".join(parts)
+
+
+def _describe_placeholders(manifest: ReleaseManifest) -> str:
+    vocabulary = manifest.vocabulary
+    described = (
+        f"Syntax version {manifest.placeholder_version}. `<IMG_TK_n>` is token {vocabulary.image_code_offset} + n, "
+        f"n below {vocabulary.image_codes}."
+    )
+    if manifest.features is None:
+        return described
+    return (
+        f"{described} Every image has {manifest.features.vectors} codes and as many feature rows of "
+        f"{manifest.features.channels} {manifest.features.dtype} values."
+    )
+
+
+def _rows(counts: Mapping[str, int]) -> list[tuple[str, str]]:
+    return [(name, f"{count:,}") for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
+    if not lines:
+        return ""
+    return "\n".join(["| " + " | ".join(header) + " |", "|" + " --- |" * len(header), *lines])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

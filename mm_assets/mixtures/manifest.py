@@ -1,0 +1,147 @@
+"""What a release says about itself."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import polars as pl
+
+from mm_assets.fusion.placeholders import CODE_NAMES, Modality
+from mm_assets.fusion.release_format import FileRecord, VocabularyDeclaration
+from mm_assets.mixtures.pools import TEXT_RETENTION, text_retention_share
+from mm_assets.policy import MixturePolicy
+
+CONTRACT: Final = "mm-release/1"
+UNKNOWN_LANGUAGE: Final = "und"
+COUNTED: Final = {
+    "pools": "pool",
+    "kinds": "kind",
+    "batches": "batch",
+    "sources": "source",
+    "licenses": "license",
+    "languages": "language",
+    "text_kinds": "text_kind",
+}
+
+
+class GateValue(msgspec.Struct, frozen=True):
+    """A gate's verdict on a batch of the release."""
+
+    batch: str
+    gate: str
+    measured: float | None
+    threshold: float | None
+    passed: bool
+
+
+class SamplingRecipe(msgspec.Struct, frozen=True):
+    """How samples were drawn, ordered and laid out."""
+
+    selection: str
+    order: str
+    min_text_retention: float
+    samples_per_file: int
+    feature_rows_per_file: int
+
+    @classmethod
+    def of(cls, policy: MixturePolicy) -> "SamplingRecipe":
+        """The recipe of a policy."""
+        return cls(
+            selection="every sample of every batch that is not held, weight 1",
+            order="splitmix64 of sample id and seed",
+            min_text_retention=policy.min_text_retention,
+            samples_per_file=policy.samples_per_file,
+            feature_rows_per_file=policy.feature_rows_per_file,
+        )
+
+
+class FeatureDeclaration(msgspec.Struct, frozen=True):
+    """Shape of the features of every image: rows are codes, in the same order."""
+
+    tensor: str
+    dtype: str
+    vectors: int
+    channels: int
+    codes_tensor: str
+
+
+class ReleaseManifest(msgspec.Struct, frozen=True):
+    """``manifest.json``; equal inputs, seed and code give equal bytes, so it holds no time and no path of a machine."""
+
+    contract: str
+    release: str
+    samples: int
+    seed: int
+    recipe: SamplingRecipe
+    text_retention_share: float
+    counts: dict[str, dict[str, int]]
+    excluded_batches: dict[str, str]
+    gates: list[GateValue]
+    placeholder_version: str
+    placeholders: list[str]
+    vocabulary: VocabularyDeclaration
+    codebook_versions: list[str]
+    features: FeatureDeclaration | None
+    delta_versions: dict[str, int]
+    code_version: str
+    models: list[str]
+    files: list[FileRecord]
+
+    def encode(self) -> bytes:
+        """The bytes of ``manifest.json``."""
+        return msgspec.json.format(msgspec.json.encode(self, order="deterministic"), indent=2) + b"\n"
+
+
+@dataclass
+class ReleaseCounts:
+    """Counts samples as they go by."""
+
+    samples: int = 0
+    by: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter[str]() for name in COUNTED})
+    modalities: Counter[str] = field(default_factory=Counter[str])
+    codebooks: set[str] = field(default_factory=set[str])
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Count the rows of a frame with the columns of ``fusion_samples``."""
+        self.samples += frame.height
+        for name, column in COUNTED.items():
+            known = frame[column].fill_null(UNKNOWN_LANGUAGE) if column == "language" else frame[column].drop_nulls()
+            self.by[name].update(dict(known.value_counts().iter_rows()))
+        self.modalities.update(dict(frame["modalities"].explode().value_counts().iter_rows()))
+        self.codebooks.update(frame["codebook_version"].drop_nulls().unique())
+
+    def as_document(self) -> dict[str, dict[str, int]]:
+        """Counts per pool, kind, batch, source, licence, language, text kind and modality."""
+        counters = {**self.by, "modalities": self.modalities}
+        return {name: dict(sorted(counter.items())) for name, counter in sorted(counters.items())}
+
+    @property
+    def retention(self) -> float:
+        """Share of the text retention pool."""
+        return text_retention_share(self.by["pools"])
+
+    def pools(self) -> Mapping[str, int]:
+        """Samples per pool; the text pool is named even when it is empty."""
+        return {TEXT_RETENTION: 0, **self.by["pools"]}
+
+
+def placeholder_names() -> list[str]:
+    """Every sentinel, and the pattern of every code, as the vocabulary has to know them."""
+    sentinels = [f"<|{medium}_{edge}|>" for medium in Modality for edge in ("start", "end")]
+    return [*sentinels, *(f"<{name}_n>" for name in sorted(set(CODE_NAMES.values()))), "<box>", "</box>"]
+
+
+def list_file(folder: Path, path: Path) -> FileRecord:
+    """Size and SHA-256 of one file below the folder."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileRecord(path.relative_to(folder).as_posix(), path.stat().st_size, digest)
+
+
+def list_files(folder: Path) -> list[FileRecord]:
+    """Size and SHA-256 of every file below the folder, sorted by path."""
+    return [list_file(folder, path) for path in sorted(folder.rglob("*")) if path.is_file()]

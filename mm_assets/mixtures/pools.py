@@ -1,0 +1,39 @@
+"""What a release holds of each pool, and the floor under its text."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from mm_assets.errors import ReleaseError
+from mm_assets.policy import MixturePolicy
+
+TEXT_RETENTION: Final = "text_retention"
+
+
+def text_retention_share(pools: Mapping[str, int]) -> float:
+    """Share of the samples that lies in the text retention pool.
+
+    >>> text_retention_share({"text_retention": 1, "coarse_image_text": 3})
+    0.25
+    """
+    total = sum(pools.values())
+    return pools.get(TEXT_RETENTION, 0) / total if total else 0.0
+
+
+def refuse_below_floor(release: str, pools: Mapping[str, int], policy: MixturePolicy) -> None:
+    """Refuse a mixture that would let a model forget how to handle plain text.
+
+    Raises:
+        ReleaseError: the share lies below ``mixtures.min_text_retention``, or that floor is off.
+    """
+    floor = policy.min_text_retention
+    share = text_retention_share(pools)
+    if floor <= 0:
+        raise ReleaseError(
+            f"release {release!r}: mixtures.min_text_retention is {floor}, which turns the floor off; set it above 0"
+        )
+    if share < floor:
+        raise ReleaseError(
+            f"release {release!r}: {share:.1%} of its samples are {TEXT_RETENTION}, below the floor of {floor:.1%} "
+            f"({pools.get(TEXT_RETENTION, 0)} of {sum(pools.values())}); include batches with math, code, logic or "
+            "prose, or lower mixtures.min_text_retention"
+        )

@@ -1,0 +1,123 @@
+"""The lines of a release and the features they point to."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from mm_assets.errors import REMEDIES, CrossModalCode, ReleaseError
+from mm_assets.fusion.release_format import SAMPLES_FOLDER
+from mm_assets.fusion.samples import FusionLine
+from mm_assets.mixtures.line_spool import LineSpool
+from mm_assets.mixtures.shard_writer import ShardWriter
+from mm_assets.policy import MixturePolicy
+
+_SCRATCH: Final = ".lines"
+_READ_ROWS: Final = 256
+_UNREVIEWED: Final = "unreviewed"
+
+
+class FeatureReader(Protocol):
+    """Reads spatial features by the references that ``fusion_samples.spatial_features`` holds."""
+
+    def read(self, references: Sequence[str]) -> NDArray[np.float16]:
+        """float16, shape (N, T, C), in the order of the N references."""
+        ...
+
+
+def write_sample_files(
+    folder: Path,
+    drawn: Iterable[pl.DataFrame],
+    features: FeatureReader,
+    shards: ShardWriter,
+    policy: MixturePolicy,
+    placeholder_version: str,
+) -> None:
+    """Write ``samples/``, and hand the features of every image to the shards, once each.
+
+    Args:
+        folder: release folder in the making.
+        drawn: one frame per batch with ``position`` and ``weight``.
+        features: reads the features of the samples.
+        shards: takes features and codes.
+        policy: layout.
+        placeholder_version: version every line declares.
+
+    Raises:
+        ReleaseError: a feature is not finite, or images differ in number of codes.
+        ContractError: positions are not 0 to N - 1.
+    """
+    scratch = folder / _SCRATCH
+    scratch.mkdir()
+    spool = LineSpool(scratch, policy.samples_per_file)
+    for frame in drawn:
+        spool.add(_lines(_place_features(frame, features, shards), placeholder_version))
+    shards.flush()
+    (folder / SAMPLES_FOLDER).mkdir()
+    spool.write(folder / SAMPLES_FOLDER)
+    scratch.rmdir()
+
+
+def _place_features(frame: pl.DataFrame, features: FeatureReader, shards: ShardWriter) -> pl.DataFrame:
+    """Copy the features of a batch, each image once, and put the new references beside the rows."""
+    images = (
+        frame.filter(pl.col("spatial_features").is_not_null())
+        .unique("spatial_features", keep="any", maintain_order=False)
+        .sort("spatial_features")
+        .select("spatial_features", "codes")
+    )
+    placed: list[str] = []
+    for start in range(0, images.height, _READ_ROWS):
+        block = images.slice(start, _READ_ROWS)
+        references = block["spatial_features"].to_list()
+        rows = features.read(references)
+        _refuse_if_not_finite(rows, references)
+        if block["codes"].list.len().n_unique() != 1:
+            raise ReleaseError(f"images {references[0]} and others differ in number of codes; encode them alike")
+        codes = np.asarray(block["codes"].explode().to_numpy(), dtype=np.int32).reshape(block.height, -1)
+        placed += shards.append(rows, codes)
+    new = images.select("spatial_features").with_columns(visual_features_path=pl.Series(placed, dtype=pl.String))
+    return frame.join(new, on="spatial_features", how="left", maintain_order="left")
+
+
+def _refuse_if_not_finite(rows: NDArray[np.float16], references: Sequence[str]) -> None:
+    finite = np.isfinite(rows).all(axis=(1, 2))
+    if not finite.all():
+        culprit = references[int(np.flatnonzero(~finite)[0])]
+        raise ReleaseError(
+            f"{CrossModalCode.FUSION}: features {culprit} are not finite; {REMEDIES[CrossModalCode.FUSION].fix}"
+        )
+
+
+def _lines(frame: pl.DataFrame, placeholder_version: str) -> Iterator[tuple[int, bytes]]:
+    columns = ("position", "sample_id", "kind", "modalities", "content", "visual_features_path", "pool", "weight",
+               "batch", "source", "license", "checks_json")  # fmt: skip
+    checks_of = {text: msgspec.json.decode(text, type=dict[str, object]) for text in frame["checks_json"].unique()}
+    statuses = frame["review_status"] if "review_status" in frame.columns else [_UNREVIEWED] * frame.height
+    encoder = msgspec.json.Encoder()
+    for row, status in zip(frame.select(columns).iter_rows(), statuses, strict=True):
+        position, sample_id, kind, modalities, content, path, pool, weight, batch, source, license_, checks = row
+        line = FusionLine(
+            id=sample_id,
+            kind=kind,
+            modalities=modalities,
+            content=content,
+            visual_features_path=path,
+            audio_features_path=None,
+            boxes=[],
+            times=[],
+            negatives=[],
+            pool=pool,
+            weight=weight,
+            batch=batch,
+            source=source,
+            license=license_,
+            placeholder_version=placeholder_version,
+            checks=checks_of[checks],
+            review_status=status,
+        )
+        yield position, encoder.encode(line)
