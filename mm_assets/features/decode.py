@@ -19,7 +19,8 @@ from mm_assets.features.interfaces import ResizeMode
 
 _ORIENTATION_TAG: Final = 0x0112
 _HEADER_BYTES: Final = 65_536
-_ORIENTATION_MARKS: Final = (b"Exif\0\0", b"eXIf", b"EXIF")  # JPEG, PNG, WEBP; a TIFF keeps it among its own tags
+_ORIENTATION_MARKS: Final = (b"Exif\0\0", b"eXIf", b"EXIF")  # JPEG, PNG, WEBP
+_TIFF_STARTS: Final = frozenset({b"II", b"MM"})  # Pillow turns a TIFF upright as it loads
 _OPAQUE: Final = 255
 _RGBA_CHANNELS: Final = 4
 
@@ -131,7 +132,7 @@ def _flatten_and_resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 def _orientation(data: bytes) -> int:
     """EXIF orientation 1 to 8; 1 when absent or unreadable."""
-    if not any(mark in data[:_HEADER_BYTES] for mark in _ORIENTATION_MARKS) and data[:2] not in {b"II", b"MM"}:
+    if data[:2] in _TIFF_STARTS or not any(mark in data[:_HEADER_BYTES] for mark in _ORIENTATION_MARKS):
         return 1
     try:
         with Image.open(BytesIO(data)) as image:
