@@ -147,7 +147,7 @@ def diagnose(
         level: significance at which an order hypothesis is believed against a batch of good recall.
     """
     match = measure_match(retrieval.image_to_text.similarity)
-    gain = measure_gain(match)
+    gain = measure_gain(match, against_neighbours=not failed)
     forward = tabulate_offsets(gain, positions, positions, max_shift)
     backward = tabulate_offsets(gain, positions, positions[0] + positions[-1] - positions, max_shift)
 

@@ -109,19 +109,22 @@ def measure_match(similarity: Singles) -> Floats:
     return math.log(MATCH_EXPONENT) + (MATCH_EXPONENT - 1.0) * log_u
 
 
-def measure_gain(match: Floats) -> Floats:
+def measure_gain(match: Floats, *, against_neighbours: bool) -> Floats:
     """What each pair argues for a displacement against its image's own caption and its caption's neighbours.
 
     Args:
         match: shape (n, n), from :func:`measure_match`, captions in delivery order.
+        against_neighbours: whether the captions around the proposed one compete. They must where the delivered pairing
+            may be right; where it has been refuted, chance is all that is left to beat.
     """
+    rival = np.maximum(np.diagonal(match), 0.0)[:, None]
+    if not against_neighbours:
+        return match - rival
     count = len(match)
     sums = np.cumsum(np.pad(np.exp(match), ((0, 0), (1, 0))), axis=1)
     places = np.arange(count)
     first, last = np.maximum(places - CONTROL_CAPTIONS, 0), np.minimum(places + CONTROL_CAPTIONS + 1, count)
-    around = np.log((sums[:, last] - sums[:, first]) / (last - first))
-    own = np.diagonal(match)[:, None]
-    return match - np.maximum(np.maximum(around, own), 0.0)
+    return match - np.maximum(np.log((sums[:, last] - sums[:, first]) / (last - first)), rival)
 
 
 def tabulate_offsets(gain: Floats, image_positions: Integers, caption_positions: Integers, near: int) -> Offsets:

@@ -57,7 +57,10 @@ def tabulate_pools(wrong: int, pool_size: int) -> PoolTable:
         log_choose(wrong - better, pool_size) - log_choose(np.array([wrong + 1], dtype=np.int64), pool_size)
     )
     mrr = (wrong + 1) / (pool_size * (better + 1.0)) * (1.0 - none_met)
-    return PoolTable(np.minimum(chances[0], 1.0), np.minimum(np.sum(chances, axis=0), 1.0), np.minimum(mrr, 1.0))
+    table = PoolTable(np.minimum(chances[0], 1.0), np.minimum(np.sum(chances, axis=0), 1.0), np.minimum(mrr, 1.0))
+    for scores in (table.r1, table.r5, table.mrr):
+        scores[0] = 1.0  # exactly: nothing is better
+    return table
 
 
 @dataclass(frozen=True, eq=False)
