@@ -1,0 +1,76 @@
+"""Clean the text pool: repair, length, language, exact duplicates."""
+
+from typing import Final
+
+import polars as pl
+
+from mm_assets.cleaned.interfaces import LanguageIdentifier
+from mm_assets.cleaned.languages import fill_languages
+from mm_assets.cleaned.repair import repair_texts
+from mm_assets.policy import TextPolicy
+from mm_assets.schemas import TABLES
+
+STAGE: Final = "texts"
+_FORMAL_KINDS: Final = ("code", "math", "logic")
+_REASONS: Final = {
+    "EMPTY_TEXT": "nothing is left after repair; remove the record",
+    "TOO_SHORT": "shorter than [texts] min_characters; join it with others or remove it",
+    "TOO_LONG": "longer than [texts] max_characters; split it",
+    "EXACT_DUPLICATE": "the batch has the same text already; deliver each text once",
+}
+
+
+class TextCleaner:
+    """Cleans the texts of one batch, chunk by chunk; remembers hashes to find repeats."""
+
+    def __init__(self, identifier: LanguageIdentifier, policy: TextPolicy) -> None:
+        self._identifier = identifier
+        self._policy = policy
+        self._seen = pl.DataFrame(schema={"key": pl.UInt64})
+
+    def clean(self, texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Repair texts and turn away the unusable ones.
+
+        Args:
+            texts: rows of ``raw_texts``, the next chunk of the batch.
+
+        Returns:
+            Rows of ``texts`` and rows of ``rejected``; together as many as came in.
+        """
+        repaired = texts.with_columns(text=repair_texts(texts["text"], keep_lines=True))
+        formal = pl.col("kind").is_in(_FORMAL_KINDS)
+        language = fill_languages(pl.col("text"), repaired, self._identifier)
+        repaired = repaired.with_columns(language=pl.when(formal).then("language").otherwise(language))
+        length = pl.col("text").str.len_chars()
+        judged = repaired.with_columns(
+            key=pl.col("text").hash(seed=0),
+            code=pl.when(length == 0)
+            .then(pl.lit("EMPTY_TEXT"))
+            .when(length < self._policy.min_characters)
+            .then(pl.lit("TOO_SHORT"))
+            .when(length > self._policy.max_characters)
+            .then(pl.lit("TOO_LONG"))
+            .otherwise(None),
+        )
+        usable = pl.col("code").is_null()
+        again = usable & (
+            ~pl.struct("key", usable).is_first_distinct() | pl.col("key").is_in(self._seen["key"].implode())
+        )
+        judged = judged.with_columns(code=pl.when(again).then(pl.lit("EXACT_DUPLICATE")).otherwise("code"))
+        kept = judged.filter(pl.col("code").is_null())
+        self._seen = pl.concat([self._seen, kept.select("key")])
+        return kept.select(list(TABLES["texts"].columns)), _rejected(judged.filter(pl.col("code").is_not_null()))
+
+
+def _rejected(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(
+        "batch",
+        pl.lit(STAGE).alias("stage"),
+        pl.lit("text").alias("record_kind"),
+        "record_ref",
+        pl.col("text_id").alias("record_id"),
+        "code",
+        pl.format(
+            "{}: text is {}", "record_ref", pl.col("code").replace_strict(_REASONS, return_dtype=pl.String)
+        ).alias("reason"),
+    )
