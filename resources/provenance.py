@@ -1,6 +1,7 @@
 """What the present rows of every batch were made from, and the lock under which they are made."""
 
 import contextlib
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ from resources.delta_lake import DeltaLake, Written
 from resources.policy_file import PolicyFile
 
 NO_CODEBOOK = "none"
+RELEASE_STEP = "release_packages"
+RELEASE_CODE_VERSION = "1"
 
 
 class _Identified(Protocol):
@@ -86,6 +89,37 @@ class Provenance(dg.ConfigurableResource):
         identities = {name: str(model.identity) for name, model in models.items()}
         expected = expected_digests(self.policy_file.policy, identities, landing, self.codebook_version())
         return stale_steps(expected, self.recorded(batch), among)
+
+    def release_digest(self, excluded: Mapping[str, str]) -> str:
+        """Hash of everything a release drawn now would depend on.
+
+        Args:
+            excluded: batches left out, and why.
+        """
+        samples = {
+            batch: digests["fusion_samples"]
+            for batch, digests in self.recorded_all().items()
+            if "fusion_samples" in digests and batch not in excluded
+        }
+        policy = self.policy_file.policy
+        settings = [policy.fusion.model_dump(mode="json"), policy.mixtures.model_dump(mode="json")]
+        document = json.dumps([RELEASE_CODE_VERSION, samples, dict(excluded), settings], sort_keys=True)
+        return hashlib.sha256(document.encode()).hexdigest()[:32]
+
+    def record_release(self, release: str, digest: str, models: tuple[str, ...]) -> None:
+        """Remember what a release was made from, once it is published."""
+        row = {
+            "batch": release,
+            "asset": RELEASE_STEP,
+            "digest": digest,
+            "code_version": RELEASE_CODE_VERSION,
+            "models": list(models),
+            "upstream_json": "{}",
+            "rows_json": "{}",
+            "versions_json": "{}",
+        }
+        rows = pl.DataFrame([row], schema=TABLES["provenance"].schema)
+        self.lake.replace("provenance", release, rows, within={"asset": RELEASE_STEP})
 
     @contextlib.contextmanager
     def writing(

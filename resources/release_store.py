@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from mm_assets.errors import ReleaseError
@@ -75,6 +77,11 @@ class S3Releases:
         names = (prefix.removeprefix(self._prefix).rstrip("/") for prefix in found)
         return sorted(name for name in names if BATCH_ID.fullmatch(name) and self.exists(name))
 
+    def read_manifest(self, release: str) -> bytes:
+        """Its ``manifest.json``."""
+        key = self._key(release, Path(MANIFEST_NAME))
+        return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+
     def delete(self, release: str) -> None:
         """Remove the release; first its manifest, so that no half of it is ever taken for a release."""
         self._client.delete_object(Bucket=self._bucket, Key=self._key(release, Path(MANIFEST_NAME)))
@@ -87,6 +94,14 @@ class S3Releases:
 
     def _key(self, release: str, path: Path) -> str:
         return f"{self._prefix}{release}/{path.as_posix()}"
+
+
+def releases_of_lake(lake_root: str) -> FolderStore:
+    """The releases of a lake: ``<lake>/releases``, on a folder or on S3."""
+    root = f"{lake_root.rstrip('/')}/releases"
+    if not root.startswith(_SCHEME):
+        return open_release_store(root)
+    return open_release_store(root, boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 5})))
 
 
 def open_release_store(root: str, s3_client: Any = None) -> FolderStore:  # noqa: ANN401 - boto3

@@ -24,7 +24,9 @@ def features_ready(
     if not judged:
         return dg.SkipReason("no batch has been judged yet")
     codebook = provenance.codebook_version()
-    if codebook == NO_CODEBOOK:
+    held = holds.held_batches()
+    embedded = provenance.lake.scan("image_embeddings").select("batch").unique().collect()["batch"]
+    if codebook == NO_CODEBOOK and set(embedded) - held.keys():
         if unfinished_runs(context.instance):
             return dg.SkipReason("waiting for running ingests before the first codebook is trained")
         purpose = "codebook:first"
@@ -35,7 +37,6 @@ def features_ready(
                 tags={ATTEMPT_TAG: purpose},
             )
         ]
-    held = holds.held_batches()
     busy = busy_partitions(context.instance)
     ever_held = set(holds.history()["batch"])
     requests: list[dg.RunRequest] = []

@@ -16,10 +16,12 @@ from mm_assets.commands.workspace import Workspace
 from mm_assets.errors import BatchContractError, InputError
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.jobs import assets_of
+from mm_assets.mixtures.exclusions import exclusions
 from mm_assets.partitions import batches, releases
 from mm_assets.raw_pools.contract import landing_signature
 from mm_assets.steps import ASSEMBLY_STEPS, BATCH_STEPS, INGEST_STEPS
-from resources.provenance import NO_CODEBOOK
+from resources.provenance import NO_CODEBOOK, RELEASE_STEP
+from resources.release_store import releases_of_lake
 from sensors.runs import fail_interrupted_runs
 
 _POLL_SECONDS = 0.25
@@ -157,9 +159,9 @@ class Runner:
 
     def _train_first_codebook(self) -> None:
         provenance = self._workspace.provenance
-        if provenance.codebook_version() == NO_CODEBOOK and any(
-            "image_text_recall" in digests for digests in provenance.recorded_all().values()
-        ):
+        held = self._workspace.holds.held_batches()
+        embedded = provenance.lake.scan("image_embeddings").select("batch").unique().collect()["batch"]
+        if provenance.codebook_version() == NO_CODEBOOK and set(embedded) - held.keys():
             reason = self._run_job("train_codebook", "codebook", None, None)
             if reason is not None:
                 self.summary.failed["codebook"] = reason
@@ -167,10 +169,17 @@ class Runner:
     def _make_release(self, release: str) -> None:
         validate_batch_id(release)
         self._workspace.instance.add_dynamic_partitions(releases.name or "", [release])
+        provenance = self._workspace.provenance
+        digest = provenance.release_digest(exclusions(self._workspace.holds))
+        made = releases_of_lake(provenance.lake.root).exists(release)
+        self.summary.release = release
+        if made and provenance.recorded(release).get(RELEASE_STEP) == digest:
+            self._bars.start(f"release {release}", 1, "up to date")
+            self._bars.end(f"release {release}", "up to date")
+            return
         reason = self._run_job("make_release", f"release {release}", release, None)
         if reason is not None:
             self.summary.failed[f"release {release}"] = reason
-        self.summary.release = release
 
     def _run_job(
         self, job_name: str, label: str, partition: str | None, selection: Iterable[dg.AssetKey] | None

@@ -9,7 +9,7 @@ import polars as pl
 from mm_assets.commands.workspace import Workspace
 from mm_assets.schemas import TABLES
 from resources.delta_lake import DeltaLake
-from resources.release_store import open_release_folders
+from resources.release_store import releases_of_lake
 
 _NOT_COUNTED = {"rejected", "mixtures", "batches", "provenance", "gate_evaluations", "holds", "costs"}
 
@@ -37,15 +37,19 @@ def rejected_per_batch(lake: DeltaLake) -> dict[str, dict[str, int]]:
 
 def release_summaries(lake: DeltaLake) -> list[dict[str, Any]]:
     """What each finished release holds."""
+    store = releases_of_lake(lake.root)
     summaries: list[dict[str, Any]] = []
-    for release, manifest, path in open_release_folders(lake.root).manifests():
+    for release in store.releases():
+        manifest = json.loads(store.read_manifest(release))
         summaries.append(
             {
                 "release": release,
-                "samples": manifest["counts"]["samples"],
+                "samples": manifest["samples"],
                 "pools": manifest["counts"]["pools"],
-                "excluded_batches": {batch: entry["gate"] for batch, entry in manifest["excluded_batches"].items()},
-                "path": path,
+                "excluded_batches": {
+                    batch: why.split(":", 1)[0] for batch, why in manifest["excluded_batches"].items()
+                },
+                "path": f"{lake.root.rstrip('/')}/releases/{release}",
             }
         )
     return summaries

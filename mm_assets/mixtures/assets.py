@@ -1,0 +1,129 @@
+"""Mixtures and the release packages they leave in."""
+
+import importlib.metadata
+from collections.abc import Iterator
+
+import dagster as dg
+import polars as pl
+
+from mm_assets.display.metadata import counts_table, rows_table, table_metadata
+from mm_assets.errors import ReleaseError
+from mm_assets.features.shards import SpatialReader
+from mm_assets.fusion.placeholders import Vocabulary
+from mm_assets.gates.guard import mark_run
+from mm_assets.mixtures.exclusions import exclusions
+from mm_assets.mixtures.manifest import GateValue
+from mm_assets.mixtures.package import ReleaseRecipe, write_release
+from mm_assets.mixtures.selection import draw_release, validate_release_id
+from mm_assets.partitions import releases
+from mm_assets.schemas import TABLES
+from resources.delta_lake import DeltaLake
+from resources.holds import Holds
+from resources.policy_file import PolicyFile
+from resources.provenance import Provenance
+from resources.release_store import releases_of_lake
+
+GROUP = "mixtures"
+_PINNED = ("images", "captions", "texts", "image_embeddings", "visual_codes", "codebook", "fusion_samples", "mixtures")
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=releases,
+    deps=[dg.AssetDep("fusion_samples", partition_mapping=dg.AllPartitionMapping())],
+    kinds={"deltalake", "polars"},
+    description=TABLES["mixtures"].grain,
+)
+def mixtures(
+    context: dg.AssetExecutionContext, lake: DeltaLake, holds: Holds, policy_file: PolicyFile
+) -> dg.MaterializeResult:
+    """One row per sample of every batch that is not held, in release order."""
+    mark_run(context)
+    release, excluded = validate_release_id(context.partition_key), exclusions(holds)
+    samples = lake.scan("fusion_samples").filter(~pl.col("batch").is_in(list(excluded)))
+    try:
+        drawn = draw_release(samples, policy_file.policy.mixtures, release, excluded)
+    except ReleaseError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    written = lake.replace("mixtures", release, drawn.mixtures)
+    return dg.MaterializeResult(
+        metadata={
+            **table_metadata("mixtures", written.rows, drawn.mixtures.head(8), written.version),
+            "pools": counts_table(drawn.pools, "pool", "samples"),
+            "batches": ", ".join(drawn.batches),
+            "excluded_batches": rows_table(
+                [{"batch": batch, "why": why} for batch, why in excluded.items()], ("batch", "why")
+            ),
+        }
+    )
+
+
+def _frames(lake: DeltaLake, drawn: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Samples of the mixture, one frame per batch, with their place and weight."""
+    for batch in sorted(drawn["batch"].unique()):
+        chosen = drawn.filter(pl.col("batch") == batch).select("sample_id", "position", "weight")
+        yield lake.read("fusion_samples", batch).join(chosen, on="sample_id", how="inner")
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=releases,
+    deps=["mixtures"],
+    kinds={"jsonl", "safetensors"},
+    description="One row per release: its folder of samples, features, codes, manifest and data card, linted.",
+)
+def release_packages(
+    context: dg.AssetExecutionContext,
+    lake: DeltaLake,
+    holds: Holds,
+    policy_file: PolicyFile,
+    provenance: Provenance,
+) -> dg.MaterializeResult:
+    """One row per release: its folder, complete or not there at all."""
+    mark_run(context)
+    release, excluded, policy = context.partition_key, exclusions(holds), policy_file.policy
+    drawn = lake.scan("mixtures").filter(pl.col("release") == release).collect()
+    late = sorted(set(drawn["batch"].unique()) & excluded.keys())
+    if late:
+        reason = f"batches {late} were held after the mixture was drawn; materialize mixtures of {release!r} again"
+        raise dg.Failure(description=reason, allow_retries=False)
+    digest = provenance.release_digest(excluded)
+    books = lake.read("codebook").sort("sequence")
+    recorded = lake.scan("provenance").filter(pl.col("batch").is_in(drawn["batch"].unique().implode()))
+    models = recorded.select(pl.col("models").explode().drop_nulls().unique().sort()).collect().to_series().to_list()
+    verdicts = (holds.latest(batch, "recall") for batch in sorted(drawn["batch"].unique()))
+    recipe = ReleaseRecipe(
+        release=release,
+        vocabulary=Vocabulary.of(policy.fusion, books["size"][-1] if books.height else 0),
+        placeholder_version=policy.fusion.placeholder_version,
+        code_version=importlib.metadata.version("mm-assets"),
+        models=models,
+        delta_versions={table: lake.version(table) for table in _PINNED},
+        excluded=excluded,
+        gates=[
+            GateValue(row["batch"], row["gate"], row["measured"], row["threshold"], row["passed"])
+            for row in verdicts
+            if row is not None
+        ],
+    )
+    store = releases_of_lake(lake.root)
+    try:
+        manifest = write_release(store, recipe, _frames(lake, drawn), SpatialReader(lake.files), policy.mixtures)
+    except ReleaseError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    provenance.record_release(release, digest, tuple(models))
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": manifest.samples,
+            "path": dg.MetadataValue.path(f"{lake.root.rstrip('/')}/releases/{release}"),
+            "text_retention_share": manifest.text_retention_share,
+            "files": rows_table(
+                [{"file": file.path, "bytes": file.size_bytes, "sha256": file.sha256} for file in manifest.files],
+                ("file", "bytes", "sha256"),
+            ),
+            **{f"per_{name}": counts_table(counts, name, "samples") for name, counts in manifest.counts.items()},
+            "excluded_batches": rows_table(
+                [{"batch": batch, "why": why} for batch, why in excluded.items()], ("batch", "why")
+            ),
+        }
+    )
