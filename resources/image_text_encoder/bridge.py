@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 NAME: Final = "bridge-lite0-minilm"
-_REVISION: Final = "1"
+_REVISION: Final = "1"  # of the recipe in bridge_export: another recipe needs another revision
 _DIMENSION: Final = 384
 _SIDE_PX: Final = 224
 _PATCHES: Final = 49
@@ -39,7 +39,7 @@ PINNED: Final = {
     "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
     "imagenet_classes.txt": "ee4fa67b1dd46919ef87529b70e25bdd1ec9ebd350de3ad426e6640eb70320a1",
-    "lite0_mean_feature.npz": "0cf84af2843956e7d9675cd8aaa5e2d578df1183ae1314806efe0047f81a6ce0",
+    "lite0_mean_feature.npz": "33ec33d8291dc2ed0de08790a2f013588a1f77d0b6f3b5e07975b9ff7f79d52f",
 }
 
 
@@ -124,7 +124,7 @@ class BridgeLite0MiniLM:
 
     def _converted(self) -> Path:
         with self._loading:
-            return ensure_converted(self._cache, f"{NAME}-{self.identity.sha256[:16]}", _convert)
+            return ensure_converted(self._cache, f"{NAME}-{_REVISION}-{self.identity.sha256[:16]}", _convert)
 
 
 def _convert(folder: Path) -> None:
