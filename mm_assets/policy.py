@@ -42,6 +42,9 @@ class IngestPolicy(_Section):
     max_text_file_bytes: PositiveInt = Field(
         default=1_073_741_824, description="Largest Parquet file of the text pool."
     )
+    parquet_memory_bytes: PositiveInt = Field(
+        8_589_934_592, description="Address space of the process that decodes Parquet; a decompression bomb ends there."
+    )
     remote_read_threads: PositiveInt = Field(
         default=8,
         description="Files fetched at once from an object store, to hide its latency; boto3 pools 10 connections.",
@@ -66,10 +69,23 @@ class DuplicatePolicy(_Section):
     """Near-duplicate search: candidates by thumbnail, verdict by pixels."""
 
     candidate_similarity: Share = Field(
-        default=0.90, description="Cosine of normalised 24 px thumbnails that makes a candidate."
+        default=0.85, description="Cosine of normalised 8 px colour thumbnails that makes a candidate."
     )
-    pixel_correlation: Share = Field(
-        default=0.90, description="Correlation of 64 px thumbnails that makes a duplicate."
+    coarse_similarity: Share = Field(
+        default=0.70, description="Likeness of 16 px thumbnails, contrast included, that earns a look at the pixels."
+    )
+    pixel_similarity: Share = Field(
+        default=0.97,
+        description="One less the share of the contrast that differs in aligned 64 px thumbnails, for a duplicate.",
+    )
+    max_block_difference: NonNegativeFloat = Field(
+        default=16.0, description="Root mean square difference of the worst 6 px block, in levels of 255."
+    )
+    min_contrast: NonNegativeFloat = Field(
+        default=3.0, description="Levels of 255; a flatter picture is a duplicate of equal bytes only."
+    )
+    aspect_tolerance: NonNegativeFloat = Field(
+        default=0.06, description="Relative difference of aspects; a crop of 2 % from two sides makes 0.04."
     )
     block_rows: PositiveInt = Field(
         default=4_096, description="Rows compared at once; memory is its square times four bytes."
@@ -181,8 +197,8 @@ class MixturePolicy(_Section):
     """What a release draws."""
 
     seed: int = Field(default=20_240_611, description="Seed of the release order.")
-    min_text_retention: Share = Field(
-        default=0.05, description="Floor of the text pool; below it a release is refused."
+    min_text_retention: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        default=0.05, description="Floor of the text pool, as a share of the samples; below it a release is refused."
     )
     samples_per_file: PositiveInt = Field(default=10_000, description="Lines per samples file.")
     feature_rows_per_file: PositiveInt = Field(default=1_024, description="Samples per feature shard.")
