@@ -13,6 +13,7 @@ from rich.table import Table
 from mm_assets.errors import HoldError, MMAssetsError
 
 DONE, FAILED, HELD = 0, 1, 3
+_WIDTH = 160
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 
@@ -21,9 +22,10 @@ def _print_json(document: Any) -> None:  # noqa: ANN401 - any JSON document
     sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
 
 
-def _console() -> Console:
-    """Progress and logs go to standard error."""
-    return Console(stderr=True)
+def _console(*, stderr: bool = False) -> Console:
+    """A console; wide enough for tables where the output is no terminal."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else _WIDTH)
 
 
 @app.command()
@@ -33,11 +35,11 @@ def demo(as_json: Json = False) -> None:
     from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
 
     command.use_demo_landing()
-    outcome = command.run_demo(open_workspace(), _console())
+    outcome = command.run_demo(open_workspace(), _console(stderr=True))
     if as_json:
         _print_json({"batches": outcome.rows, "releases": outcome.releases, "as_expected": outcome.as_expected})
     else:
-        command.print_outcome(outcome, Console())
+        command.print_outcome(outcome, _console())
     raise typer.Exit(DONE if outcome.as_expected else FAILED)
 
 
@@ -51,11 +53,11 @@ def run(
     from mm_assets.commands.run import Runner  # noqa: PLC0415 - imports dagster
     from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
 
-    summary = Runner(open_workspace(), _console()).run(batch, release)
+    summary = Runner(open_workspace(), _console(stderr=True)).run(batch, release)
     if as_json:
         _print_json(summary)
     else:
-        console = Console()
+        console = _console()
         for name, steps in summary.ran.items():
             console.print(f"{name}: ran {', '.join(steps)}")
         for name in summary.current:
@@ -96,7 +98,7 @@ def status(as_json: Json = False) -> None:
                 ", ".join(f"{name} {count}" for name, count in entry[key].items()) for key in ("rows", "rejected")
             )
             table.add_row(entry["batch"], rows, rejected, ", ".join(entry["held"]))
-        console = Console()
+        console = _console()
         console.print(table)
         for entry in document["releases"]:
             console.print(f"release {entry['release']}: {entry['samples']} samples, {entry['path']}")
@@ -116,7 +118,7 @@ def holds(
     if as_json:
         _print_json(rows)
         return
-    console = Console()
+    console = _console()
     if not rows:
         console.print("Nothing is held.")
     for row in rows:
@@ -141,7 +143,7 @@ def release_hold(
     if as_json:
         _print_json({"batch": batch, "gate": gate, "evaluation_id": evaluation, "by": by, "reason": reason})
     else:
-        Console().print(f"Released {gate} of {batch}; run it on with: mm run --batch {batch}")
+        _console().print(f"Released {gate} of {batch}; run it on with: mm run --batch {batch}")
 
 
 @app.command()
@@ -155,7 +157,7 @@ def lint(
     if as_json:
         _print_json(report)
     else:
-        console = Console()
+        console = _console()
         for error in report.errors:
             console.print(f"{error.file}:{error.line}: {error.code} [{error.id}] {error.message}", highlight=False)
         console.print(f"{report.files} files, {report.rows} rows, {len(report.errors)} errors")
@@ -172,7 +174,7 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         _print_json(findings)
     else:
-        console = Console()
+        console = _console()
         for name, value in findings.items():
             if isinstance(value, dict):
                 console.print(f"{name}:")
@@ -188,5 +190,5 @@ def main() -> None:
     try:
         app()
     except (MMAssetsError, HoldError, FileNotFoundError) as error:
-        Console(stderr=True).print(f"[red]mm: {error}[/red]", highlight=False)
+        _console(stderr=True).print(f"[red]mm: {error}[/red]", highlight=False)
         sys.exit(FAILED)

@@ -84,7 +84,7 @@ def clean_captions(
 
 def _is_one_character(text: pl.Expr) -> pl.Expr:
     """A caption such as ``aaaaaaa``: one character over and over."""
-    return (text.str.len_chars() > 1) & (text.str.replace_all(text.str.slice(0, 1), "", literal=True) == "")
+    return (text.str.len_chars() > 1) & (text.str.strip_chars(text.str.head(1)) == "")
 
 
 def _mark_repeated(judged: pl.DataFrame) -> pl.DataFrame:

@@ -66,13 +66,13 @@ def batch_rows(workspace: Workspace, lake: DeltaLake) -> list[dict[str, Any]]:
     """One line per batch: what came in, what stands, what was rejected, how it was judged."""
     recall = recall_by_batch(lake)
     delivered = records_in(lake)
-    reasons = {row["batch"]: row["reason"] for row in workspace.holds.active().to_dicts()}
+    held = {row["batch"]: row for row in workspace.holds.active().to_dicts()}
     released = {batch for entry in release_batches(lake) for batch in entry}
     lines: list[dict[str, Any]] = []
     for entry in read_status(workspace)["batches"]:
         batch = entry["batch"]
         measured = recall.get(batch)
-        state = "held" if batch in reasons else "released" if batch in released else "ready"
+        state = "held" if batch in held else "released" if batch in released else "ready"
         lines.append(
             {
                 "batch": batch,
@@ -84,7 +84,9 @@ def batch_rows(workspace: Workspace, lake: DeltaLake) -> list[dict[str, Any]]:
                 if measured and measured["pairs"]
                 else None,
                 "state": state,
-                "why": reasons.get(batch),
+                "gate": held[batch]["gate"] if batch in held else None,
+                "code": held[batch]["code"] if batch in held else None,
+                "why": held[batch]["reason"] if batch in held else None,
             }
         )
     return lines
@@ -117,9 +119,12 @@ def print_outcome(outcome: DemoOutcome, console: Console) -> None:
             else "{:.2f} ({:.2f} to {:.2f})".format(row["recall_at_1"], *row["interval"])
         )
         rejected = ", ".join(f"{code} {count}" for code, count in row["rejected"].items()) or "-"
-        state = f"[red]held[/red]: {row['why']}" if row["why"] else f"[green]{row['state']}[/green]"
+        state = f"[red]held by {row['gate']}[/red]" if row["why"] else f"[green]{row['state']}[/green]"
         table.add_row(row["batch"], str(row["rows_in"]), str(row["rows_out"]), rejected, recall, state)
     console.print(table)
+    for row in outcome.rows:
+        if row["why"]:
+            console.print(f"[red]{row['batch']} is held[/red] ({row['code']}): {row['why']}")
     for batch, reason in (outcome.summary.refused | outcome.summary.failed).items():
         console.print(f"[red]{batch}[/red]: {reason}")
     for release in outcome.releases:
