@@ -42,24 +42,27 @@ def read_blocks(path: Path, block_bytes: int, max_line_bytes: int) -> Iterator[B
     Raises:
         OSError: the file cannot be read.
     """
-    carry = b""
-    offset = 0
+    carry: list[bytes] = []
+    carried = offset = 0
+    ahead = b""
     with path.open("rb", buffering=0) as file:
-        while data := file.read(block_bytes):
+        while data := ahead or file.read(block_bytes):
+            ahead = b""
             end = data.rfind(b"\n") + 1
             if end:
-                yield Block(carry + data[:end], offset)
-                offset += len(carry) + end
-                carry = data[end:]
-            elif len(carry) + len(data) <= max_line_bytes:
-                carry += data
+                yield Block(b"".join([*carry, memoryview(data)[:end]]), offset)
+                offset += carried + end
+                carry, carried = [data[end:]], len(data) - end
+            elif carried + len(data) <= max_line_bytes:
+                carry.append(data)
+                carried += len(data)
             else:
                 yield Block(None, offset)
-                offset += len(carry) + len(data)
-                skipped, carry = _skip_line(file, block_bytes)
-                offset += skipped
-        if carry:
-            yield Block(carry, offset)
+                skipped, ahead = _skip_line(file, block_bytes)
+                offset += carried + len(data) + skipped
+                carry, carried = [], 0
+        if carried:
+            yield Block(b"".join(carry), offset)
 
 
 def _skip_line(file: RawIOBase, block_bytes: int) -> tuple[int, bytes]:

@@ -256,10 +256,11 @@ class _Scan:
         audio = match["code_name"] == "AUD"
         digits = match["code"]
         code = int(digits) if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS
-        if self.open is None or audio != (self.open is Modality.AUDIO):
+        in_other_medium = self.open is not None and audio != (self.open is Modality.AUDIO)
+        if self.open is None or in_other_medium:
             self._fault(LintCode.MISSING_SENTINEL, "code outside the sentinels of its medium", match.start())
         self.codes.append(code)
-        if self.vocabulary is not None:
+        if self.vocabulary is not None and not in_other_medium:
             size = self.vocabulary.size(Modality.AUDIO if audio else Modality.IMAGE)
             if not 0 <= code < size:
                 self._fault(LintCode.CODE_OUT_OF_VOCABULARY, f"code outside the vocabulary of {size}", match.start())
