@@ -3,18 +3,26 @@
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Final
 
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mm_assets.errors import DecodeError
 from mm_assets.policy import ImagePolicy
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+# libjpeg-turbo's own bound for untrusted files: every scan of a progressive JPEG costs a pass over all pixels.
+MAX_JPEG_SCANS: Final = 500
+_SCAN_MARKER: Final = b"\xff\xda"
+# libjpeg says this of junk between two segments; every block of pixels was there.
+_HARMLESS: Final = "extraneous bytes before marker"
 _SIXTEEN_BIT: Final = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 # Everything Pillow's decoders were seen to raise on damaged bytes.
 _DAMAGE: Final = (
@@ -47,6 +55,17 @@ class DecodedImage:
     format: str
 
 
+@contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Silence what Pillow only warns of: it either decodes all the same or raises.
+
+    Filters of warnings are global to the process: enter this once around the threads that decode, never inside them.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def decode_image(data: bytes, name: str, policy: ImagePolicy) -> DecodedImage:
     """Decode a picture within the policy's bounds; cheap tests come first.
 
@@ -60,29 +79,58 @@ def decode_image(data: bytes, name: str, policy: ImagePolicy) -> DecodedImage:
     """
     if not data:
         raise DecodeError("EMPTY_FILE", f"{name}: the file is empty; deliver it again")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Pillow only warns of either decodes or raises below
+    try:
+        opened = Image.open(BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise DecodeError(
+            "NOT_AN_IMAGE", f"{name}: the bytes are no {', '.join(FORMATS)} picture; convert or remove the file"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise _bomb(name, "too many", policy) from error
+    except _DAMAGE as error:
+        raise _damaged(name, error) from error
+    with opened:
+        _refuse_by_header(opened, name, policy)
         try:
-            opened = Image.open(BytesIO(data), formats=FORMATS)
-        except UnidentifiedImageError as error:
-            raise DecodeError(
-                "NOT_AN_IMAGE", f"{name}: the bytes are no {', '.join(FORMATS)} picture; convert or remove the file"
-            ) from error
+            if opened.format == "JPEG":
+                pixels = _decode_jpeg(data, opened, name)
+            else:
+                opened.load()
+                pixels = _to_rgb(ImageOps.exif_transpose(opened))
         except Image.DecompressionBombError as error:
-            raise _bomb(name, "more", policy) from error
+            raise _bomb(name, "too many", policy) from error
         except _DAMAGE as error:
             raise _damaged(name, error) from error
-        with opened:
-            _refuse_by_header(opened, name, policy)
-            try:
-                opened.load()
-                upright = ImageOps.exif_transpose(opened)
-                pixels = _to_rgb(upright)
-            except Image.DecompressionBombError as error:
-                raise _bomb(name, "more", policy) from error
-            except _DAMAGE as error:
-                raise _damaged(name, error) from error
-            return DecodedImage(pixels, str(opened.format))
+        return DecodedImage(pixels, str(opened.format))
+
+
+def _decode_jpeg(data: bytes, opened: Image.Image, name: str) -> NDArray[np.uint8]:
+    """Pixels of a JPEG; libjpeg's warnings of lost data, which Pillow swallows, are errors here.
+
+    Raises:
+        DecodeError: DECOMPRESSION_BOMB, a progressive file of absurdly many scans.
+        ValueError: damaged.
+    """
+    scans = data.count(_SCAN_MARKER)
+    if scans > MAX_JPEG_SCANS:
+        raise DecodeError(
+            "DECOMPRESSION_BOMB",
+            f"{name}: {scans} scans, at most {MAX_JPEG_SCANS} are decoded; save it as baseline JPEG",
+        )
+    if opened.mode in {"RGB", "L"}:
+        try:
+            pixels = simplejpeg.decode_jpeg(data, "RGB")
+        except ValueError as error:
+            if _HARMLESS not in str(error) and "subsampling" not in str(error):
+                raise
+        else:
+            if opened.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+                return pixels
+            upright = Image.fromarray(pixels)
+            upright.getexif()[ExifTags.Base.Orientation] = opened.getexif()[ExifTags.Base.Orientation]
+            return np.asarray(ImageOps.exif_transpose(upright))
+    opened.load()
+    return _to_rgb(ImageOps.exif_transpose(opened))
 
 
 def _refuse_by_header(opened: Image.Image, name: str, policy: ImagePolicy) -> None:

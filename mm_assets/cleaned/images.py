@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mm_assets.cleaned.decoding import decode_image
+from mm_assets.cleaned.decoding import decode_image, quiet_decoders
 from mm_assets.cleaned.fingerprints import thumbnail_of
 from mm_assets.cleaned.interfaces import SafetyModel
 from mm_assets.errors import DecodeError, InputError
@@ -73,8 +73,10 @@ def clean_images(
     """
     with ThreadPoolExecutor(threads, thread_name_prefix="clean") as pool:
         for chunk in chunks:
-            outcomes = pool.map(lambda row: _inspect(row, landing, safety, policy), chunk.iter_rows(named=True))
-            yield _judge(outcomes, safety, policy)
+            with quiet_decoders():
+                outcomes = pool.map(lambda row: _inspect(row, landing, safety, policy), chunk.iter_rows(named=True))
+                inspected = _judge(outcomes, safety, policy)
+            yield inspected
 
 
 def _inspect(

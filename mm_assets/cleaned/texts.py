@@ -39,8 +39,9 @@ class TextCleaner:
         """
         repaired = texts.with_columns(text=repair_texts(texts["text"], keep_lines=True))
         formal = pl.col("kind").is_in(_FORMAL_KINDS)
-        language = fill_languages(pl.col("text"), repaired, self._identifier)
-        repaired = repaired.with_columns(language=pl.when(formal).then("language").otherwise(language))
+        # Code and formulas have no language that the model could name; they are not shown to it.
+        prose = pl.when(~formal).then(pl.col("text"))
+        repaired = repaired.with_columns(language=fill_languages(prose, repaired, self._identifier))
         length = pl.col("text").str.len_chars()
         judged = repaired.with_columns(
             key=pl.col("text").hash(seed=0),
