@@ -4,7 +4,6 @@ from typing import Final
 
 import dagster as dg
 
-from mm_assets.partitions import batches, releases
 from mm_assets.steps import ASSEMBLY_STEPS, BATCH_STEPS, INGEST_STEPS, STEPS
 
 BATCH_ASSETS: Final = tuple(asset for step in BATCH_STEPS for asset in step.assets)
@@ -19,19 +18,16 @@ def assets_of(steps: tuple[str, ...] | list[str]) -> list[dg.AssetKey]:
 batch_pipeline: Final = dg.define_asset_job(
     "batch_pipeline",
     selection=dg.AssetSelection.assets(*BATCH_ASSETS),
-    partitions_def=batches,
     description="Carry one batch from its delivery to its fusion samples, gates included.",
 )
 ingest_batch: Final = dg.define_asset_job(
     "ingest_batch",
     selection=dg.AssetSelection.assets(*assets_of(INGEST_STEPS)),
-    partitions_def=batches,
     description="Read, clean and embed one batch, and judge whether its captions are those of its pictures.",
 )
 assemble_batch: Final = dg.define_asset_job(
     "assemble_batch",
     selection=dg.AssetSelection.assets(*assets_of(ASSEMBLY_STEPS)),
-    partitions_def=batches,
     description="Quantise and pack one batch that passed its gates.",
 )
 train_codebook: Final = dg.define_asset_job(
@@ -42,7 +38,6 @@ train_codebook: Final = dg.define_asset_job(
 make_release: Final = dg.define_asset_job(
     "make_release",
     selection=dg.AssetSelection.assets(*RELEASE_ASSETS),
-    partitions_def=releases,
     description="Draw a mixture from every batch that is not held and write its release folder.",
 )
 refresh_views: Final = dg.define_asset_job(

@@ -25,7 +25,7 @@ class Step:
         assets: asset keys it materializes.
         tables: tables it writes, parents before children.
         upstream: steps it reads, or ``landing`` and ``codebook``.
-        policy: policy sections its rows depend on.
+        policy: policy sections, or ``section.field``, its rows depend on.
         models: models its rows depend on.
         code_version: raised whenever the same inputs would give other rows.
     """
@@ -52,7 +52,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         assets=("image_fingerprints", "images", "captions"),
         tables=("image_fingerprints", "images", "captions"),
         upstream=("raw_pools",),
-        policy=("images", "duplicates", "captions"),
+        policy=("images", "duplicates", "captions", "recall_gate.max_template_share"),
         models=("safety", "language"),
     ),
     Step(
@@ -132,11 +132,17 @@ def step_digest(step: Step, policy: Policy, models: Mapping[str, str], upstream:
     document = {
         "step": step.name,
         "code_version": step.code_version,
-        "policy": {section: getattr(policy, section).model_dump(mode="json") for section in step.policy},
+        "policy": {name: _settings(policy, name) for name in step.policy},
         "models": {name: models[name] for name in step.models},
         "upstream": {name: upstream[name] for name in step.upstream},
     }
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _settings(policy: Policy, name: str) -> object:
+    section, _, field = name.partition(".")
+    settings = getattr(policy, section).model_dump(mode="json")
+    return settings[field] if field else settings
 
 
 def expected_digests(policy: Policy, models: Mapping[str, str], landing: str, codebook: str) -> dict[str, str]:

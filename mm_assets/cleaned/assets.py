@@ -99,7 +99,7 @@ def cleaned_images(
             kept_ids,
             language.handle,
             policy.captions,
-            max_template_share=policy.recall_gate.max_repeated_share,
+            max_template_share=policy.recall_gate.max_template_share,
         )
         cleaned.add("captions", captions)
         cleaned.add("rejected", turned_away)

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mm_assets.cleaned.fingerprints import THUMBNAIL_SIDE_PX
-from mm_assets.cleaned.picture_comparison import compare
+from mm_assets.cleaned.picture_comparison import Pictures, compare, prepare_pictures
 from mm_assets.errors import SchemaMismatchError
 from mm_assets.policy import DuplicatePolicy
 
@@ -63,8 +63,9 @@ class _Block:
                 f"image_fingerprints: thumbnails of {rows.height} rows hold {len(raw)} bytes, expected "
                 f"{_SIDE * _SIDE * 3} each; clean the images of {', '.join(sorted(set(self.batches)))} again"
             )
-        self.thumbnails = np.frombuffer(raw, dtype=np.uint8).reshape(-1, _SIDE, _SIDE, 3)
-        coarse = _pooled(self.thumbnails, _COARSE_SIDE_PX)
+        thumbnails = np.frombuffer(raw, dtype=np.uint8).reshape(-1, _SIDE, _SIDE, 3)
+        self.thumbnails = thumbnails
+        coarse = _pooled(thumbnails, _COARSE_SIDE_PX)
         small = _pooled(coarse, _VECTOR_SIDE_PX).reshape(rows.height, -1)
         small -= small.mean(axis=1, keepdims=True)
         self.vectors = small / np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-6)
@@ -72,6 +73,10 @@ class _Block:
         self.coarse = coarse.reshape(rows.height, -1) - np.tile(self.mean, (1, _COARSE_SIDE_PX**2))
         self.contrast = np.sqrt(np.square(self.coarse).mean(axis=1))
         self.log_aspect = np.log(rows["width"].to_numpy() / rows["height"].to_numpy())
+
+    def pictures(self, rows: NDArray[np.int64]) -> Pictures:
+        """The thumbnails of some rows, ready for comparison."""
+        return prepare_pictures(self.thumbnails[rows])
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -177,7 +182,7 @@ def _near_matches(known: _Block, asked: _Block, policy: DuplicatePolicy) -> Iter
     first, second = _candidates(known, asked, policy)
     for start in range(0, len(first), _PAIRS_AT_ONCE):
         one, other = first[start : start + _PAIRS_AT_ONCE], second[start : start + _PAIRS_AT_ONCE]
-        verdict = compare(known.thumbnails[one], asked.thumbnails[other])
+        verdict = compare(known.pictures(one), asked.pictures(other))
         same = (verdict.similarity >= policy.pixel_similarity) & (verdict.worst_block <= policy.max_block_difference)
         for index in np.flatnonzero(same):
             yield _Match(int(one[index]), int(other[index]), float(verdict.similarity[index]))

@@ -212,17 +212,18 @@ class Runner:
 
 
 def failure_reason(result: dg.ExecuteInProcessResult) -> str:
-    """The first failed step's own words."""
+    """The first failure's own words: of a step, else of a resource or the run."""
     for event in result.all_events:
-        if event.is_step_failure:
-            data: Any = event.step_failure_data
-            if data.user_failure_data is not None and data.user_failure_data.description:
-                return str(data.user_failure_data.description)
-            error = data.error
-            while error is not None and error.cause is not None:
+        data: Any = event.event_specific_data
+        described = getattr(getattr(data, "user_failure_data", None), "description", None)
+        if event.is_step_failure and described:
+            return str(described)
+        error = getattr(data, "error", None)
+        if event.is_failure and error is not None:
+            while error.cause is not None:
                 error = error.cause
-            return str(error.message).strip() if error is not None else f"step {event.step_key} failed"
-    return "the run failed before its first step"
+            return str(error.message).strip()
+    return "the run failed without a word; see its log in the UI"
 
 
 def all_steps() -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from resources.object_store import LandingStore
 from resources.provenance import Provenance
 
 DAGSTER_YAML: Final = """\
+nux:
+  enabled: false
 telemetry:
   enabled: false
 concurrency:

@@ -41,7 +41,7 @@ class Negative(msgspec.Struct, frozen=True):
     strategy: str
 
 
-class FusionLine(msgspec.Struct, frozen=True):
+class FusionLine(msgspec.Struct, frozen=True, gc=False):
     """One line of ``samples/*.jsonl``; further fields are allowed and ignored."""
 
     id: Annotated[str, msgspec.Meta(min_length=1)]

@@ -36,8 +36,6 @@ _SEARCHES: Final = 3 * math.e
 _MAX_RUNS_TOLD: Final = 12
 NAMING_LEVEL: Final = 0.05
 """Significance at which an order explains a batch that has failed already; its bound is generous, so few are wrong."""
-TEMPLATE_CAUSE_SHARE: Final = 0.5
-"""Share of templated captions that explains a batch without recall when no order does."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +124,7 @@ def diagnose(
     templates: Templates,
     *,
     failed: bool,
+    templates_fail: bool,
     reference_recall: float,
     null_mean: float,
     max_shift: int,
@@ -133,14 +132,15 @@ def diagnose(
 ) -> Diagnosis:
     """Weigh the hypotheses and name the best one.
 
-    An order hypothesis is believed at ``level`` if the batch has not failed, and at ``NAMING_LEVEL`` if it has.
-    Templates and random pairing only explain a batch that has failed.
+    An order hypothesis is believed at ``level`` if recall has not failed, and at ``NAMING_LEVEL`` if it has. Random
+    pairing only explains a batch whose recall failed.
 
     Args:
         retrieval: the batch's retrieval, n pairs in delivery order.
         positions: shape (n,), delivery positions.
         templates: how templated the captions are.
-        failed: whether the batch failed already.
+        failed: whether the batch's recall failed.
+        templates_fail: whether too many templated captions do not tell their pictures apart.
         reference_recall: R@1 expected of a sound batch of this source, on the same pools.
         null_mean: R@1 of random pairing.
         max_shift: largest k tested as a shift.
@@ -169,7 +169,7 @@ def diagnose(
         best, kind, code, details = chosen.evidence, chosen.kind, CrossModalCode.TEMPORAL, chosen.details
         partners = chosen.displacement.partners
         displaced = is_displaced(chosen.displacement, len(positions))
-    elif failed and template.rows_explained >= TEMPLATE_CAUSE_SHARE:
+    elif templates_fail:
         best, kind, code = template, "templated", CrossModalCode.FUSION
         details = {"distinct_captions": templates.distinct, "examples": [list(item) for item in templates.examples]}
     elif failed:

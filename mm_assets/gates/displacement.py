@@ -36,12 +36,13 @@ from mm_assets.gates.recall_input import Booleans, Floats, Integers, Singles
 
 MATCH_EXPONENT: Final = 0.3
 """a in the density of a true pair's u: half of the true pairs among the best tenth, as with an R@1 of 0.35 in 32."""
-CONTROL_CAPTIONS: Final = 3
+CONTROL_CAPTIONS: Final = 5
 """Captions on each side of the proposed one that it must beat."""
 IN_PLACE_EVIDENCE: Final = math.log(20.0)
 """Log-evidence for their own captions above which rows beside a run are taken to be in place."""
 _MAX_CELLS: Final = 1 << 24
 _BINS: Final = 1 << 16
+_TAIL: Final = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +63,16 @@ class Offsets:
     near: int
 
     def entry_cost(self) -> Floats:
-        """Log of the number of places and offsets a run could have had, shape (2 R + 1,)."""
-        rows = len(self.gains)
+        """Log of what a run of each offset must pay for its place and offset, shape (2 R + 1,).
+
+        A run may start at any row. A third of the odds go to the offsets of one lost or inserted line, a third to the
+        other near ones, a third to all.
+        """
         offsets = np.abs(np.arange(-self.reach, self.reach + 1))
-        near, far = math.log(rows * 2 * self.near), math.log(rows * (2 * self.reach + 1))
-        return np.where(offsets <= self.near, near, far)
+        odds = np.full(len(offsets), 1.0 / len(offsets))
+        odds[offsets <= self.near] += 1.0 / (2 * self.near)
+        odds[offsets <= 1] += 1.0 / 2.0
+        return math.log(3 * len(self.gains)) - np.log(odds)
 
 
 @dataclass(frozen=True)
@@ -98,14 +104,15 @@ class Displacement:
 def measure_match(similarity: Singles) -> Floats:
     """Log-likelihood ratio of every image-caption pair being a true one, shape (n, n).
 
-    The n true pairs fill the best 1/n of all pairs, so u is not resolved below 1/n.
+    The n true pairs fill the best 1/n of all pairs; u is not resolved below a tenth of that, so that one pair of
+    near-duplicates cannot speak for a run.
     """
     count = len(similarity)
     score = _standardise(similarity) + _standardise(similarity.T).T
     low, high = float(score.min()), float(score.max())
     bins = ((score - low) * ((_BINS - 1) / max(high - low, 1e-12))).astype(np.int64)
     at_least = np.cumsum(np.bincount(bins.ravel(), minlength=_BINS)[::-1])[::-1]
-    log_u = np.log(np.maximum(at_least / (count * count), 1.0 / count))[bins]
+    log_u = np.log(np.maximum(at_least / (count * count), 1.0 / (_TAIL * count)))[bins]
     return math.log(MATCH_EXPONENT) + (MATCH_EXPONENT - 1.0) * log_u
 
 
@@ -161,7 +168,7 @@ def find_runs(offsets: Offsets, *, delivered: int | None) -> Displacement:
     gains = offsets.gains
     rows, width = gains.shape
     cost = offsets.entry_cost().astype(np.float32)
-    near_cost = float(cost.min())
+    near_cost = float(cost[offsets.reach + offsets.near])
     far_cost = float(cost.max())
     if delivered is not None:
         cost[delivered + offsets.reach] = np.inf

@@ -6,7 +6,7 @@ A batch fails when
 - its R@1 is significantly below what its source reaches (or the policy's floor), or
 - its R@1 is not distinguishable from random pairing, or
 - a significant share of its rows provably belongs to captions delivered at other rows, even if recall is still good, or
-- one sentence, or a few, stand on most of its pictures.
+- many of its captions are made from a template and do not tell their pictures apart.
 
 The diagnosis says why. Nothing here knows Dagster or a model.
 """
@@ -24,7 +24,7 @@ from mm_assets.gates.recall_baseline import Baseline, convert_recall, shortfall_
 from mm_assets.gates.recall_evidence import restored_similarities, sample_mismatched, show_pairs
 from mm_assets.gates.recall_input import RecallInput, select_pairs
 from mm_assets.gates.recall_null import Null, bootstrap_interval, measure_influence, permute_pairs
-from mm_assets.gates.recall_pools import Direction, measure_retrieval
+from mm_assets.gates.recall_pools import Direction, Retrieval, measure_retrieval
 from mm_assets.gates.recall_verdict import DirectionScores, RecallVerdict
 from mm_assets.gates.templates import Templates, find_templates
 from mm_assets.policy import CaptionPolicy, RecallGatePolicy
@@ -76,17 +76,19 @@ def evaluate_recall(
             min_share=captions.template_min_share,
         )
         problems = _list_recall_problems(null, shortfall, required, baseline, policy)
+        templates_fail = _templates_fail(templates, retrieval, policy)
         diagnosis = diagnose(
             retrieval,
             pairs.positions,
             templates,
-            failed=bool(problems) or templates.repeated_share > policy.max_repeated_share,
+            failed=bool(problems),
+            templates_fail=templates_fail,
             reference_recall=convert_recall(baseline.recall, baseline.pool_size, retrieval.pool_size),
             null_mean=null.mean,
             max_shift=policy.max_shift,
             level=policy.false_hold_rate,
         )
-        problems += _list_caption_problems(diagnosis, templates, policy)
+        problems += _list_caption_problems(diagnosis, templates, policy, templates_fail=templates_fail)
         code = diagnosis.code if problems else None
         reason = _tell(told, required, problems, diagnosis)
     return RecallVerdict(
@@ -129,13 +131,32 @@ def _list_recall_problems(
     return problems
 
 
-def _list_caption_problems(diagnosis: Diagnosis, templates: Templates, policy: RecallGatePolicy) -> list[str]:
+def _templates_fail(templates: Templates, retrieval: Retrieval, policy: RecallGatePolicy) -> bool:
+    """Whether too many captions are templated and, dealt among themselves at random, would do as well."""
+    if templates.share <= policy.max_template_share:
+        return False
+    rows = np.flatnonzero(np.array(templates.templated))
+    hits = retrieval.hits[np.ix_(rows, rows)]
+    null = permute_pairs(
+        hits,
+        float(np.diagonal(hits).mean()),
+        permutations=policy.permutations,
+        level=policy.max_null_p_value,
+        seed=policy.seed,
+    )
+    return null.p_value > policy.max_null_p_value
+
+
+def _list_caption_problems(
+    diagnosis: Diagnosis, templates: Templates, policy: RecallGatePolicy, *, templates_fail: bool
+) -> list[str]:
     """What the captions fail whatever the recall, in words."""
     problems: list[str] = []
-    if templates.repeated_share > policy.max_repeated_share:
+    if templates_fail:
         sentence = templates.examples[0][0]
         problems.append(
-            f"{templates.repeated_share:.0%} of the pictures carry a repeated sentence, as {sentence[:80]!r}"
+            f"templated captions stand on {templates.share:.0%} of the pictures and do not tell them apart, "
+            f"as {sentence[:80]!r}"
         )
     if diagnosis.is_displacement and diagnosis.best.rows_explained >= policy.min_displaced_share:
         problems.append("captions stand at other rows than their pictures")

@@ -29,14 +29,12 @@ class Templates:
         templated: for each caption, whether it is.
         share: share of templated captions, 0 to 1.
         distinct: distinct sentences.
-        repeated_share: share of captions whose very sentence is that common.
-        examples: the most frequent repeated sentences, or templated ones if none repeats, with their counts.
+        examples: the most frequent templated sentences with their counts.
     """
 
     templated: tuple[bool, ...]
     share: float
     distinct: int
-    repeated_share: float
     examples: tuple[tuple[str, int], ...]
 
 
@@ -45,7 +43,7 @@ def find_templates(texts: Sequence[str], *, min_images: int, min_share: float) -
 
     Args:
         texts: one caption per picture, at least one.
-        min_images: pictures on which a word pair, or a sentence, must stand to be common,
+        min_images: pictures on which a word pair must stand to be common,
         min_share: and the share of the batch's pictures.
 
     >>> find_templates(["A green light."] * 9 + ["Two dogs run."], min_images=5, min_share=0.05).share
@@ -59,13 +57,11 @@ def find_templates(texts: Sequence[str], *, min_images: int, min_share: float) -
     templated = tuple(
         sum(spread[pair] >= needed for pair in pairs) >= BOILERPLATE_SHARE * len(pairs) for pairs in shingles
     )
-    repeated = sum(count for count in sentences.values() if count >= needed)
     chosen = Counter(key for key, is_templated in zip(keys, templated, strict=True) if is_templated)
     return Templates(
         templated=templated,
         share=sum(templated) / len(texts),
         distinct=len(sentences),
-        repeated_share=repeated / len(texts),
         examples=tuple(chosen.most_common(_SHOWN)),
     )
 

@@ -39,6 +39,10 @@ class FolderStore(Protocol):
         """Names of the releases that are there, sorted."""
         ...
 
+    def read_manifest(self, release: str) -> bytes:
+        """Its ``manifest.json``; the release must be there."""
+        ...
+
     def delete(self, release: str) -> None:
         """Remove the release if it is there."""
         ...
@@ -98,6 +102,10 @@ class LocalReleases:
         """Names of the releases that are there, sorted."""
         found = self._root.iterdir() if self._root.is_dir() else ()
         return sorted(path.name for path in found if BATCH_ID.fullmatch(path.name) and self.exists(path.name))
+
+    def read_manifest(self, release: str) -> bytes:
+        """Its ``manifest.json``."""
+        return (self.path(release) / MANIFEST_NAME).read_bytes()
 
     def delete(self, release: str) -> None:
         """Remove the release; first its manifest, so that no half of it is ever taken for a release."""

@@ -1,21 +1,26 @@
 """Rows of a Parquet file, streamed, however hostile the file is."""
 
 import io
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, Final, cast
+from typing import IO, BinaryIO, Final, cast
 
-import polars as pl
+import msgspec
 
-from mm_assets.errors import InputError, RecordError
+from mm_assets.errors import ContractError, InputError, RecordError
 from mm_assets.landing import LandedObject
 from mm_assets.policy import IngestPolicy
+from mm_assets.raw_pools import parquet_child
+from mm_assets.raw_pools.parquet_child import PREFIX_BYTES, End, Fault, Limits, Message, Row, Rows
 from mm_assets.raw_pools.rows import TextRow
 
-_COLUMNS: Final = ("text", "kind", "language", "source", "license")
-_FIELD_BYTES: Final = 1_024  # longest value of a column other than text
+_DECODER: Final = msgspec.msgpack.Decoder(Message)
+_STDERR_BYTES: Final = 2_000
 
 
 def read_parquet_rows(
@@ -23,96 +28,84 @@ def read_parquet_rows(
 ) -> Iterator[tuple[int, TextRow | InputError]]:
     """Yield each row with its number from 0, or why it cannot be used.
 
-    The file is read by row groups. Remote bytes pass through an unnamed temporary file, as Parquet starts at its end.
+    A child process decodes the file by row groups and may die of it. Remote bytes pass through an unnamed temporary
+    file, as Parquet starts at its end.
 
     Raises:
         RecordError: code ``EMPTY_FILE``, ``FILE_TOO_LARGE``, ``MISSING_FIELD``, ``WRONG_TYPE`` or ``PARQUET_CORRUPT``;
             the last one after the rows that could be read.
+        ContractError: the child process could not work at all.
     """
     key = landed.key
     if landed.size_bytes == 0:
         raise RecordError("EMPTY_FILE", f"{key}: the file has no bytes; deliver it again")
     if landed.size_bytes > policy.max_text_file_bytes:
         raise RecordError(
-            "FILE_TOO_LARGE",
-            f"{key}: {landed.size_bytes} bytes, over {policy.max_text_file_bytes}; split it",
+            "FILE_TOO_LARGE", f"{key}: {landed.size_bytes} bytes, over {policy.max_text_file_bytes}; split it"
         )
+    index = 0
     with _on_disk(stream) as file:
-        frames = _frames(file, key, policy)
-        index = 0
-        while True:
-            try:
-                frame = next(frames, None)
-            except RecordError:
-                raise
-            except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, OSError) as error:
-                raise RecordError(
-                    "PARQUET_CORRUPT",
-                    f"{key}: row {index} and those behind it cannot be read "
-                    f"({type(error).__name__}: {str(error)[:200]}); write the file again",
-                ) from None
-            if frame is None:
-                return
-            for row in _rows(frame, f"{key}#row", index, policy):
-                yield index, row
+        for message in _decode(file, policy):
+            if isinstance(message, Fault):
+                raise RecordError(message.code, f"{key}: {message.reason}")
+            for row in message.rows:
+                yield index, _text_row(row, f"{key}#row/{index}")
                 index += 1
 
 
+def _text_row(row: Row, where: str) -> TextRow | InputError:
+    text, kind, language, source, license_name, too_long = row
+    if too_long:
+        return RecordError("TEXT_TOO_LARGE", f"{where}: a value is too long; split the text into records")
+    if text is None:
+        return RecordError("MISSING_FIELD", f"{where}: 'text' is null; write it or drop the row")
+    return TextRow(text, kind, language, source, license_name)
+
+
 @contextmanager
-def _on_disk(stream: BinaryIO) -> Generator[BinaryIO]:
+def _on_disk(stream: BinaryIO) -> Generator[IO[bytes]]:
     """The stream itself if it is a file of this machine, else a copy that goes with the context."""
     try:
         stream.fileno()
     except io.UnsupportedOperation:
         with tempfile.TemporaryFile() as copy:
             shutil.copyfileobj(stream, copy)
-            copy.seek(0)
-            yield cast("BinaryIO", copy)
+            copy.flush()
+            yield copy
     else:
         yield stream
 
 
-def _frames(file: BinaryIO, key: str, policy: IngestPolicy) -> Iterator[pl.DataFrame]:
-    scan = pl.scan_parquet(file, glob=False, hive_partitioning=False, low_memory=True)
-    schema = scan.collect_schema()
-    if "text" not in schema:
-        raise RecordError("MISSING_FIELD", f"{key}: no column 'text' among {list(schema)[:20]}; add it")
-    present = [name for name in _COLUMNS if name in schema]
-    wrong = [name for name in present if not isinstance(schema[name], (pl.String, pl.Categorical, pl.Enum, pl.Null))]
-    if wrong:
-        raise RecordError("WRONG_TYPE", f"{key}: columns {wrong} are not strings; write them as strings")
-    limits = {name: policy.max_text_bytes if name == "text" else _FIELD_BYTES for name in present}
-    columns = [
-        # A dictionary can repeat one long value without bound: it must not become that many Python strings.
-        pl.when(pl.col(name).cast(pl.String).str.len_bytes() <= limit).then(pl.col(name).cast(pl.String))
-        for name, limit in limits.items()
-    ]
-    too_long = pl.any_horizontal(
-        (pl.col(name).cast(pl.String).str.len_bytes() > limit).fill_null(value=False) for name, limit in limits.items()
-    )
-    declared, seen = scan.select(pl.len()).collect().item(), 0
-    for frame in scan.select(*columns, too_long.alias("too_long")).collect_batches(chunk_size=policy.chunk_rows):
-        seen += frame.height
-        yield frame
-    if seen != declared:  # polars takes a damaged page header for the end of the column, and says nothing
-        raise RecordError(
-            "PARQUET_CORRUPT", f"{key}: {seen} rows can be read of the {declared} it declares; write the file again"
-        )
+def _decode(file: IO[bytes], policy: IngestPolicy) -> Iterator[Rows | Fault]:
+    limits = Limits(policy.max_text_bytes, policy.chunk_rows, policy.chunk_bytes, policy.parquet_memory_bytes)
+    command = [sys.executable, "-m", parquet_child.__name__, msgspec.json.encode(limits).decode()]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "POLARS_MAX_THREADS": "1"}
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=errors, env=environment) as child,  # noqa: S603 - our own module
+    ):
+        try:
+            yield from _messages(cast("IO[bytes]", child.stdout), child, errors)
+        finally:
+            child.kill()
 
 
-def _rows(frame: pl.DataFrame, where: str, start: int, policy: IngestPolicy) -> Iterator[TextRow | InputError]:
-    longest = frame.select(pl.col("text").str.len_bytes().max()).item() or 1
-    slice_rows = max(1, policy.chunk_bytes // longest)
-    index = start
-    for part in frame.iter_slices(slice_rows):
-        for values in part.to_dicts():
-            too_long = values.pop("too_long")
-            if too_long:
-                yield RecordError(
-                    "TEXT_TOO_LARGE", f"{where}/{index}: a value is too long; split the text into records"
-                )
-            elif values["text"] is None:
-                yield RecordError("MISSING_FIELD", f"{where}/{index}: 'text' is null; write it or drop the row")
-            else:
-                yield TextRow(**values)
-            index += 1
+def _messages(output: IO[bytes], child: subprocess.Popen[bytes], errors: IO[bytes]) -> Iterator[Rows | Fault]:
+    while len(prefix := output.read(PREFIX_BYTES)) == PREFIX_BYTES:
+        size_bytes = int.from_bytes(prefix, "big")
+        content = output.read(size_bytes)
+        if len(content) < size_bytes:
+            break
+        message = _DECODER.decode(content)
+        if isinstance(message, End):
+            return
+        yield message
+        if isinstance(message, Fault):
+            return
+    status = child.wait()
+    if status < 0:
+        yield Fault("PARQUET_CORRUPT", f"decoding it ended the process by signal {-status}; write the file again")
+        return
+    errors.seek(0)
+    said = errors.read()[-_STDERR_BYTES:].decode("utf-8", "replace")
+    raise ContractError(f"the Parquet process ended with status {status} and no answer; repair it: {said}")

@@ -37,7 +37,7 @@ VIEWS = {"held_batches", "spending"}
 
 
 @pytest.fixture(scope="module")
-def graph() -> dg.AssetGraph:
+def graph():
     return definitions.resolve_asset_graph()
 
 
