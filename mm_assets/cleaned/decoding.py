@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Final
 
+import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from mm_assets.errors import DecodeError
 from mm_assets.policy import ImagePolicy
@@ -23,6 +24,7 @@ MAX_JPEG_SCANS: Final = 500
 _SCAN_MARKER: Final = b"\xff\xda"
 # libjpeg says this of junk between two segments; every block of pixels was there.
 _HARMLESS: Final = "extraneous bytes before marker"
+_FILLING: Final = 165
 _SIXTEEN_BIT: Final = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 # Everything Pillow's decoders were seen to raise on damaged bytes.
 _DAMAGE: Final = (
@@ -95,13 +97,36 @@ def decode_image(data: bytes, name: str, policy: ImagePolicy) -> DecodedImage:
             if opened.format == "JPEG":
                 pixels = _decode_jpeg(data, opened, name)
             else:
-                opened.load()
+                if isinstance(opened, PngImagePlugin.PngImageFile):
+                    _load_png(opened, data)
                 pixels = _to_rgb(ImageOps.exif_transpose(opened))
         except Image.DecompressionBombError as error:
             raise _bomb(name, "too many", policy) from error
         except _DAMAGE as error:
             raise _damaged(name, error) from error
         return DecodedImage(pixels, str(opened.format))
+
+
+def _load_png(opened: PngImagePlugin.PngImageFile, data: bytes) -> None:
+    """Load the pixels; a stream that ends well but early, whose missing rows Pillow leaves as they were, is an error.
+
+    The image is filled before it is decoded. Where one of the last two rows, which close an interlaced picture too,
+    still shows nothing but the filling, libpng has the last word.
+
+    Raises:
+        ValueError: rows are missing.
+    """
+    width, height = opened.size
+    bands = len(opened.getbands())
+    opened.load_prepare()
+    opened.im.paste(_FILLING if bands == 1 else (_FILLING,) * bands, (0, 0, width, height))
+    opened.load()
+    last = np.asarray(opened.crop((0, max(0, height - 2), width, height)))
+    unwritten = (
+        (last == (last.dtype.type(_FILLING) if last.dtype != np.bool_ else True)).reshape(len(last), -1).all(axis=1)
+    )
+    if unwritten.any() and cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) is None:
+        raise ValueError("rows are missing")
 
 
 def _decode_jpeg(data: bytes, opened: Image.Image, name: str) -> NDArray[np.uint8]:
