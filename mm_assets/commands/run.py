@@ -3,7 +3,7 @@
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import dagster as dg
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from sqlalchemy.exc import OperationalError
 
 from mm_assets.commands.workspace import Workspace
 from mm_assets.errors import BatchContractError, InputError
@@ -74,8 +75,9 @@ def _following(instance: dg.DagsterInstance, run_id: str, bars: _Bars, name: str
 
     def follow() -> None:
         while not ended.wait(_POLL_SECONDS):
-            if instance.has_run(run_id):
-                bars.move(name, instance.get_run_stats(run_id).steps_succeeded)
+            with suppress(OperationalError):  # a busy database only delays the bar
+                if instance.has_run(run_id):
+                    bars.move(name, instance.get_run_stats(run_id).steps_succeeded)
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()
@@ -110,8 +112,8 @@ class Runner:
                     self._run_steps(batch, ASSEMBLY_STEPS)
             if release is not None:
                 self._make_release(release)
-            if held:
-                self._run_job("refresh_views", "held batches", None, None)
+            if self.summary.ran:
+                self._run_job("refresh_views", "views", None, None)
         self.summary.held = self._workspace.holds.held_batches()
         return self.summary
 

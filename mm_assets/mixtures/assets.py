@@ -17,7 +17,7 @@ from mm_assets.mixtures.package import ReleaseRecipe, write_release
 from mm_assets.mixtures.selection import draw_release, validate_release_id
 from mm_assets.partitions import releases
 from mm_assets.schemas import TABLES
-from resources.delta_lake import DeltaLake
+from resources.delta_lake import DeltaLake, Written
 from resources.holds import Holds
 from resources.policy_file import PolicyFile
 from resources.provenance import Provenance
@@ -25,6 +25,14 @@ from resources.release_store import releases_of_lake
 
 GROUP = "mixtures"
 _PINNED = ("images", "captions", "texts", "image_embeddings", "visual_codes", "codebook", "fusion_samples", "mixtures")
+
+
+def _write_if_changed(lake: DeltaLake, release: str, drawn: pl.DataFrame) -> Written:
+    """Leave the table, and so its version, alone when the same mixture was drawn before."""
+    before = lake.scan("mixtures").filter(pl.col("release") == release).sort("position").collect()
+    if before.equals(TABLES["mixtures"].conform(drawn)):
+        return Written("mixtures", lake.version("mixtures"), drawn.height)
+    return lake.replace("mixtures", release, drawn)
 
 
 @dg.asset(
@@ -45,7 +53,7 @@ def mixtures(
         drawn = draw_release(samples, policy_file.policy.mixtures, release, excluded)
     except ReleaseError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
-    written = lake.replace("mixtures", release, drawn.mixtures)
+    written = _write_if_changed(lake, release, drawn.mixtures)
     return dg.MaterializeResult(
         metadata={
             **table_metadata("mixtures", written.rows, drawn.mixtures.head(8), written.version),
