@@ -40,10 +40,13 @@ class IngestPolicy(_Section):
     max_tar_members: PositiveInt = Field(default=1_000_000, description="Most members one tar may have.")
     max_text_bytes: PositiveInt = Field(default=4_194_304, description="Largest text record.")
     max_text_file_bytes: PositiveInt = Field(
-        default=1_073_741_824, description="Largest Parquet file of the text pool."
+        default=1_073_741_824, description="Largest Parquet file of the text pool, and the most text it may decode to."
     )
     parquet_memory_bytes: PositiveInt = Field(
         8_589_934_592, description="Address space of the process that decodes Parquet; a decompression bomb ends there."
+    )
+    parquet_stall_seconds: NonNegativeFloat = Field(
+        300.0, description="Longest wait for the next rows of a Parquet file, seconds; then its process is ended."
     )
     remote_read_threads: PositiveInt = Field(
         default=8,
@@ -120,7 +123,7 @@ class FeaturePolicy(_Section):
     )
     batch_size: PositiveInt = Field(
         default=16,
-        description="Images per model call: no slower on a CPU than more, and the model starts sooner; a GPU wants more.",
+        description="Images per model call; a CPU gains nothing from more, a GPU does.",
     )
     captions_per_call: PositiveInt = Field(
         default=1_024, description="Captions given to the encoder at once; it sorts them by length and so pads little."
