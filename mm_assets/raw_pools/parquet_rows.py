@@ -3,9 +3,11 @@
 import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import IO, BinaryIO, Final, cast
@@ -43,11 +45,18 @@ def read_parquet_rows(
         raise RecordError(
             "FILE_TOO_LARGE", f"{key}: {landed.size_bytes} bytes, over {policy.max_text_file_bytes}; split it"
         )
-    index = 0
+    index = characters = 0
     with _on_disk(stream) as file:
         for message in _decode(file, policy):
             if isinstance(message, Fault):
                 raise RecordError(message.code, f"{key}: {message.reason}")
+            characters += sum(len(row[0] or "") for row in message.rows)
+            if characters > policy.max_text_file_bytes:
+                raise RecordError(
+                    "FILE_TOO_LARGE",
+                    f"{key}: row {index} and those behind it decode to more than {policy.max_text_file_bytes} bytes of "
+                    f"text, from a file of {landed.size_bytes}; split the file",
+                )
             for row in message.rows:
                 yield index, _text_row(row, f"{key}#row/{index}")
                 index += 1
@@ -85,17 +94,13 @@ def _decode(file: IO[bytes], policy: IngestPolicy) -> Iterator[Rows | Fault]:
         subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=errors, env=environment) as child,  # noqa: S603 - our own module
     ):
         try:
-            yield from _messages(cast("IO[bytes]", child.stdout), child, errors)
+            yield from _messages(child, errors, policy.parquet_stall_seconds)
         finally:
             child.kill()
 
 
-def _messages(output: IO[bytes], child: subprocess.Popen[bytes], errors: IO[bytes]) -> Iterator[Rows | Fault]:
-    while len(prefix := output.read(PREFIX_BYTES)) == PREFIX_BYTES:
-        size_bytes = int.from_bytes(prefix, "big")
-        content = output.read(size_bytes)
-        if len(content) < size_bytes:
-            break
+def _messages(child: subprocess.Popen[bytes], errors: IO[bytes], stall_seconds: float) -> Iterator[Rows | Fault]:
+    while (content := _receive(child, stall_seconds)) is not None:
         message = _DECODER.decode(content)
         if isinstance(message, End):
             return
@@ -104,8 +109,27 @@ def _messages(output: IO[bytes], child: subprocess.Popen[bytes], errors: IO[byte
             return
     status = child.wait()
     if status < 0:
-        yield Fault("PARQUET_CORRUPT", f"decoding it ended the process by signal {-status}; write the file again")
+        cause = (
+            f"decoding it stood still for {stall_seconds:g} s" if status == -signal.SIGKILL else "decoding it crashed"
+        )
+        yield Fault("PARQUET_CORRUPT", f"{cause} (signal {-status}); write the file again in smaller row groups")
         return
     errors.seek(0)
     said = errors.read()[-_STDERR_BYTES:].decode("utf-8", "replace")
     raise ContractError(f"the Parquet process ended with status {status} and no answer; repair it: {said}")
+
+
+def _receive(child: subprocess.Popen[bytes], stall_seconds: float) -> bytes | None:
+    """The next message, or None once the child is gone; a child that stands still is killed."""
+    output = cast("IO[bytes]", child.stdout)
+    watchdog = threading.Timer(stall_seconds, child.kill)
+    watchdog.start()
+    try:
+        prefix = output.read(PREFIX_BYTES)
+        if len(prefix) < PREFIX_BYTES:
+            return None
+        size_bytes = int.from_bytes(prefix, "big")
+        content = output.read(size_bytes)
+        return content if len(content) == size_bytes else None
+    finally:
+        watchdog.cancel()
