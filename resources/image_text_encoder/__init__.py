@@ -10,6 +10,7 @@ from mm_assets.errors import PolicyError
 from mm_assets.features.interfaces import ImageTextEncoder
 from mm_assets.models import ModelIdentity
 from resources.image_text_encoder import bridge, open_clip_encoder
+from resources.image_text_encoder.model_cache import cache_root
 from resources.image_text_encoder.open_clip_weights import HUB, LOCAL_FOLDER
 
 _OPEN_CLIP: Final = "open_clip:"
@@ -34,7 +35,7 @@ class ImageTextEncoderResource(dg.ConfigurableResource):
         Raises:
             PolicyError: the configured name is not one of ours.
         """
-        return build_encoder(self.encoder, threads=self.threads, cache=self.cache)
+        return build_encoder(self.encoder, threads=self.threads, cache=str(cache_root(self.cache)))
 
     @property
     def identity(self) -> ModelIdentity:

@@ -146,7 +146,7 @@ def _convert(folder: Path) -> None:
 def _package_folder(package: str) -> Path:
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise WeightsMissingError(f"{NAME}: package {package!r} is not installed; run `make install`")
+        raise WeightsMissingError(f"{NAME}: package {package!r} is not installed; run `make demo`, which installs it")
     return Path(next(iter(found.submodule_search_locations)))
 
 

@@ -1,6 +1,7 @@
 """Models converted once on this machine: written whole or not at all, checked whenever they are read."""
 
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from mm_assets.errors import WeightsHashError, WeightsMissingError
 from mm_assets.models import verify_sha256
 
 _SUMS: Final = "SHA256SUMS"
+_log = logging.getLogger(__name__)
 
 
 def cache_root(configured: str) -> Path:
@@ -82,6 +84,7 @@ def _convert_into(folder: Path, convert: Callable[[Path], None]) -> None:
     for stale in folder.parent.glob(f"{prefix}*"):
         shutil.rmtree(stale, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
+    _log.info("converting %s, once on this machine; this takes up to a minute", folder.name)
     try:
         convert(partial)
         names = sorted(path.name for path in partial.iterdir())
