@@ -89,8 +89,8 @@ def wait(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def read_in_child(lake: Path, batch: str, out: Path) -> None:
-    """Write every content table and the orphans to a folder; in a child, so that this process stays fork-safe."""
+def read_in_child(lake: Path, batch: str, out: Path, reference: Path | None = None) -> None:
+    """Write every content table, what differs from a reference, and orphans; in a child, which keeps us fork-safe."""
     child = os.fork()
     if child:
         if wait(child) != 0:
@@ -98,15 +98,21 @@ def read_in_child(lake: Path, batch: str, out: Path) -> None:
         return
     status = 1
     try:
+        import polars as pl  # noqa: PLC0415
+
         from mm_assets.schemas import TABLES  # noqa: PLC0415
         from resources.delta_lake import DeltaLake  # noqa: PLC0415
 
         store = DeltaLake(root=str(lake))
         out.mkdir()
+        differing: list[str] = []
         for table in CONTENT_TABLES:
             rows = store.read(table, batch if "batch" in TABLES[table].columns else None)
             keys = [name for name, dtype in rows.schema.items() if not dtype.is_nested()]
-            rows.sort(keys).write_ipc(out / f"{table}.arrow")
+            rows = rows.sort(keys)
+            rows.write_ipc(out / f"{table}.arrow")
+            if reference is not None and not rows.equals(pl.read_ipc(reference / f"{table}.arrow")):
+                differing.append(table)
         orphans: dict[str, int] = {}
         for child_table, column, parent, key in REFERENCES:
             references = store.scan(child_table, batch).drop_nulls(column)
@@ -116,7 +122,8 @@ def read_in_child(lake: Path, batch: str, out: Path) -> None:
         missing = [path for path in shards if not (lake / path).is_file()]
         stray = len(list((lake / "features" / batch).glob("*"))) - (len(shards) - len(missing))
         orphans |= {"feature shards missing": len(missing), "feature shards nobody names": stray}
-        (out / "orphans.json").write_text(json.dumps(orphans), encoding="utf-8")
+        found = {"orphans": orphans, "differing": differing}
+        (out / "found.json").write_text(json.dumps(found), encoding="utf-8")
         status = 0
     finally:
         os._exit(status)
@@ -178,17 +185,12 @@ def trial(work: Path, batch: str, number: int, after_s: float) -> dict:
     killed = wait(child) == -signal.SIGKILL
     if wait(run_in_child(home, work / "landing", lake, batch)) != 0:
         raise SystemExit(f"trial {number}: the rerun failed after a kill at {after_s:.2f} s")
-    read_in_child(lake, batch, tables)
-    differing = [
-        table
-        for table in CONTENT_TABLES
-        if (tables / f"{table}.arrow").read_bytes() != (work / "tables-0" / f"{table}.arrow").read_bytes()
-    ]
-    orphans = json.loads((tables / "orphans.json").read_text(encoding="utf-8"))
+    read_in_child(lake, batch, tables, work / "tables-0")
+    found = json.loads((tables / "found.json").read_text(encoding="utf-8"))
     shutil.rmtree(home, ignore_errors=True)
     shutil.rmtree(lake, ignore_errors=True)
-    print(f"trial {number}: killed at {after_s:.2f} s, differing {differing or 'nothing'}", file=sys.stderr)
-    return {"moment_s": round(after_s, 2), "killed": killed, "differing": differing, "orphans": orphans}
+    print(f"trial {number}: killed at {after_s:.2f} s, differing {found['differing'] or 'nothing'}", file=sys.stderr)
+    return {"moment_s": round(after_s, 2), "killed": killed, **found}
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def _dealt(material: Material, order: np.ndarray) -> Material:
 def _is_shift(offset: int) -> Callable[[RecallVerdict], bool]:
     def judge(verdict: RecallVerdict) -> bool:
         found = verdict.diagnosis
-        return found is not None and found.kind == "shift" and found.details["runs"][-1]["offset"] == offset
+        return found is not None and found.kind == "shift" and found.details["shift"] == offset
 
     return judge
 
@@ -284,7 +284,7 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Print one row per source, size and fault."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser = argparse.ArgumentParser(description="False holds, power and right causes of the recall gate")
     parser.add_argument("--clean", type=int, default=400, help="trials of sound batches")
     parser.add_argument("--spoiled", type=int, default=60, help="trials of each fault")
     parser.add_argument("--sizes", type=int, nargs="+", default=[40, 70, 200, 1000])

@@ -72,20 +72,27 @@ class DuplicatePolicy(_Section):
     """Near-duplicate search: candidates by thumbnail, verdict by pixels."""
 
     candidate_similarity: Share = Field(
-        default=0.85, description="Cosine of normalised 8 px colour thumbnails that makes a candidate."
+        default=0.80, description="Cosine of normalised 8 px colour thumbnails that makes a candidate."
     )
     coarse_similarity: Share = Field(
-        default=0.70, description="Likeness of 16 px thumbnails, contrast included, that earns a look at the pixels."
+        default=0.55, description="Likeness of 16 px thumbnails, contrast included, that earns a look at the pixels."
     )
     pixel_similarity: Share = Field(
         default=0.97,
         description="One less the share of the contrast that differs in aligned 64 px thumbnails, for a duplicate.",
     )
+    detail_similarity: Share = Field(
+        default=0.965,
+        description="The same of what 1.5 px of blur takes away, unless a crop moved it; tells line art apart.",
+    )
+    faint_contrast: NonNegativeFloat = Field(
+        default=20.0, description="Levels of 255; below it, as in thin line art, a crop needs more evidence."
+    )
     max_block_difference: NonNegativeFloat = Field(
-        default=16.0, description="Root mean square difference of the worst 6 px block, in levels of 255."
+        default=20.0, description="Root mean square difference of the worst 6 px block, in levels of 255."
     )
     min_contrast: NonNegativeFloat = Field(
-        default=3.0, description="Levels of 255; a flatter picture is a duplicate of equal bytes only."
+        default=2.0, description="Levels of 255; a flatter picture is a duplicate of equal bytes only."
     )
     aspect_tolerance: NonNegativeFloat = Field(
         default=0.06, description="Relative difference of aspects; a crop of 2 % from two sides makes 0.04."

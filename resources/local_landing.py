@@ -164,7 +164,11 @@ class LocalLanding:
     def _scan(self, folder: str) -> Iterator[tuple[str, int]]:
         """Keys of one folder with their kinds; folders end in ``/``, which puts them in order of key."""
         found: list[tuple[str, int]] = []
-        with os.scandir(f"{self._root}/{folder}") as entries:
+        try:
+            entries = os.scandir(f"{self._root}/{folder}")
+        except FileNotFoundError:  # taken away since it was listed, or no landing area yet
+            return
+        with entries:
             for entry in entries:
                 if entry.is_symlink():
                     found.append((entry.name, stat.S_IFLNK))

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mm_assets.cleaned.fingerprints import THUMBNAIL_SIDE_PX
-from mm_assets.cleaned.picture_comparison import Pictures, compare, prepare_pictures
+from mm_assets.cleaned.picture_comparison import Pictures, align, compare_unmoved, prepare_pictures
 from mm_assets.errors import SchemaMismatchError
 from mm_assets.policy import DuplicatePolicy
 
@@ -31,6 +31,15 @@ _PAIRS_AT_ONCE: Final = 64
 _SIDE: Final = THUMBNAIL_SIDE_PX
 # faiss rounds differently for blocks of different sizes; the bound proper is applied to float64 products.
 _ROUNDING: Final = 1e-3
+
+# A crop must explain half of the difference, move all edges inward or all outward, and change the aspect as it zooms.
+_MAX_REMAINING_SHARE: Final = 0.5
+_MAX_AGAINST_CROP_PX: Final = 0.7
+_MAX_ASPECT_ERROR: Final = 0.03
+# A family of faint concentric figures mimics a zoom about the centre; only a shift, and equal ink, tells a crop of one.
+_MIN_UNEVEN_PX: Final = 0.1
+_MAX_FAINT_AGAINST_CROP_PX: Final = 0.15
+_MAX_INK_DIFFERENCE: Final = 0.02
 
 Pairs: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -76,7 +85,7 @@ class _Block:
 
     def pictures(self, rows: NDArray[np.int64]) -> Pictures:
         """The thumbnails of some rows, ready for comparison."""
-        return prepare_pictures(self.thumbnails[rows])
+        return prepare_pictures(self.thumbnails[rows], self.log_aspect[rows])
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -182,10 +191,33 @@ def _near_matches(known: _Block, asked: _Block, policy: DuplicatePolicy) -> Iter
     first, second = _candidates(known, asked, policy)
     for start in range(0, len(first), _PAIRS_AT_ONCE):
         one, other = first[start : start + _PAIRS_AT_ONCE], second[start : start + _PAIRS_AT_ONCE]
-        verdict = compare(known.pictures(one), asked.pictures(other))
-        same = (verdict.similarity >= policy.pixel_similarity) & (verdict.worst_block <= policy.max_block_difference)
-        for index in np.flatnonzero(same):
-            yield _Match(int(one[index]), int(other[index]), float(verdict.similarity[index]))
+        contrast = np.minimum(known.contrast[one], asked.contrast[other])
+        similarity = _verdicts(known.pictures(one), asked.pictures(other), contrast, policy)
+        for index in np.flatnonzero(similarity):
+            yield _Match(int(one[index]), int(other[index]), float(similarity[index]))
+
+
+def _verdicts(
+    first: Pictures, second: Pictures, contrast: NDArray[np.float32], policy: DuplicatePolicy
+) -> NDArray[np.float32]:
+    """Similarity of the pairs that show the same picture as it stands or cropped, 0 of the others; shape (P,)."""
+    unmoved, detail = compare_unmoved(first, second)
+    same = (unmoved.similarity >= policy.pixel_similarity) & (detail >= policy.detail_similarity)
+    same &= unmoved.worst_block <= policy.max_block_difference
+    similarity = np.where(same, unmoved.similarity, np.float32(0.0))
+    rest = np.flatnonzero(~same)
+    if not len(rest):
+        return similarity
+    found = align(first[rest], second[rest])
+    gained = 1.0 - found.likeness.similarity <= _MAX_REMAINING_SHARE * (1.0 - unmoved.similarity[rest])
+    cropped = (found.likeness.similarity >= policy.pixel_similarity) & gained
+    cropped &= found.likeness.worst_block <= policy.max_block_difference
+    cropped &= (found.against_crop_px <= _MAX_AGAINST_CROP_PX) & (found.aspect_error <= _MAX_ASPECT_ERROR)
+    convincing = (found.uneven_px >= _MIN_UNEVEN_PX) & (found.ink_difference <= _MAX_INK_DIFFERENCE)
+    convincing &= found.against_crop_px <= _MAX_FAINT_AGAINST_CROP_PX
+    cropped &= convincing | (contrast[rest] >= policy.faint_contrast)
+    similarity[rest[cropped]] = found.likeness.similarity[cropped]
+    return similarity
 
 
 def _candidates(known: _Block, asked: _Block, policy: DuplicatePolicy) -> Pairs:

@@ -15,6 +15,7 @@ from mm_assets.fusion.shard_index import Shard, ShardIndex, UnresolvedReferenceE
 
 _HEAD: Final = IMAGE_START + "<IMG_TK_"
 _BETWEEN: Final = "><IMG_TK_"
+_REMEMBERED_BLOCKS: Final = 16_384  # rendered spans kept for further captions of the same images: some 15 MB
 _TAIL: Final = ">" + IMAGE_END
 _TEXT_ONLY: Final = (["text"],)
 _WITH_IMAGE: Final = (["image", "text"], ["image"], ["text", "image"])
@@ -32,6 +33,7 @@ class LineProof:
     def __init__(self, vocabulary: Vocabulary, placeholder_version: str, visual: ShardIndex) -> None:
         self._version = placeholder_version
         self._visual = visual
+        self._blocks = dict[str, str]()
         self._code_of = {str(code): code for code in range(vocabulary.image_codes)}
         self._placeholders = [f"<IMG_TK_{code}>" for code in range(vocabulary.image_codes)]
         self._decode = msgspec.json.Decoder(FusionLine).decode
@@ -46,14 +48,20 @@ class LineProof:
             return None
         if b"\\" in raw and (b"\\u00" in raw or b"\\/" in raw):
             return None
-        content, reference = line.content, line.visual_features_path
         if line.audio_features_path is not None or line.placeholder_version != self._version:
             return None
+        content, reference = line.content, line.visual_features_path
         if reference is None:
-            plain = line.modalities in _TEXT_ONLY and proves_plain(content)
+            return line.id if line.modalities in _TEXT_ONLY and proves_plain(content) else None
+        if line.modalities not in _WITH_IMAGE:
+            return None
+        block = self._blocks.get(reference) or self._render(reference)
+        if block is None:
+            codes = self.image_codes(content)
+            proven = codes is not None and len(codes) == self._vectors_without_codes(reference)
         else:
-            plain = line.modalities in _WITH_IMAGE and self._is_image_and_text(content, reference)
-        return line.id if plain else None
+            proven = content.startswith(block) and proves_plain(content[len(block) :])
+        return line.id if proven else None
 
     def image_codes(self, content: str) -> list[int] | None:
         """The codes of one well-formed image in front of plain text (none for plain text); None if in doubt."""
@@ -68,24 +76,29 @@ class LineProof:
         except KeyError:
             return None
 
-    def _is_image_and_text(self, content: str, reference: str) -> bool:
+    def _render(self, reference: str) -> str | None:
+        """The span that the stored codes of a reference spell; None if there are none, or not of this vocabulary."""
+        shard, row = self._resolve(reference)
+        if shard is None or shard.codes_of is None or not shard.vectors:
+            return None
+        low, high = shard.code_range
+        if low < 0 or high >= len(self._placeholders):
+            return None
+        block = f"{IMAGE_START}{''.join(itemgetter(*shard.codes_of(row))(self._placeholders))}{IMAGE_END}"
+        if len(self._blocks) < _REMEMBERED_BLOCKS:
+            self._blocks[reference] = block
+        return block
+
+    def _vectors_without_codes(self, reference: str) -> int:
+        """Feature rows of a reference into a release without codes; 0 if there are codes to compare with, or no such row."""
+        shard, _ = self._resolve(reference)
+        return 0 if shard is None or shard.codes_of is not None else shard.vectors
+
+    def _resolve(self, reference: str) -> tuple[Shard | None, int]:
         path, _, digits = reference.partition("#")
         try:
             row = int(digits)
             shard = self._visual.shard(path)
         except (ValueError, UnresolvedReferenceError):
-            return False
-        if not 0 <= row < shard.rows or str(row) != digits:
-            return False
-        if shard.codes is None:
-            codes = self.image_codes(content)
-            return codes is not None and len(codes) == shard.vectors > 0
-        block = self._render(shard, row)
-        return block is not None and content.startswith(block) and proves_plain(content[len(block) :])
-
-    def _render(self, shard: Shard, row: int) -> str | None:
-        low, high = shard.code_range
-        if shard.codes is None or low < 0 or high >= len(self._placeholders) or not shard.vectors:
-            return None
-        codes: list[int] = shard.codes[row].tolist()
-        return f"{IMAGE_START}{''.join(itemgetter(*codes)(self._placeholders))}{IMAGE_END}"
+            return None, 0
+        return (shard, row) if 0 <= row < shard.rows and str(row) == digits else (None, 0)

@@ -145,8 +145,8 @@ class LineRules:
             faults[LintCode.COUNT_MISMATCH] = (
                 f"{len(codes)} placeholders, but {reference} has {shard.vectors} feature rows; repack the sample"
             )
-        elif shard.codes is not None and LintCode.CODE_OUT_OF_VOCABULARY not in faults:
-            stored: list[int] = shard.codes[row].tolist()
+        elif shard.codes_of is not None and LintCode.CODE_OUT_OF_VOCABULARY not in faults:
+            stored = list(shard.codes_of(row))
             if stored != codes:
                 place = next(i for i, (a, b) in enumerate(zip(stored, codes, strict=True)) if a != b)
                 faults[LintCode.CODE_MISMATCH] = (

@@ -331,9 +331,11 @@ def proves_plain(text: str) -> bool:
     >>> proves_plain("if a < b: box &amp; tape; row_end"), proves_plain("a <box"), proves_plain("</box>")
     (True, False, False)
     """
-    if "IMG_TK" in text or "AUD_TK" in text:
-        return False
-    if ("_start" in text or "_end" in text) and any(name in text for name in _SENTINEL_NAMES):
+    if "_" in text and (
+        "IMG_TK" in text
+        or "AUD_TK" in text
+        or (("_start" in text or "_end" in text) and any(name in text for name in _SENTINEL_NAMES))
+    ):
         return False
     at = text.find("box")
     while at >= 0:

@@ -6,7 +6,9 @@ A reference reads ``features/part-0000.safetensors#17``: a shard below the relea
 
 import json
 import re
+import struct
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -54,6 +56,9 @@ class TensorHeader:
     offset: int
 
 
+CodesOfRow = Callable[[int], tuple[int, ...]]
+
+
 @dataclass(frozen=True)
 class Shard:
     """A feature shard and its codes.
@@ -62,14 +67,14 @@ class Shard:
         path: reference without its row.
         rows: samples in the shard.
         vectors: feature rows of each sample.
-        codes: int32, shape (rows, vectors), memory-mapped; None where the release has no codes.
+        codes_of: reads the codes of a row, as many as vectors; None where the release has no codes.
         code_range: smallest and largest code; (0, -1) if there are none.
     """
 
     path: str
     rows: int
     vectors: int
-    codes: NDArray[np.int32] | None
+    codes_of: CodesOfRow | None
     code_range: tuple[int, int]
 
 
@@ -168,9 +173,12 @@ class ShardIndex:
                 LintCode.MISSING_FEATURES, f"{path}: shape {header.shape} is not (samples, vectors, channels)"
             )
         rows, vectors, _ = header.shape
-        codes = self._codes("/".join([CODES_FOLDER, *parts[1:]]), rows, vectors)
-        code_range = (0, -1) if codes is None or not codes.size else (int(codes.min()), int(codes.max()))
-        return Shard(path, rows, vectors, codes, code_range)
+        codes_path = "/".join([CODES_FOLDER, *parts[1:]])
+        if not self._codes_required and not self._inside(codes_path).exists():
+            return Shard(path, rows, vectors, None, (0, -1))
+        codes = self._codes(codes_path, rows, vectors)
+        code_range = (int(codes.min()), int(codes.max())) if codes.size else (0, -1)
+        return Shard(path, rows, vectors, _row_reader(codes), code_range)
 
     def _inside(self, path: str) -> Path:
         outside = UnresolvedReferenceError(
@@ -187,10 +195,8 @@ class ShardIndex:
             raise outside
         return resolved
 
-    def _codes(self, path: str, rows: int, vectors: int) -> NDArray[np.int32] | None:
+    def _codes(self, path: str, rows: int, vectors: int) -> NDArray[np.int32]:
         file = self._inside(path)
-        if not self._codes_required and not file.exists():
-            return None
         header = read_tensor_header(file, self._codes_tensor)
         if header.dtype != "I32" or header.shape != (rows, vectors):
             raise UnresolvedReferenceError(
@@ -200,5 +206,16 @@ class ShardIndex:
             )
         if rows * vectors == 0:
             return np.empty((rows, vectors), dtype=_INT32)
-        mapped = np.memmap(file, dtype=_INT32, mode="r", offset=header.offset, shape=(rows, vectors))
-        return mapped.view(np.ndarray)
+        return np.memmap(file, dtype=_INT32, mode="r", offset=header.offset, shape=(rows, vectors))
+
+
+def _row_reader(codes: NDArray[np.int32]) -> CodesOfRow:
+    """Reads rows straight from the mapped bytes, which takes half the time of an array's tolist."""
+    vectors = codes.shape[1]
+    row = struct.Struct(f"<{vectors}i")
+    flat = codes.data.cast("B") if codes.size else memoryview(b"")
+
+    def read(number: int) -> tuple[int, ...]:
+        return row.unpack_from(flat, number * row.size)
+
+    return read

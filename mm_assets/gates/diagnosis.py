@@ -237,6 +237,10 @@ def _name_forward(found: Displacement, positions: Integers, near: int) -> tuple[
         offset = runs[0].offset
         spans = [_span(run.start, run.stop, positions) for run in runs]
         return " ".join([f"shift({offset:+d})", " and ".join(span for span in spans if span)]).strip(), "shift"
+    main = max(runs, key=lambda run: run.rows).offset
+    length = int(positions[-1] - positions[0]) + 1
+    if all(run.offset == main or abs(abs(run.offset - main) - length) <= near for run in runs):
+        return f"shift({main:+d}) wrapped around", "shift"
     steps = [right.offset - left.offset for left, right in pairwise(runs)]
     if abs(runs[0].offset) <= near and all(abs(step) <= near for step in steps):
         told = [f"{run.offset:+d} from position {int(positions[run.start])}" for run in runs[:_MAX_RUNS_TOLD]]
@@ -279,8 +283,8 @@ def _describe(found: Displacement, positions: Integers, kind: str) -> dict[str, 
         for run in found.runs
     ]
     details: dict[str, Any] = {"runs": list(told)}
-    if kind == "shift" and len({run.offset for run in found.runs}) == 1:
-        details["shift"] = found.runs[0].offset
+    if kind == "shift":
+        details["shift"] = max(found.runs, key=lambda run: run.rows).offset
     if kind == "shuffled_blocks" and found.runs:
         details["block_rows"] = _block_rows(found)
     return details

@@ -169,7 +169,6 @@ def find_runs(offsets: Offsets, *, delivered: int | None) -> Displacement:
     rows, width = gains.shape
     cost = offsets.entry_cost().astype(np.float32)
     near_cost = float(cost[offsets.reach + offsets.near])
-    far_cost = float(cost.max())
     if delivered is not None:
         cost[delivered + offsets.reach] = np.inf
     values = np.full((rows + 1, width), -np.inf, dtype=np.float32)
@@ -177,7 +176,7 @@ def find_runs(offsets: Offsets, *, delivered: int | None) -> Displacement:
     best = np.full(rows + 1, -np.inf)
     for row in range(rows):
         before = values[row]
-        enter = np.maximum(rest[row] - cost, best[row] - far_cost)
+        enter = max(rest[row], best[row]) - cost
         np.maximum(enter, _running_maximum(before, offsets.near) - near_cost, out=enter)
         if delivered is not None:
             enter[delivered + offsets.reach] = -np.inf
@@ -185,7 +184,7 @@ def find_runs(offsets: Offsets, *, delivered: int | None) -> Displacement:
         values[row + 1] += gains[row]
         rest[row + 1] = max(rest[row], best[row])
         best[row + 1] = values[row + 1].max()
-    path = _trace(offsets, values, rest, best, far_cost, near_cost)
+    path = _trace(offsets, values, rest, best, near_cost)
     return cut_runs(offsets, path, max(float(rest[-1]), float(best[-1])))
 
 
@@ -200,7 +199,7 @@ def best_run(offsets: Offsets, offset: int) -> Run:
 
 
 def _trace(
-    offsets: Offsets, values: Singles, rest: Floats, best: Floats, far_cost: float, near_cost: float
+    offsets: Offsets, values: Singles, rest: Floats, best: Floats, near_cost: float
 ) -> list[int | None]:
     """The offset of each row on the best path, None where nothing is displaced."""
     rows, reach, near = len(offsets.gains), offsets.reach, offsets.near
@@ -214,7 +213,7 @@ def _trace(
         path[row] = state - reach
         before = values[row]
         low, high = max(0, state - near), min(len(before), state + near + 1)
-        choices = (before[state], rest[row] - cost[state], before[low:high].max() - near_cost, best[row] - far_cost)
+        choices = (before[state], rest[row] - cost[state], before[low:high].max() - near_cost, best[row] - cost[state])
         taken = int(np.argmax(choices))
         if taken == 1:
             state = None

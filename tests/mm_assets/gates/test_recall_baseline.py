@@ -17,7 +17,11 @@ def rows(*measured: tuple[str, float, int, int]) -> pl.DataFrame:
 
 
 def test_without_trusted_batches_the_floor_holds():
-    for frame in (rows().cast({"recall_at_1": pl.Float64, "pairs": pl.Int64}), rows(("a", float("nan"), 50, 32)), rows(("a", 0.5, 11, 11))):
+    for frame in (
+        rows().cast({"recall_at_1": pl.Float64, "pairs": pl.Int64}),
+        rows(("a", float("nan"), 50, 32)),
+        rows(("a", 0.5, 11, 11)),
+    ):
         assert trusted_baseline(frame, POLICY) == floor_baseline(POLICY)
     assert floor_baseline(POLICY).required_recall(32) == POLICY.baseline_floor
 

@@ -39,7 +39,9 @@ def test_sample_keeps_neighbours_and_mirror_images(make_batch):
     kept = set(pairs.positions.tolist())
     low, high = int(positions[0]), int(positions[-1])
     windows = {min(place - low, high - place) // WINDOW_POSITIONS for place in kept}
-    assert kept == {place for place in positions.tolist() if min(place - low, high - place) // WINDOW_POSITIONS in windows}
+    assert kept == {
+        place for place in positions.tolist() if min(place - low, high - place) // WINDOW_POSITIONS in windows
+    }
     again = select_pairs(batch, max_pairs=500, seed=1)
     np.testing.assert_array_equal(pairs.image_rows, again.image_rows)
     other = select_pairs(batch, max_pairs=500, seed=2)

@@ -22,7 +22,10 @@ def recall_without(retrieval, left_out):
     for view in (similarity, similarity.T):
         better = ((view >= np.diagonal(view)[:, None]) & ~same).sum(axis=1)
         wrong = (~same).sum(axis=1)
-        tables = [tabulate_pools(int(w), min(retrieval.pool_size, int(w) + 1)).r1[b] for w, b in zip(wrong, better, strict=True)]
+        tables = [
+            tabulate_pools(int(w), min(retrieval.pool_size, int(w) + 1)).r1[b]
+            for w, b in zip(wrong, better, strict=True)
+        ]
         scores.append(np.mean(tables))
     return np.mean(scores)
 
@@ -57,7 +60,9 @@ def test_interval_covers_the_true_value(make_batch):
 
 
 def test_null_of_four_pairs_by_exhaustion():
-    hits = np.array([[0.9, 0.1, 0.0, 0.2], [0.3, 0.8, 0.1, 0.0], [0.0, 0.2, 0.7, 0.4], [0.1, 0.0, 0.5, 0.6]], dtype=np.float32)
+    hits = np.array(
+        [[0.9, 0.1, 0.0, 0.2], [0.3, 0.8, 0.1, 0.0], [0.0, 0.2, 0.7, 0.4], [0.1, 0.0, 0.5, 0.6]], dtype=np.float32
+    )
     values = np.array([hits[np.arange(4), list(order)].mean() for order in permutations(range(4))])
     null = permute_pairs(hits, 0.75, permutations=20_000, level=0.01, seed=0)
     assert null.mean == pytest.approx(values.mean(), abs=1e-6)

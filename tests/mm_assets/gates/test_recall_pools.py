@@ -107,7 +107,9 @@ def test_one_sentence_for_all_leaves_nothing_to_find(make_batch):
 
 def test_ties_count_against():
     batch = batch_of(np.eye(6))
-    constant = replace(batch, images=np.repeat(batch.images[:1], 6, axis=0), captions=np.repeat(batch.captions[:1], 6, axis=0))
+    constant = replace(
+        batch, images=np.repeat(batch.images[:1], 6, axis=0), captions=np.repeat(batch.captions[:1], 6, axis=0)
+    )
     assert measure(constant).recall_at_1 == 0.0
 
 
@@ -147,7 +149,9 @@ def test_hits_average_re_pairings_of_repeated_captions(make_batch):
 def test_order_of_rows_does_not_matter(make_batch, seed, count, pool):
     batch = make_batch(count, seed=seed, noise=1.5)
     order = np.random.default_rng(seed).permutation(count)
-    moved = replace(batch, images=batch.images[order], captions=batch.captions[order], texts=tuple(batch.texts[i] for i in order))
+    moved = replace(
+        batch, images=batch.images[order], captions=batch.captions[order], texts=tuple(batch.texts[i] for i in order)
+    )
     first, second = measure(batch, pool), measure(moved, pool)
     for name in ("r1", "r5", "mrr"):
         for direction in ("image_to_text", "text_to_image"):

@@ -23,7 +23,7 @@ def test_samples_become_images_with_their_byte_range(read, tar) -> None:
         *SAMPLE,
         ("part/0002.json", json.dumps(row).encode()),
         ("part/0002.PNG", b"two"),
-        ("part/0002.txt", "Zwei\n".encode()),
+        ("part/0002.txt", b"Zwei\n"),
     )
     outcome = read(
         {"images/b.tar": archive, "images/a.tar": tar(("0001.webp", b"w"), ("0001.json", b'{"text": "Json."}'))}
