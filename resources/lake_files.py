@@ -1,7 +1,7 @@
 """Plain files beside the Delta tables: sharded features, written whole or not at all."""
 
 import os
-import tempfile
+import uuid
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -46,15 +46,15 @@ class LocalLakeFiles:
         """Write to a temporary file and rename."""
         target = self._root / _safe(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
+        temporary = target.with_name(f".tmp-{uuid.uuid4().hex}")
         try:
-            with os.fdopen(descriptor, "wb") as stream:
+            with temporary.open("xb") as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            Path(temporary).replace(target)
+            temporary.replace(target)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
     def get_bytes(self, path: str) -> bytes:

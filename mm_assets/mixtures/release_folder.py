@@ -128,8 +128,11 @@ class LocalReleases:
 
 
 def _sync(folder: Path) -> None:
+    """Write everything through to the disk, readable by whoever may read the manifest (safetensors writes 0600)."""
+    mode = (folder / MANIFEST_NAME).stat().st_mode
     for path in sorted(folder.rglob("*")):
         if path.is_file():
+            path.chmod(mode)
             with path.open("rb") as file:
                 os.fsync(file.fileno())
         else:
