@@ -243,7 +243,7 @@ def report(results: dict[str, Any]) -> None:
         for way, times in found["ms_per_picture"].items():
             print(f"  {way:14} {times['wall']:8.2f} ms wall {times['cpu']:8.2f} ms CPU per picture")
         if found["core_share"] < QUIET_SHARE:
-            print(print(f"  the machine was busy: a thread got {found['core_share']:.0%} of a core"))
+            print(f"  the machine was busy: a thread got {found['core_share']:.0%} of a core")
         print(f"  stage reaches {found['share_of_slower_limit']:.2f} of its slower limit (asked {LIMIT_SHARE})")
         print(f"  stage is {found['factor_over_naive']:.1f}x the naive loop (asked {NAIVE_FACTOR})")
     if results["memory"]:

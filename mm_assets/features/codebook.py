@@ -1,7 +1,8 @@
+# pyright: strict
 """The visual vocabulary: k-means over spatial features, so that a patch becomes one code."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -185,7 +186,7 @@ def _sample(spatial: Iterable[NDArray[np.floating]], policy: CodebookPolicy) -> 
 
 
 @contextmanager
-def _on_one_thread() -> Iterator[None]:
+def _on_one_thread() -> Generator[None]:
     """Run faiss on the calling thread alone: sums in one order give one result, and the cores are shared."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)

@@ -1,3 +1,4 @@
+# pyright: strict
 """Each spatial feature as the index of its nearest code."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# pyright: strict
 """Encoded picture to the small square an encoder takes, decoding no more than that square needs.
 
 A JPEG is decoded at the smallest of libjpeg's eighths that covers the target. Whatever the fast decoders
@@ -10,7 +11,7 @@ from typing import Final
 
 import cv2
 import numpy as np
-import simplejpeg
+import simplejpeg  # pyright: ignore[reportMissingTypeStubs] - it has none
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 

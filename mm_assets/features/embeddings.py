@@ -1,3 +1,4 @@
+# pyright: strict
 """Pictures and captions into the joint space: decoding overlaps the model, order is kept, memory is flat."""
 
 import hashlib
@@ -158,7 +159,7 @@ def _records(rows: Iterable[pl.DataFrame]) -> Iterator[_Record]:
 
 def _decode_ahead(
     records: Iterator[_Record], landing: Landing, encoder: ImageTextEncoder, policy: FeaturePolicy
-) -> Generator[_Picture, None, None]:
+) -> Generator[_Picture]:
     """Decoded pictures in order, a bounded number of them under way; a generator, to be closed."""
     use_calling_thread_only()
     shape = (encoder.input_side_px, encoder.resize_mode, encoder.padding_rgb)

@@ -1,3 +1,4 @@
+# pyright: strict
 """What every image-text encoder promises, whatever library runs behind it."""
 
 from dataclasses import dataclass

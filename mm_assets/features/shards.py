@@ -1,3 +1,4 @@
+# pyright: strict
 """Spatial features in sharded safetensors: many pictures to a file, each found again by ``path#row``.
 
 A shard's name carries the hash of its bytes. Writing the same features again gives the same file, a half-done batch
@@ -141,10 +142,10 @@ class SpatialReader:
 class _Shard:
     """One open shard: a lazy slice of a file, or an array in memory."""
 
-    def __init__(self, path: str, tensor: Any, shape: tuple[int, ...]) -> None:  # noqa: ANN401 - a slice has no type
+    def __init__(self, path: str, tensor: Any, count: int) -> None:  # noqa: ANN401 - a slice has no type
         self._path = path
         self._tensor = tensor
-        self._count = shape[0]
+        self._count = count
 
     def rows(self, rows: NDArray[np.int64]) -> Spatial:
         """The rows asked for, copied; neighbours are read in one piece."""
@@ -162,19 +163,21 @@ def _open_shard(store: ShardStore, path: str, *, verify: bool) -> _Shard:
             if verify:
                 with local.open("rb") as stream:
                     _refuse_if_damaged(path, hashlib.file_digest(stream, "sha256").hexdigest())
-            tensor: Any = safetensors.safe_open(local, framework="np").get_slice(_TENSOR)
-            dtype, shape = str(tensor.get_dtype()), tuple(tensor.get_shape())
+            opened: Any = safetensors.safe_open(local, framework="np")
+            tensor = opened.get_slice(_TENSOR)
+            dtype, shape = str(tensor.get_dtype()), cast("list[int]", tensor.get_shape())
         else:
             data = store.get_bytes(path)
             if verify:
                 _refuse_if_damaged(path, hashlib.sha256(data).hexdigest())
-            tensor = safetensors.numpy.load(data)[_TENSOR]
-            dtype, shape = {"float16": "F16"}.get(str(tensor.dtype), str(tensor.dtype)), tensor.shape
+            loaded = safetensors.numpy.load(data)[_TENSOR]
+            tensor: Any = loaded
+            dtype, shape = {"float16": "F16"}.get(str(loaded.dtype), str(loaded.dtype)), list(loaded.shape)
     except (OSError, KeyError, safetensors.SafetensorError) as error:
         raise ContractError(f"spatial feature shard {path}: {error}; materialize image_embeddings again") from error
     if dtype != "F16" or len(shape) != _AXES:
         raise ContractError(f"spatial feature shard {path} holds {dtype} {shape}, not F16 (N, T, C)")
-    return _Shard(path, tensor, cast("tuple[int, ...]", shape))
+    return _Shard(path, tensor, shape[0])
 
 
 def _refuse_if_damaged(path: str, digest: str) -> None:
