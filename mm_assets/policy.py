@@ -78,12 +78,14 @@ class DuplicatePolicy(_Section):
         default=0.55, description="Likeness of 16 px thumbnails, contrast included, that earns a look at the pixels."
     )
     pixel_similarity: Share = Field(
-        default=0.97,
+        default=0.95,
         description="One less the share of the contrast that differs in aligned 64 px thumbnails, for a duplicate.",
     )
     detail_similarity: Share = Field(
-        default=0.965,
-        description="The same of what 1.5 px of blur takes away, unless a crop moved it; tells line art apart.",
+        default=0.90, description="The same of what 1.5 px of blur takes away, unless a crop moved it."
+    )
+    faint_detail_similarity: Share = Field(
+        default=0.965, description="The same of a faint picture; tells thin line art of the same outline apart."
     )
     faint_contrast: NonNegativeFloat = Field(
         default=20.0, description="Levels of 255; below it, as in thin line art, a crop needs more evidence."
@@ -137,7 +139,9 @@ class FeaturePolicy(_Section):
     )
     decode_threads: PositiveInt = Field(default=1, description="Threads that decode while the model runs.")
     encoder_threads: PositiveInt = Field(default=1, description="Threads of the model on a CPU.")
-    shard_rows: PositiveInt = Field(default=1_024, description="Images per spatial-feature shard.")
+    shard_rows: PositiveInt = Field(
+        default=512, description="Images per spatial-feature shard, held in memory until it is full."
+    )
 
 
 class CodebookPolicy(_Section):
