@@ -1,10 +1,11 @@
 """Clean images: decode every one completely, fingerprint it, and score its safety, a chunk at a time."""
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,7 @@ from mm_assets.schemas import TABLES
 
 STAGE: Final = "cleaned_images"
 _SCORED_TOGETHER: Final = 16
+_DECODED_AHEAD: Final = 32
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ class _Inspected:
     prepared: NDArray[np.float32] | None
 
 
+Outcome: TypeAlias = _Inspected | tuple[dict[str, Any], InputError]
+
+
 def clean_images(
     chunks: Iterable[pl.DataFrame],
     landing: Landing,
@@ -74,14 +79,27 @@ def clean_images(
     with ThreadPoolExecutor(threads, thread_name_prefix="clean") as pool:
         for chunk in chunks:
             with quiet_decoders():
-                outcomes = pool.map(lambda row: _inspect(row, landing, safety, policy), chunk.iter_rows(named=True))
+                outcomes = _run_ahead(
+                    pool, lambda row: _inspect(row, landing, safety, policy), chunk.iter_rows(named=True)
+                )
                 inspected = _judge(outcomes, safety, policy)
             yield inspected
 
 
-def _inspect(
-    row: dict[str, Any], landing: Landing, safety: SafetyModel | None, policy: ImagePolicy
-) -> _Inspected | tuple[dict[str, Any], InputError]:
+def _run_ahead(
+    pool: ThreadPoolExecutor, inspect: Callable[[dict[str, Any]], Outcome], rows: Iterable[dict[str, Any]]
+) -> Iterator[Outcome]:
+    """Outcomes in the order of rows; decoding is faster than scoring, and prepared pictures are large."""
+    running: deque[Future[Outcome]] = deque()
+    for row in rows:
+        running.append(pool.submit(inspect, row))
+        if len(running) > _DECODED_AHEAD:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
+
+
+def _inspect(row: dict[str, Any], landing: Landing, safety: SafetyModel | None, policy: ImagePolicy) -> Outcome:
     reference = row["source_ref"]
     try:
         data = landing.read(landing.key(reference["uri"]), reference["byte_offset"], reference["byte_size"])
@@ -94,7 +112,7 @@ def _inspect(
 
 
 def _judge(
-    outcomes: Iterable[_Inspected | tuple[dict[str, Any], InputError]],
+    outcomes: Iterable[Outcome],
     safety: SafetyModel | None,
     policy: ImagePolicy,
 ) -> InspectedChunk:

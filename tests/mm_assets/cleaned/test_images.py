@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from threading import get_ident
+from time import sleep
 
 import numpy as np
 import polars as pl
@@ -174,6 +175,28 @@ def test_pictures_are_scored_together_and_prepared_by_the_decoding_threads(tmp_p
     assert model.calls == [16, 16, 8]
     assert get_ident() not in model.prepared_by
     assert chunk.kept["position"].to_list() == list(range(40))
+
+
+def test_few_prepared_pictures_wait_for_a_slow_model(tmp_path: Path) -> None:
+    waiting = []
+
+    class SlowModel(MeanRedness):
+        prepared = scored = 0
+
+        def prepare(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+            self.prepared += 1
+            return super().prepare(pixels)
+
+        def score(self, prepared: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+            sleep(0.05)
+            waiting.append(self.prepared - self.scored)
+            self.scored += len(prepared)
+            return super().score(prepared)
+
+    landing, raw = _deliver(tmp_path, {f"{seed}.png": _png(seed) for seed in range(120)})
+    (chunk,) = clean_images([raw], landing, SlowModel(), ImagePolicy())
+    assert chunk.scored == 120
+    assert 16 < max(waiting) <= 64, "decoding runs ahead, but not far"
 
 
 def test_without_a_model_the_score_is_null(tmp_path: Path) -> None:
