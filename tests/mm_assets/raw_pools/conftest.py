@@ -101,7 +101,7 @@ def s3_client() -> Iterator[Any]:
         "s3",
         endpoint_url=f"http://{host}:{port}",
         aws_access_key_id="key",
-        aws_secret_access_key="secret",
+        aws_secret_access_key="secret",  # noqa: S106 - of the test server
         region_name="us-east-1",
     )
     server.stop()

@@ -103,7 +103,7 @@ def test_file_that_aborts_its_process_costs_one_record(read, jsonl) -> None:
 
 
 def test_decompression_bomb_ends_in_its_own_process(read_local) -> None:
-    bomb = parquet(300, text=[f"{n} " + "x" * 2_000_000 for n in range(300)])
+    bomb = parquet(300, text=[f"{n} " + "x" * 2_000_000 for n in range(150)])
     assert len(bomb) < 200_000
     outcome = read_local(
         {"text/a.parquet": bomb, "text/b.txt": b"Other."}, IngestPolicy(parquet_memory_bytes=900_000_000)
@@ -126,7 +126,7 @@ def test_process_that_stands_still_is_ended(read_local) -> None:
 
 
 def test_rows_before_the_damage_are_kept(read_local) -> None:
-    generator = random.Random(1)
+    generator = random.Random(1)  # noqa: S311 - content, no secret
     texts = [generator.randbytes(100).hex() for _ in range(4_000)]
     buffer = io.BytesIO()
     pl.DataFrame({"text": texts}).write_parquet(buffer, row_group_size=1_000, compression="zstd")
