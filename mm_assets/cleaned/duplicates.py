@@ -38,8 +38,9 @@ _MAX_AGAINST_CROP_PX: Final = 0.7
 _MAX_ASPECT_ERROR: Final = 0.03
 # A family of faint concentric figures mimics a zoom about the centre; only a shift, and equal ink, tells a crop of one.
 _MIN_UNEVEN_PX: Final = 0.1
-_MAX_FAINT_AGAINST_CROP_PX: Final = 0.15
-_MAX_INK_DIFFERENCE: Final = 0.02
+_MAX_FAINT_AGAINST_CROP_PX: Final = 0.05
+_MAX_FAINT_CROP_PX: Final = 1.4
+_MAX_INK_DIFFERENCE: Final = 0.03
 
 Pairs: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -183,7 +184,8 @@ def _match_own(
                 found[int(part[match.second])] = _row(
                     block.ids[match.first], block.batches[match.first], "near", match.similarity
                 )
-        kept.append(part[~settled])
+        if not settled.all():
+            kept.append(part[~settled])
 
 
 def _near_matches(known: _Block, asked: _Block, policy: DuplicatePolicy) -> Iterator[_Match]:
@@ -202,7 +204,9 @@ def _verdicts(
 ) -> NDArray[np.float32]:
     """Similarity of the pairs that show the same picture as it stands or cropped, 0 of the others; shape (P,)."""
     unmoved, detail = compare_unmoved(first, second)
-    same = (unmoved.similarity >= policy.pixel_similarity) & (detail >= policy.detail_similarity)
+    faint = contrast < policy.faint_contrast
+    same = unmoved.similarity >= policy.pixel_similarity
+    same &= detail >= np.where(faint, policy.faint_detail_similarity, policy.detail_similarity)
     same &= unmoved.worst_block <= policy.max_block_difference
     similarity = np.where(same, unmoved.similarity, np.float32(0.0))
     rest = np.flatnonzero(~same)
@@ -214,8 +218,8 @@ def _verdicts(
     cropped &= found.likeness.worst_block <= policy.max_block_difference
     cropped &= (found.against_crop_px <= _MAX_AGAINST_CROP_PX) & (found.aspect_error <= _MAX_ASPECT_ERROR)
     convincing = (found.uneven_px >= _MIN_UNEVEN_PX) & (found.ink_difference <= _MAX_INK_DIFFERENCE)
-    convincing &= found.against_crop_px <= _MAX_FAINT_AGAINST_CROP_PX
-    cropped &= convincing | (contrast[rest] >= policy.faint_contrast)
+    convincing &= (found.against_crop_px <= _MAX_FAINT_AGAINST_CROP_PX) & (found.crop_px <= _MAX_FAINT_CROP_PX)
+    cropped &= convincing | ~faint[rest]
     similarity[rest[cropped]] = found.likeness.similarity[cropped]
     return similarity
 
