@@ -108,12 +108,17 @@ def measure_match(similarity: Singles) -> Floats:
     near-duplicates cannot speak for a run.
     """
     count = len(similarity)
-    score = _standardise(similarity) + _standardise(similarity.T).T
+    score = standardise_pairs(similarity)
     low, high = float(score.min()), float(score.max())
     bins = ((score - low) * ((_BINS - 1) / max(high - low, 1e-12))).astype(np.int64)
     at_least = np.cumsum(np.bincount(bins.ravel(), minlength=_BINS)[::-1])[::-1]
     log_u = np.log(np.maximum(at_least / (count * count), 1.0 / (_TAIL * count)))[bins]
     return math.log(MATCH_EXPONENT) + (MATCH_EXPONENT - 1.0) * log_u
+
+
+def standardise_pairs(similarity: Singles) -> Floats:
+    """Similarity in standard deviations of its row and of its column, averaged; shape (n, n)."""
+    return (_standardise(similarity) + _standardise(similarity.T).T) / 2.0
 
 
 def measure_gain(match: Floats, *, against_neighbours: bool) -> Floats:
@@ -198,9 +203,7 @@ def best_run(offsets: Offsets, offset: int) -> Run:
     return _run(offsets, start, stop, offset)
 
 
-def _trace(
-    offsets: Offsets, values: Singles, rest: Floats, best: Floats, near_cost: float
-) -> list[int | None]:
+def _trace(offsets: Offsets, values: Singles, rest: Floats, best: Floats, near_cost: float) -> list[int | None]:
     """The offset of each row on the best path, None where nothing is displaced."""
     rows, reach, near = len(offsets.gains), offsets.reach, offsets.near
     cost = offsets.entry_cost()

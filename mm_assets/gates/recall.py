@@ -20,6 +20,7 @@ import numpy as np
 
 from mm_assets.errors import REMEDIES
 from mm_assets.gates.diagnosis import Diagnosis, diagnose
+from mm_assets.gates.displacement import standardise_pairs
 from mm_assets.gates.recall_baseline import Baseline, convert_recall, shortfall_p_value
 from mm_assets.gates.recall_evidence import restored_similarities, sample_mismatched, show_pairs
 from mm_assets.gates.recall_input import RecallInput, select_pairs
@@ -75,7 +76,11 @@ def evaluate_recall(
             min_images=captions.template_min_images,
             min_share=captions.template_min_share,
         )
-        problems = _list_recall_problems(null, shortfall, required, baseline, policy)
+        problems = _list_recall_problems(shortfall, required, baseline, policy)
+        if null.p_value > policy.max_null_p_value and not _similar_beyond_chance(retrieval, null, required, policy):
+            problems.append(
+                f"not distinguishable from random pairing (mean {null.mean:.3f}, {_tell_p_value(null.p_value)})"
+            )
         templates_fail = _templates_fail(templates, retrieval, policy)
         diagnosis = diagnose(
             retrieval,
@@ -116,19 +121,31 @@ def evaluate_recall(
     )
 
 
-def _list_recall_problems(
-    null: Null, shortfall: float, required: float, baseline: Baseline, policy: RecallGatePolicy
-) -> list[str]:
+def _list_recall_problems(shortfall: float, required: float, baseline: Baseline, policy: RecallGatePolicy) -> list[str]:
     """What the batch's recall fails, in words."""
-    problems: list[str] = []
-    if shortfall <= policy.false_hold_rate:
-        origin = f"{len(baseline.batches)} trusted batches" if baseline.batches else "the policy's floor"
-        problems.append(f"significantly below {required:.3f} from {origin} ({_tell_p_value(shortfall)})")
-    if null.p_value > policy.max_null_p_value:
-        problems.append(
-            f"not distinguishable from random pairing (mean {null.mean:.3f}, {_tell_p_value(null.p_value)})"
-        )
-    return problems
+    if shortfall > policy.false_hold_rate:
+        return []
+    origin = f"{len(baseline.batches)} trusted batches" if baseline.batches else "the policy's floor"
+    return [f"significantly below {required:.3f} from {origin} ({_tell_p_value(shortfall)})"]
+
+
+def _similar_beyond_chance(retrieval: Retrieval, null: Null, required: float, policy: RecallGatePolicy) -> bool:
+    """Whether a batch too small to be told from chance by its ranks is told from it by its similarities.
+
+    Ranks among a dozen candidates say little: where random pairing reaches the required recall by itself, a sound batch
+    would be held for being small. The mean standardised similarity of the pairs is the sharper statistic there.
+    """
+    if required > null.high:
+        return False
+    standardised = standardise_pairs(retrieval.image_to_text.similarity).astype(np.float32)
+    by_similarity = permute_pairs(
+        standardised,
+        float(np.diagonal(standardised).mean()),
+        permutations=policy.permutations,
+        level=policy.max_null_p_value,
+        seed=policy.seed,
+    )
+    return by_similarity.p_value <= policy.max_null_p_value
 
 
 def _templates_fail(templates: Templates, retrieval: Retrieval, policy: RecallGatePolicy) -> bool:
