@@ -1,9 +1,11 @@
 """What the sensors ask of Dagster's run storage."""
 
 import os
+import time
 
 import dagster as dg
 import psutil
+from dagster._core.events import EngineEventData  # names the process of a run; no public home in dagster 1.13
 
 from mm_assets.gates.guard import PROCESS_TAG
 from mm_assets.jobs import BATCH_ASSETS
@@ -18,6 +20,12 @@ UNFINISHED = (
 PARTITION_TAG = "dagster/partition"
 ATTEMPT_TAG = "mm/attempt_of"
 INTERRUPTED_TAG = "mm/interrupted"
+_HAS_PROCESS = (
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+_LAUNCH_SECONDS = 90.0
 
 
 def unfinished_runs(instance: dg.DagsterInstance, batch: str | None = None) -> list[dg.DagsterRun]:
@@ -48,12 +56,34 @@ def process_is_gone(mark: str) -> bool:
         return True
 
 
+def launched_process_is_gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a run that was never marked lost the process that its own log names.
+
+    A run without even such a line was being launched; it is given up ninety seconds after its last sign of life.
+    """
+    started: tuple[int, float] | None = None
+    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        data = entry.get_dagster_event().event_specific_data
+        pid = data.metadata.get("pid") if isinstance(data, EngineEventData) else None
+        if pid is not None:
+            started = (int(str(pid.value)), entry.timestamp)
+    if started is None:
+        record = instance.get_run_record_by_id(run.run_id)
+        return record is not None and time.time() - record.update_timestamp.timestamp() > _LAUNCH_SECONDS
+    try:
+        return psutil.Process(started[0]).create_time() > started[1]
+    except psutil.NoSuchProcess:
+        return True
+
+
 def fail_interrupted_runs(instance: dg.DagsterInstance) -> list[str]:
     """Mark runs as failed whose process was killed; returns their ids."""
     ended: list[str] = []
     for run in unfinished_runs(instance):
+        if run.status not in _HAS_PROCESS:
+            continue
         mark = run.tags.get(PROCESS_TAG)
-        if mark is not None and process_is_gone(mark):
+        if process_is_gone(mark) if mark else launched_process_is_gone(instance, run):
             instance.add_run_tags(run.run_id, {INTERRUPTED_TAG: "true"})
             instance.report_run_failed(run, "The process of this run was killed; the batch will be run again.")
             ended.append(run.run_id)

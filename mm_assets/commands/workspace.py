@@ -27,7 +27,7 @@ concurrency:
           applyLimitPerUniqueValue: true
 run_monitoring:
   enabled: true
-  start_timeout_seconds: 120
+  start_timeout_seconds: 180
   poll_interval_seconds: 30
 """
 

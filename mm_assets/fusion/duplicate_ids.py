@@ -1,6 +1,6 @@
 """Ids that occur more than once, found with 8 bytes of memory per line.
 
-Only a 64-bit hash of each id is kept; where two are equal the lines are read again and the ids themselves compared.
+Only a key of 64 bits is kept of each id; where two are equal the lines are read again and the ids themselves compared.
 """
 
 from array import array
@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from mm_assets.fusion.line_blocks import split_lines
 
-_NO_ID = -1  # Python's hash of a string is never -1
+NO_ID: Final = -1  # neither Python's hash of a string nor a fingerprint is ever -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +55,22 @@ class IdLedger:
     """Collects ids in line order."""
 
     def __init__(self) -> None:
-        self._hashes = array("q")
+        self._keys = array("q")
         self._stretches: list[Stretch] = []
         self._starts: list[int] = []
 
     def begin(self, stretch: Stretch) -> None:
         """The lines that are added from now on stand in this stretch."""
         self._stretches.append(stretch)
-        self._starts.append(len(self._hashes))
+        self._starts.append(len(self._keys))
 
-    def add(self, identifier: str | None) -> None:
-        """Add the next line's id, None if it has none."""
-        self._hashes.append(_NO_ID if identifier is None else hash(identifier))
+    def add(self, key: int) -> None:
+        """Add the key of the next line's id, or ``NO_ID``. Equal ids have equal keys, and others hardly ever."""
+        self._keys.append(key)
+
+    def extend(self, keys: NDArray[np.int64]) -> None:
+        """Add the keys of the next lines."""
+        self._keys.frombytes(keys.tobytes())
 
     def duplicates(self) -> Iterator[Duplicate]:
         """Every line whose id stands on an earlier line, in line order.
@@ -72,9 +78,9 @@ class IdLedger:
         Raises:
             OSError: a file can no longer be read.
         """
-        hashes = np.frombuffer(self._hashes, dtype=np.int64)
-        order = np.argsort(hashes, kind="stable")
-        equal = (hashes[order[1:]] == hashes[order[:-1]]) & (hashes[order[1:]] != _NO_ID)
+        keys = np.frombuffer(self._keys, dtype=np.int64)
+        order = np.argsort(keys, kind="stable")
+        equal = (keys[order[1:]] == keys[order[:-1]]) & (keys[order[1:]] != NO_ID)
         candidates = np.unique(np.concatenate([order[1:][equal], order[:-1][equal]]))
         first_places = dict[str, tuple[Path, int]]()
         decoder = msgspec.json.Decoder(_OnlyId)

@@ -90,7 +90,7 @@ class LineProof:
         return block
 
     def _vectors_without_codes(self, reference: str) -> int:
-        """Feature rows of a reference into a release without codes; 0 if there are codes to compare with, or no such row."""
+        """Feature rows of a reference into a release without codes; 0 if there are codes, or no such row."""
         shard, _ = self._resolve(reference)
         return 0 if shard is None or shard.codes_of is not None else shard.vectors
 

@@ -67,6 +67,7 @@ class Shard:
         path: reference without its row.
         rows: samples in the shard.
         vectors: feature rows of each sample.
+        codes: int32, shape (rows, vectors), memory-mapped; None where the release has no codes.
         codes_of: reads the codes of a row, as many as vectors; None where the release has no codes.
         code_range: smallest and largest code; (0, -1) if there are none.
     """
@@ -74,6 +75,7 @@ class Shard:
     path: str
     rows: int
     vectors: int
+    codes: NDArray[np.int32] | None
     codes_of: CodesOfRow | None
     code_range: tuple[int, int]
 
@@ -175,10 +177,10 @@ class ShardIndex:
         rows, vectors, _ = header.shape
         codes_path = "/".join([CODES_FOLDER, *parts[1:]])
         if not self._codes_required and not self._inside(codes_path).exists():
-            return Shard(path, rows, vectors, None, (0, -1))
+            return Shard(path, rows, vectors, None, None, (0, -1))
         codes = self._codes(codes_path, rows, vectors)
         code_range = (int(codes.min()), int(codes.max())) if codes.size else (0, -1)
-        return Shard(path, rows, vectors, _row_reader(codes), code_range)
+        return Shard(path, rows, vectors, codes, _row_reader(codes), code_range)
 
     def _inside(self, path: str) -> Path:
         outside = UnresolvedReferenceError(
@@ -206,7 +208,8 @@ class ShardIndex:
             )
         if rows * vectors == 0:
             return np.empty((rows, vectors), dtype=_INT32)
-        return np.memmap(file, dtype=_INT32, mode="r", offset=header.offset, shape=(rows, vectors))
+        mapped = np.memmap(file, dtype=_INT32, mode="r", offset=header.offset, shape=(rows, vectors))
+        return mapped.view(np.ndarray)
 
 
 def _row_reader(codes: NDArray[np.int32]) -> CodesOfRow:

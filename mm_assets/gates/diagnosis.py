@@ -7,7 +7,7 @@ in another order; templated captions; and, when none of them restores recall, pa
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -151,7 +151,7 @@ def diagnose(
     forward = tabulate_offsets(gain, positions, positions, max_shift)
     backward = tabulate_offsets(gain, positions, positions[0] + positions[-1] - positions, max_shift)
 
-    delivered = Evidence("as delivered", retrieval.recall_at_1, 1.0, 0.0, None)
+    delivered = Evidence("as delivered", retrieval.recall_at_1, 1.0, None, None)
     shifts = [_weigh_shift(retrieval, forward, offset) for offset in range(-max_shift, max_shift + 1) if offset]
     orders = [
         _weigh_order(retrieval, forward, match, positions, reversed_order=False),
@@ -177,6 +177,8 @@ def diagnose(
         best = Evidence("random pairing", None, float(np.clip(lost, 0.0, 1.0)), None, None)
         kind, code = "random_pairing", CrossModalCode.FUSION
         extra.append(best)
+    if kind != "in_place":
+        delivered = replace(delivered, rows_explained=1.0 - best.rows_explained)
     named = {item.evidence.hypothesis: item.evidence for item in orders}
     rest = [item for item in shifts if item.hypothesis not in named] + list(named.values()) + [template, *extra]
     rest.sort(key=lambda item: -(item.recall if item.recall is not None else -1.0))

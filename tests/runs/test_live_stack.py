@@ -176,7 +176,7 @@ def stack(tmp_path):
     from mm_assets.commands.workspace import DAGSTER_YAML
 
     clean = next(name for name in sorted(EXPECTED["batches"]) if "stamps" in name and name not in EXPECTED["spoiled"])
-    texts = next(name for name in sorted(EXPECTED["batches"]) if EXPECTED["batches"][name].get("text"))
+    texts = next(name for name in sorted(EXPECTED["batches"]) if EXPECTED["batches"][name]["texts"])
     landing, home = tmp_path / "landing", tmp_path / "home"
     home.mkdir()
     (home / "dagster.yaml").write_text(DAGSTER_YAML, encoding="utf-8")

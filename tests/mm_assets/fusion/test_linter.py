@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -11,15 +12,27 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from mm_assets.errors import REMEDIES, CrossModalCode, ReleaseError
+from mm_assets.fusion.bulk_proof import BulkProof
 from mm_assets.fusion.findings import LintCode
+from mm_assets.fusion.line_facts import fingerprint
 from mm_assets.fusion.line_proof import LineProof
 from mm_assets.fusion.line_rules import LineRules
-from mm_assets.fusion.linter import LintOptions, lint_paths
+from mm_assets.fusion.linter import LintOptions
+from mm_assets.fusion.linter import lint_paths as lint_as_configured
 from mm_assets.fusion.placeholders import Vocabulary
 from mm_assets.fusion.shard_index import ShardIndex
 from mm_assets.policy import Policy
 
 Mutation = Callable[[dict], dict | bytes]
+
+
+def lint_paths(paths, options: LintOptions | None = None):
+    """Lint with and without the compiled pass; both have to say the same."""
+    options = options or LintOptions()
+    plain = lint_as_configured(paths, replace(options, bulk_from_bytes=2**62))
+    bulk = lint_as_configured(paths, replace(options, bulk_from_bytes=0))
+    assert bulk == plain
+    return plain
 
 
 def encode(line: dict) -> bytes:
@@ -415,17 +428,22 @@ def _edits(draw):
 @given(_edits(), st.integers(0, 16))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 def test_what_is_proven_clean_is_clean_by_the_rules(edited_release, edits, place):
-    rules, proof, lines = edited_release
+    rules, proof, bulk, lines = edited_release
     raw = lines[place % len(lines)]
     for where, length, put in edits:
         start = int(where * len(raw))
         raw = raw[:start] + put + raw[start + length :]
     raw = raw.replace(b"\n", b"")
-    proven = proof.proven_id(raw)
     verdict = rules.check(raw)
-    if proven is not None:
+    if (proven := proof.proven_id(raw)) is not None:
         assert verdict.faults == {}
         assert verdict.id == proven
+    for ending in (b"", b"\n"):
+        for judged in bulk.judge(raw + ending):
+            assert len(judged.keys) == 1
+            if not judged.doubtful:
+                assert verdict.faults == {}
+                assert fingerprint(verdict.id.encode()) == judged.keys[0]
     if LintCode.INVALID_JSON in verdict.faults:
         with pytest.raises(msgspec.DecodeError):
             msgspec.json.decode(raw, type=dict[str, object])
@@ -438,5 +456,26 @@ def edited_release(release):
     audio = ShardIndex(release, "audio_features", "audio_codes", codes_required=True)
     proof = LineProof(vocabulary, "1", visual)
     lines = [raw for path in samples(release) for raw in path.read_bytes().splitlines()]
-    assert all(proof.proven_id(raw) == json.loads(raw)["id"] for raw in lines if b"box" not in raw)
-    return LineRules(vocabulary, "1", visual, audio, proof), proof, lines
+    assert all(proof.proven_id(raw) == json.loads(raw)["id"] for raw in lines)
+    bulk = BulkProof(vocabulary, "1", visual, audio)
+    assert all(not judged.doubtful for raw in lines if b"&amp;" not in raw for judged in bulk.judge(raw))
+    return LineRules(vocabulary, "1", visual, audio, proof), proof, bulk, lines
+
+
+def test_the_compiled_pass_starts_where_it_pays():
+    assert LintOptions(bulk_from_bytes=5).bulk_from() == 5
+    assert LintOptions().bulk_from() in {2**28, 2**30}
+
+
+def test_nested_fields_are_decoded_by_type(release):
+    path, number, line = image_lines(release)[0]
+    box = {"phrase": [0, 4], "xyxy": [1, 2.5, 3, 4]}
+    negative = {"text": "a \u2028 <b>swan</b>", "strategy": "subtle_replacement"}
+    plant(
+        path,
+        number,
+        line | {"boxes": [box], "times": [{"start_us": 0, "end_us": 1}], "negatives": [negative, negative]},
+    )
+    assert lint_paths([release]).clean
+    plant(path, number, line | {"boxes": [box | {"xyxy": ["1", 2, 3, 4]}]})
+    assert [error.code for error in lint_paths([release]).errors] == [LintCode.INVALID_FIELD]
