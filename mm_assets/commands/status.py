@@ -92,7 +92,7 @@ def records_in(lake: DeltaLake) -> dict[str, int]:
     kept = pl.concat([lake.scan(name).group_by("batch").len().collect() for name in ("raw_images", "raw_texts")])
     turned_away = (
         lake.scan("rejected")
-        .filter((pl.col("stage") == "raw_pools") & (pl.col("record_kind") != "caption"))
+        .filter((pl.col("stage") == "raw_pools") & pl.col("record_kind").is_in(["image", "text"]))
         .group_by("batch")
         .len()
         .collect()

@@ -1,0 +1,112 @@
+"""What a batch costs beside decoding and models: Dagster, Delta, checks, gates, packing and the release.
+
+Usage: python benchmarks/overhead.py [--records 1000] [--json]
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+BATCH = "measured"
+LIMIT_S = 10.0
+_WORDS = ("red", "green", "blue", "old", "new", "small", "large", "round", "flat", "bright", "dark", "soft")
+_THINGS = ("lamp", "boat", "house", "tree", "chair", "wheel", "bottle", "clock", "drum", "ladder", "kite", "bell")
+
+
+def write_delivery(landing: Path, records: int) -> None:
+    """Distinct pictures of random shapes with distinct captions, and as many texts."""
+    random = np.random.default_rng(1)
+    images, text = landing / BATCH / "images", landing / BATCH / "text"
+    images.mkdir(parents=True)
+    text.mkdir()
+    contract = {"contract": "mm-batch/1", "source": "synthetic", "license": "CC0-1.0"}
+    (landing / BATCH / "batch.json").write_text(json.dumps(contract), encoding="utf-8")
+    lines, texts = [], []
+    for number in range(records):
+        coarse = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((96, 96), Image.Resampling.BICUBIC).save(images / f"{number:05d}.png")
+        adjective, thing = random.choice(_WORDS), random.choice(_THINGS)
+        caption = f"A {adjective} {thing} number {number} beside a {random.choice(_THINGS)}."
+        lines.append(json.dumps({"file_name": f"{number:05d}.png", "text": caption}))
+        texts.append(json.dumps({"text": f"Lemma {number}: {caption} Proof by inspection.", "kind": "prose"}))
+    (images / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (text / "lemmas.jsonl").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    (landing / BATCH / "_SUCCESS").touch()
+
+
+def measure(records: int) -> dict[str, float | int | str]:
+    """Run one batch to a release; wall seconds in all, inside models, decoding, and what is left."""
+    sys.path.insert(0, str(ROOT))
+    import dagster as dg  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+
+    from mm_assets.cleaned.decoding import decode_image  # noqa: PLC0415
+    from mm_assets.commands.run import Runner  # noqa: PLC0415
+    from mm_assets.commands.workspace import Workspace  # noqa: PLC0415
+    from mm_assets.definitions import define  # noqa: PLC0415
+    from mm_assets.features.decode import decode_square  # noqa: PLC0415
+    from mm_assets.policy import Policy  # noqa: PLC0415
+    from resources.delta_lake import DeltaLake  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="mm-overhead-") as folder:
+        work = Path(folder)
+        write_delivery(work / "landing", records)
+        (work / "policy.toml").write_text("[images]\nnsfw_enabled = false\n", encoding="utf-8")
+        files = [path.read_bytes() for path in sorted((work / "landing" / BATCH / "images").glob("*.png"))]
+        decoding = time.perf_counter()
+        for data in files:
+            decode_image(data, "picture", Policy().images)
+            decode_square(data, 224, "squash", (255, 255, 255))
+        decoding = time.perf_counter() - decoding
+        definitions = define(str(work / "landing"), str(work / "lake"), str(work / "policy.toml"))
+        lake = DeltaLake(root=str(work / "lake"))
+        with dg.DagsterInstance.ephemeral(tempdir=folder) as instance:
+            workspace = Workspace(instance, definitions)
+            started = time.perf_counter()
+            summary = Runner(workspace, Console(quiet=True)).run(None, None)
+            for batch, gate in summary.held.items():
+                workspace.holds.release(batch, gate, "benchmark", "synthetic pictures have no meaning")
+            summary = Runner(workspace, Console(quiet=True)).run(None, "measured")
+            wall = time.perf_counter() - started
+        if summary.failed:
+            raise SystemExit(f"the run failed: {summary.failed}")
+        model = float(lake.scan("costs").collect()["device_seconds"].sum())
+        samples = lake.count("fusion_samples", BATCH)
+    rest = wall - model - decoding
+    return {
+        "records": records,
+        "samples": samples,
+        "wall_s": round(wall, 2),
+        "model_s": round(model, 2),
+        "decode_s": round(decoding, 2),
+        "neither_s": round(rest, 2),
+        "limit_s": LIMIT_S,
+    }
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=1_000)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    report = measure(arguments.records)
+    if arguments.json:
+        print(json.dumps(report))
+    else:
+        print(
+            "{records} image records and as many texts: {wall_s} s in all, {model_s} s models, {decode_s} s decoding, "
+            "{neither_s} s neither (limit {limit_s} s)".format(**report)
+        )
+    return 0 if float(report["neither_s"]) < LIMIT_S else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
