@@ -1,4 +1,4 @@
-"""Run every benchmark in turn; each prints its own table and names its peer. Usage: python benchmarks/run.py [NAME …]."""
+"""Run every benchmark in turn, each beside its named peer. Usage: python benchmarks/run.py [NAME …]."""
 
 import subprocess
 import sys
