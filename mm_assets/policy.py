@@ -43,10 +43,10 @@ class IngestPolicy(_Section):
         default=1_073_741_824, description="Largest Parquet file of the text pool, and the most text it may decode to."
     )
     parquet_memory_bytes: PositiveInt = Field(
-        8_589_934_592, description="Address space of the process that decodes Parquet; a decompression bomb ends there."
+        default=8_589_934_592, description="Address space of the process that decodes Parquet; a decompression bomb ends there."
     )
     parquet_stall_seconds: NonNegativeFloat = Field(
-        300.0, description="Longest wait for the next rows of a Parquet file, seconds; then its process is ended."
+        default=300.0, description="Longest wait for the next rows of a Parquet file, seconds; then its process is ended."
     )
     remote_read_threads: PositiveInt = Field(
         default=8,
@@ -82,10 +82,13 @@ class DuplicatePolicy(_Section):
         description="One less the share of the contrast that differs in aligned 64 px thumbnails, for a duplicate.",
     )
     detail_similarity: Share = Field(
-        default=0.90, description="The same of what 1.5 px of blur takes away, unless a crop moved it."
+        default=0.95, description="The same of what 1.5 px of blur takes away; small edits show there."
+    )
+    cropped_detail_similarity: Share = Field(
+        default=0.87, description="The same after alignment for a crop, where interpolation costs some."
     )
     faint_detail_similarity: Share = Field(
-        default=0.965, description="The same of a faint picture; tells thin line art of the same outline apart."
+        default=0.98, description="The same of a faint picture; tells thin line art of the same outline apart."
     )
     faint_contrast: NonNegativeFloat = Field(
         default=20.0, description="Levels of 255; below it, as in thin line art, a crop needs more evidence."

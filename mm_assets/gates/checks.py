@@ -63,9 +63,7 @@ def captions_find_their_images(
         metadata["evidence"] = rows_table(evidence, tuple(evidence[0]) if evidence else ("hypothesis",))
         tiles = pair_tiles(lake, landing, verdict.batch, dict(verdict.diagnosis))
         if tiles:
-            metadata["pairs_side_by_side"] = picture(
-                contact_sheet(tiles), "as given, and as restored"
-            )
+            metadata["pairs_side_by_side"] = picture(contact_sheet(tiles), "as given, and as restored")
     return judged(
         passed=verdict.passed or waived,
         measured=verdict.measured,
