@@ -235,9 +235,7 @@ def main() -> int:
     if options.json:
         print(json.dumps(document, indent=2))
     else:
-        print(
-            f"{size_bytes / 1e6:.0f} MB; floor {FLOOR_MB_PER_CPU_SECOND:.0f} MB per CPU second; faults planted and found"
-        )
+        print(f"{size_bytes / 1e6:.0f} MB; floor {FLOOR_MB_PER_CPU_SECOND:.0f} MB per CPU second")
         print(f"start of the compiled pass {start_up:.2f} CPU s, not counted below")
         for name, rate in rates.items():
             print(f"{name:22} {rate:7.1f} MB/CPU s   {own / rate:5.2f}x   found {found[name]} of {len(planted)}")

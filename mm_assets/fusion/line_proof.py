@@ -12,11 +12,9 @@ import msgspec
 from mm_assets.fusion.placeholders import IMAGE_END, IMAGE_START, Vocabulary, proves_plain
 from mm_assets.fusion.samples import FusionLine
 from mm_assets.fusion.shard_index import Shard, ShardIndex, UnresolvedReferenceError
+from mm_assets.fusion.usual_content import UsualContent
 
-_HEAD: Final = IMAGE_START + "<IMG_TK_"
-_BETWEEN: Final = "><IMG_TK_"
 _REMEMBERED_BLOCKS: Final = 16_384  # rendered spans kept for further captions of the same images: some 15 MB
-_TAIL: Final = ">" + IMAGE_END
 _TEXT_ONLY: Final = (["text"],)
 _WITH_IMAGE: Final = (["image", "text"], ["image"], ["text", "image"])
 
@@ -34,7 +32,7 @@ class LineProof:
         self._version = placeholder_version
         self._visual = visual
         self._blocks = dict[str, str]()
-        self._code_of = {str(code): code for code in range(vocabulary.image_codes)}
+        self._usual = UsualContent(vocabulary)
         self._placeholders = [f"<IMG_TK_{code}>" for code in range(vocabulary.image_codes)]
         self._decode = msgspec.json.Decoder(FusionLine).decode
 
@@ -57,24 +55,11 @@ class LineProof:
             return None
         block = self._blocks.get(reference) or self._render(reference)
         if block is None:
-            codes = self.image_codes(content)
+            codes = self._usual.image_codes(content)
             proven = codes is not None and len(codes) == self._vectors_without_codes(reference)
         else:
             proven = content.startswith(block) and proves_plain(content[len(block) :])
         return line.id if proven else None
-
-    def image_codes(self, content: str) -> list[int] | None:
-        """The codes of one well-formed image in front of plain text (none for plain text); None if in doubt."""
-        if not content.startswith(_HEAD):
-            return [] if proves_plain(content) else None
-        end = content.find(_TAIL)
-        if end < 0 or not proves_plain(content[end + len(_TAIL) :]):
-            return None
-        code_of = self._code_of
-        try:
-            return [code_of[code] for code in content[len(_HEAD) : end].split(_BETWEEN)]
-        except KeyError:
-            return None
 
     def _render(self, reference: str) -> str | None:
         """The span that the stored codes of a reference spell; None if there are none, or not of this vocabulary."""

@@ -7,7 +7,6 @@ from typing import Final
 import msgspec
 
 from mm_assets.fusion.findings import LintCode
-from mm_assets.fusion.line_proof import LineProof
 from mm_assets.fusion.placeholders import (
     Modality,
     ParsedContent,
@@ -17,6 +16,7 @@ from mm_assets.fusion.placeholders import (
 )
 from mm_assets.fusion.samples import FIELDS, FusionLine
 from mm_assets.fusion.shard_index import ShardIndex, UnresolvedReferenceError, split_reference
+from mm_assets.fusion.usual_content import UsualContent
 
 Faults = dict[LintCode, str]
 
@@ -50,7 +50,6 @@ class LineRules:
         placeholder_version: version of the syntax the lines must declare.
         visual: shards behind ``visual_features_path``.
         audio: shards behind ``audio_features_path``.
-        proof: reads the codes of usual content without parsing it.
     """
 
     def __init__(
@@ -59,13 +58,12 @@ class LineRules:
         placeholder_version: str,
         visual: ShardIndex,
         audio: ShardIndex,
-        proof: LineProof,
     ) -> None:
         self._vocabulary = vocabulary
         self._version = placeholder_version
         self._visual = visual
         self._audio = audio
-        self._proof = proof
+        self._usual = UsualContent(vocabulary)
         self._decoder = msgspec.json.Decoder(FusionLine)
         self._fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -83,7 +81,7 @@ class LineRules:
                 f"placeholder_version {line.placeholder_version!r} is not {self._version!r}; repack the line"
             )
         escaped = b"\\" in raw and _JSON_ESCAPE_OF_ASCII.search(raw) is not None
-        codes = None if escaped else self._proof.image_codes(line.content)
+        codes = None if escaped else self._usual.image_codes(line.content)
         if codes is not None and (("image" in line.modalities) == bool(codes)) and not _has_other_media(line):
             self._check_proven(line, codes, faults)
         else:

@@ -193,7 +193,7 @@ class _Lint:
             from mm_assets.fusion.bulk_proof import BulkProof  # noqa: PLC0415 - numba takes a second to load
 
             bulk = BulkProof(vocabulary, version, visual, audio)
-        return _Release(proof, LineRules(vocabulary, version, visual, audio, proof), bulk)
+        return _Release(proof, LineRules(vocabulary, version, visual, audio), bulk)
 
 
 def _find_files(path: Path) -> list[Path]:

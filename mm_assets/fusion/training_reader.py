@@ -18,10 +18,11 @@ from torch.utils.data import Dataset
 
 from mm_assets.errors import REMEDIES, CrossModalCode, FormatError, ReleaseError
 from mm_assets.fusion.findings import LintCode
-from mm_assets.fusion.placeholders import Modality, ParsedContent, Vocabulary, inspect_content
+from mm_assets.fusion.placeholders import IMAGE_END, IMAGE_START, Modality, ParsedContent, Vocabulary, inspect_content
 from mm_assets.fusion.release_format import MANIFEST_NAME, SAMPLES_FOLDER, ReleaseFormat, read_release_format
 from mm_assets.fusion.samples import VISUAL_CODES, VISUAL_FEATURES, FusionLine
 from mm_assets.fusion.shard_index import CODES_FOLDER, FEATURES_FOLDER, UnresolvedReferenceError, split_reference
+from mm_assets.fusion.usual_content import UsualContent
 
 MAX_FEATURE_NORM: Final = 10.0
 _VISUAL: Final = (Modality.IMAGE, Modality.VIDEO)
@@ -73,6 +74,9 @@ class ReleaseDataset(Dataset[TrainingSample]):
         _check_files(self._folder, declared, verify=verify_checksums)
         self._vocabulary: Vocabulary = declared.vocabulary.vocabulary()
         self._version = declared.placeholder_version
+        self._usual = UsualContent(self._vocabulary)
+        lengths = [len(f"<IMG_TK_{code}>") for code in range(self._vocabulary.image_codes)]
+        self._spelled = np.array(lengths, dtype=np.int64)
         self._max_norm = max_norm
         names = [file.path for file in declared.files if file.path.startswith(f"{SAMPLES_FOLDER}/")]
         self._files = [self._folder / name for name in sorted(names)]
@@ -116,29 +120,39 @@ class ReleaseDataset(Dataset[TrainingSample]):
         self._decoder = msgspec.json.Decoder(FusionLine)
 
     def _sample(self, line: FusionLine, name: str) -> TrainingSample:
-        parsed, faults = inspect_content(line.content, self._vocabulary)
-        for code, message in faults.items():
-            raise _format_error(name, code, message)
         if line.placeholder_version != self._version:
             message = f"placeholder_version {line.placeholder_version!r} is not the release's {self._version!r}"
             raise _format_error(name, LintCode.INVALID_FIELD, message)
-        codes = np.asarray(parsed.codes(*_VISUAL), dtype=np.int64)
-        if (line.visual_features_path is None) != (not any(span.modality in _VISUAL for span in parsed.spans)):
+        codes, places, text = self._take_apart(line.content, name)
+        if (line.visual_features_path is None) != (len(codes) == 0):
             message = "visual_features_path and the visual spans of content do not go together"
             raise _format_error(name, LintCode.MISSING_SENTINEL, message)
-        features = self._features(line.visual_features_path, codes, name)
         return TrainingSample(
             id=line.id,
             kind=line.kind,
             pool=line.pool,
             weight=line.weight,
             content=line.content,
-            text=parsed.text,
+            text=text,
             codes=torch.from_numpy(codes),
             token_ids=torch.from_numpy(codes + self._vocabulary.image_offset),
-            code_places=torch.from_numpy(_code_places(parsed, line.content)),
-            features=torch.from_numpy(features),
+            code_places=torch.from_numpy(places),
+            features=torch.from_numpy(self._features(line.visual_features_path, codes, name)),
         )
+
+    def _take_apart(self, content: str, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
+        """Codes, shape (T,), their places in the content, shape (T, 2), and the text."""
+        usual = self._usual.image_codes(content)
+        if usual is not None:
+            codes = np.asarray(usual, dtype=np.int64)
+            ends = len(IMAGE_START) + np.cumsum(self._spelled[codes])
+            places = np.stack([ends - self._spelled[codes], ends], axis=-1)
+            text = content[int(ends[-1]) + len(IMAGE_END) :].removeprefix(" ") if usual else content
+            return codes, places, text
+        parsed, faults = inspect_content(content, self._vocabulary)
+        for code, message in faults.items():
+            raise _format_error(name, code, message)
+        return np.asarray(parsed.codes(*_VISUAL), dtype=np.int64), _code_places(parsed, content), parsed.text
 
     def _features(self, reference: str | None, codes: NDArray[np.int64], name: str) -> NDArray[np.float32]:
         if reference is None:

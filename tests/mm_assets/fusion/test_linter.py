@@ -459,7 +459,7 @@ def edited_release(release):
     assert all(proof.proven_id(raw) == json.loads(raw)["id"] for raw in lines)
     bulk = BulkProof(vocabulary, "1", visual, audio)
     assert all(not judged.doubtful for raw in lines if b"&amp;" not in raw for judged in bulk.judge(raw))
-    return LineRules(vocabulary, "1", visual, audio, proof), proof, bulk, lines
+    return LineRules(vocabulary, "1", visual, audio), proof, bulk, lines
 
 
 def test_the_compiled_pass_starts_where_it_pays():
