@@ -1,6 +1,5 @@
 """Decode one delivered picture completely, or say why it cannot be used."""
 
-import re
 import struct
 import warnings
 import zlib
@@ -26,7 +25,7 @@ _SCAN_MARKER: Final = b"\xff\xda"
 # libjpeg says this of junk between two segments; every block of pixels was there.
 _HARMLESS: Final = "extraneous bytes before marker"
 _FILLING: Final = 165
-_MAY_BE_TURNED: Final = re.compile(rb"eXIf|XML:com\.adobe\.xmp|Raw profile type")
+_MAY_TURN_IT: Final = (b"eXIf", b"XML:com.adobe.xmp", b"Raw profile type")
 _SIXTEEN_BIT: Final = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 # Everything Pillow's decoders were seen to raise on damaged bytes.
 _DAMAGE: Final = (
@@ -122,7 +121,8 @@ def _decode_png(data: bytes, opened: PngImagePlugin.PngImageFile) -> NDArray[np.
     """
     Image.open(BytesIO(data), formats=("PNG",)).verify()
     encoded = np.frombuffer(data, np.uint8)
-    if opened.mode in {"RGB", "L"} and "transparency" not in opened.info and not _MAY_BE_TURNED.search(data):
+    is_plain = opened.mode in {"RGB", "L"} and "transparency" not in opened.info
+    if is_plain and not any(chunk in data for chunk in _MAY_TURN_IT):
         pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
         if pixels is not None:
             return pixels.astype(np.uint8, copy=False)
