@@ -84,8 +84,10 @@ class IdLedger:
         candidates = np.unique(np.concatenate([order[1:][equal], order[:-1][equal]]))
         first_places = dict[str, tuple[Path, int]]()
         decoder = msgspec.json.Decoder(_OnlyId)
-        numbers = np.searchsorted(self._starts, candidates, side="right") - 1
-        for number, group in groupby(zip(numbers.tolist(), candidates.tolist(), strict=True), key=lambda pair: pair[0]):
+        numbers: list[int] = (np.searchsorted(self._starts, candidates, side="right") - 1).tolist()
+        lines_of: list[int] = candidates.tolist()
+        pairs = zip(numbers, lines_of, strict=True)
+        for number, group in groupby(pairs, key=_stretch_number):
             stretch = self._stretches[number]
             lines = _read_lines(stretch)
             for _, candidate in group:
@@ -95,6 +97,10 @@ class IdLedger:
                 first = first_places.setdefault(identifier, here)
                 if first != here:
                     yield Duplicate(identifier, *here, *first)
+
+
+def _stretch_number(pair: tuple[int, int]) -> int:
+    return pair[0]
 
 
 def _read_lines(stretch: Stretch) -> list[bytes]:

@@ -18,7 +18,7 @@ from mm_assets.fusion.line_facts import fingerprint
 from mm_assets.fusion.line_proof import LineProof
 from mm_assets.fusion.line_rules import LineRules
 from mm_assets.fusion.placeholders import Vocabulary
-from mm_assets.fusion.release_format import MANIFEST_NAME, SAMPLES_FOLDER, read_release_format
+from mm_assets.fusion.release_format import MANIFEST_NAME, SAMPLES_FOLDER, STAGING_MARK, read_release_format
 from mm_assets.fusion.samples import AUDIO_CODES, AUDIO_FEATURES, VISUAL_CODES, VISUAL_FEATURES
 from mm_assets.fusion.shard_index import CODES_FOLDER, FEATURES_FOLDER, ShardIndex
 from mm_assets.policy import Policy
@@ -203,10 +203,15 @@ def _find_files(path: Path) -> list[Path]:
         raise ReleaseError(f"{path}: no such file or folder; give a release, a folder or a *.jsonl file")
     samples = path / SAMPLES_FOLDER
     inside = samples.glob("*.jsonl") if samples.is_dir() else path.rglob("*.jsonl")
-    files = sorted(file for file in inside if file.is_file())
+    files = sorted(file for file in inside if file.is_file() and not _is_staged(file.relative_to(path)))
     if not files:
         raise ReleaseError(f"{path}: holds no *.jsonl file; nothing was checked")
     return files
+
+
+def _is_staged(file: Path) -> bool:
+    """Whether the file lies in a release that is still being written beside the finished ones."""
+    return any(STAGING_MARK in part for part in file.parts[:-1])
 
 
 def _release_folder(file: Path) -> Path:

@@ -10,6 +10,7 @@ from mm_assets.fusion.placeholders import Vocabulary
 
 MANIFEST_NAME: Final = "manifest.json"
 SAMPLES_FOLDER: Final = "samples"
+STAGING_MARK: Final = ".tmp-"
 
 
 class VocabularyDeclaration(msgspec.Struct, frozen=True):

@@ -4,7 +4,6 @@ A reference reads ``features/part-0000.safetensors#17``: a shard below the relea
 ``features/NAME`` lie at the same row of ``codes/NAME``.
 """
 
-import json
 import re
 import struct
 from collections import OrderedDict
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,6 +54,12 @@ class TensorHeader:
     dtype: str
     shape: tuple[int, ...]
     offset: int
+
+
+class _Entry(msgspec.Struct):
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
 
 
 CodesOfRow = Callable[[int], tuple[int, ...]]
@@ -107,23 +113,22 @@ def read_tensor_header(path: Path, tensor: str) -> TensorHeader:
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size)) if 0 < size <= _MAX_HEADER_BYTES else {}
+            header = file.read(size) if 0 < size <= _MAX_HEADER_BYTES else b""
             file_bytes = file.seek(0, 2)
-        entry = header[tensor]
-        begin, end = (int(place) for place in entry["data_offsets"])
-        dtype, shape = str(entry["dtype"]), tuple(int(length) for length in entry["shape"])
+        entry = msgspec.json.decode(msgspec.json.decode(header, type=dict[str, msgspec.Raw])[tensor], type=_Entry)
     except FileNotFoundError as error:
         raise UnresolvedReferenceError(
             LintCode.MISSING_FEATURES, f"{path.name} does not exist; restore the shard or rebuild the release"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, RecursionError, msgspec.DecodeError) as error:
         raise UnresolvedReferenceError(
             LintCode.MISSING_FEATURES,
             f"{path.name} is no safetensors file with a tensor {tensor!r} ({error!r}); rebuild the release",
         ) from error
+    begin, end = entry.data_offsets
     if not 0 <= begin <= end <= file_bytes - 8 - size:
         raise UnresolvedReferenceError(LintCode.MISSING_FEATURES, f"{path.name} is cut short; restore the shard")
-    return TensorHeader(dtype, shape, 8 + size + begin)
+    return TensorHeader(entry.dtype, entry.shape, 8 + size + begin)
 
 
 class ShardIndex:

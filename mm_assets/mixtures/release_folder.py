@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, Protocol
@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from filelock import FileLock, Timeout
 
 from mm_assets.errors import ReleaseError
-from mm_assets.fusion.release_format import MANIFEST_NAME
+from mm_assets.fusion.release_format import MANIFEST_NAME, STAGING_MARK
 from mm_assets.identifiers import BATCH_ID
 
 _LOCK_SECONDS: Final = 1.0
@@ -62,7 +62,7 @@ class LocalReleases:
         self._root = root
 
     @contextmanager
-    def staging(self, release: str) -> Iterator[Path]:
+    def staging(self, release: str) -> Generator[Path]:
         """An empty folder on the same file system; see `FolderStore`."""
         self._root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self._root / f".{release}.lock", timeout=_LOCK_SECONDS)
@@ -72,7 +72,7 @@ class LocalReleases:
             raise ReleaseError(f"release {release!r} is being written by another process; wait for it") from error
         try:
             self._recover(release)
-            folder = self._root / f"{release}.tmp-{os.getpid()}"
+            folder = self._root / f"{release}{STAGING_MARK}{os.getpid()}"
             folder.mkdir()
             try:
                 yield folder
@@ -117,13 +117,13 @@ class LocalReleases:
         return self._root / release
 
     def _earlier(self, release: str) -> Path:
-        return self._root / f"{release}.tmp-earlier"
+        return self._root / f"{release}{STAGING_MARK}earlier"
 
     def _recover(self, release: str) -> None:
         """Clear what a crashed writer left; put an earlier release back if the crash came between two renames."""
         if self._earlier(release).is_dir() and not self.path(release).exists():
             self._earlier(release).rename(self.path(release))
-        for left_over in self._root.glob(f"{release}.tmp-*"):
+        for left_over in self._root.glob(f"{release}{STAGING_MARK}*"):
             shutil.rmtree(left_over)
 
 

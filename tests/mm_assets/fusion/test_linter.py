@@ -369,6 +369,11 @@ def test_other_spellings_of_json_are_clean(release):
     assert lint_paths([release]).clean
 
 
+def test_a_release_in_the_making_is_left_alone(release):
+    shutil.copytree(release / "samples", release.parent / "r2.tmp-17" / "samples")
+    assert lint_paths([release.parent]).files == 3
+
+
 def test_nothing_to_check_is_an_error(tmp_path):
     with pytest.raises(ReleaseError, match="no such file"):
         lint_paths([tmp_path / "missing"])
