@@ -72,23 +72,23 @@ class DuplicatePolicy(_Section):
     """Near-duplicate search: candidates by thumbnail, verdict by pixels."""
 
     candidate_similarity: Share = Field(
-        default=0.80, description="Cosine of normalised 8 px colour thumbnails that makes a candidate."
+        default=0.85, description="Cosine of normalised 8 px colour thumbnails that makes a candidate."
     )
     coarse_similarity: Share = Field(
-        default=0.55, description="Likeness of 16 px thumbnails, contrast included, that earns a look at the pixels."
+        default=0.65, description="Likeness of 16 px thumbnails, contrast included, that earns a look at the pixels."
     )
     pixel_similarity: Share = Field(
-        default=0.95,
+        default=0.94,
         description="One less the share of the contrast that differs in aligned 64 px thumbnails, for a duplicate.",
     )
     detail_similarity: Share = Field(
         default=0.95, description="The same of what 1.5 px of blur takes away; small edits show there."
     )
     cropped_detail_similarity: Share = Field(
-        default=0.87, description="The same after alignment for a crop, where interpolation costs some."
+        default=0.85, description="The same after alignment for a crop, where interpolation costs some."
     )
     faint_detail_similarity: Share = Field(
-        default=0.98, description="The same of a faint picture; tells thin line art of the same outline apart."
+        default=0.978, description="The same of a faint picture; tells thin line art of the same outline apart."
     )
     faint_contrast: NonNegativeFloat = Field(
         default=20.0, description="Levels of 255; below it, as in thin line art, a crop needs more evidence."

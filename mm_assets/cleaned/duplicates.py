@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import faiss
 import numpy as np
@@ -11,7 +10,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mm_assets.cleaned.fingerprints import THUMBNAIL_SIDE_PX
-from mm_assets.cleaned.picture_comparison import Pictures, align, compare_unmoved, prepare_pictures
+from mm_assets.cleaned.picture_comparison import (
+    Crop,
+    Likeness,
+    Pictures,
+    compare,
+    cropped,
+    find_crops,
+    prepare_pictures,
+)
 from mm_assets.errors import SchemaMismatchError
 from mm_assets.policy import DuplicatePolicy
 
@@ -27,31 +34,37 @@ _SCHEMA: Final = pl.Schema(
 _COLUMNS: Final = ("batch", "image_id", "position", "sha256", "width", "height", "thumbnail")
 _VECTOR_SIDE_PX: Final = 8
 _COARSE_SIDE_PX: Final = 16
-_PAIRS_AT_ONCE: Final = 64
+_PAIRS_AT_ONCE: Final = 32
 _SIDE: Final = THUMBNAIL_SIDE_PX
 # faiss rounds differently for blocks of different sizes; the bound proper is applied to float64 products.
 _ROUNDING: Final = 1e-3
 
+# Cutting 2 % of a margin off each side raises the contrast by a few per cent, low quality of thin lines by more.
+_MAX_LOG_CONTRAST_CHANGE: Final = 0.16
 # A crop must explain half of the difference, move all edges inward or all outward, and change the aspect as it zooms.
 _MAX_REMAINING_SHARE: Final = 0.5
 _MAX_AGAINST_CROP_PX: Final = 0.7
 _MAX_ASPECT_ERROR: Final = 0.03
-# A family of faint concentric figures mimics a zoom about the centre; only a shift, and equal ink, tells a crop of one.
+# A family of faint concentric figures mimics a zoom about the centre. A crop of one of them shifts it, or zooms as far
+# as 2 % from all sides do, and leaves the ink equal; overshoot of resampling darkens thin lines a little.
 _MIN_UNEVEN_PX: Final = 0.1
-_MAX_FAINT_AGAINST_CROP_PX: Final = 0.05
+_MAX_INK_DIFFERENCE: Final = 0.08
+_MIN_ZOOM_PX: Final = 0.9
+_MAX_INK_DIFFERENCE_OF_ZOOM: Final = 0.01
+_MAX_FAINT_AGAINST_CROP_PX: Final = 0.15
 _MAX_FAINT_CROP_PX: Final = 1.4
-_MAX_INK_DIFFERENCE: Final = 0.03
+_EXACT_RANK: Final = 2.0
 
 Pairs: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-@dataclass(frozen=True)
-class _Match:
-    """Row ``second`` shows the picture of row ``first``."""
+class _Match(NamedTuple):
+    """Row ``second`` shows the picture of row ``first``; among matches of a row the greatest rank is named."""
 
     first: int
     second: int
     similarity: float
+    rank: float
 
 
 class _Block:
@@ -62,16 +75,15 @@ class _Block:
         coarse: centred 16 px thumbnails, float32, shape (N, 768).
         log_aspect: float64, shape (N,).
         contrast: standard deviation of the thumbnail in levels of 255, float32, shape (N,).
+        log_contrast: its logarithm.
     """
 
     def __init__(self, rows: pl.DataFrame) -> None:
-        self.ids = rows["image_id"].to_list()
-        self.batches = rows["batch"].to_list()
         raw = b"".join(rows["thumbnail"].to_list())
         if len(raw) != rows.height * _SIDE * _SIDE * 3:
             raise SchemaMismatchError(
                 f"image_fingerprints: thumbnails of {rows.height} rows hold {len(raw)} bytes, expected "
-                f"{_SIDE * _SIDE * 3} each; clean the images of {', '.join(sorted(set(self.batches)))} again"
+                f"{_SIDE * _SIDE * 3} each; clean the images of {', '.join(rows['batch'].unique().sort())} again"
             )
         thumbnails = np.frombuffer(raw, dtype=np.uint8).reshape(-1, _SIDE, _SIDE, 3)
         self.thumbnails = thumbnails
@@ -82,6 +94,7 @@ class _Block:
         self.mean = coarse.mean(axis=(1, 2))
         self.coarse = coarse.reshape(rows.height, -1) - np.tile(self.mean, (1, _COARSE_SIDE_PX**2))
         self.contrast = np.sqrt(np.square(self.coarse).mean(axis=1))
+        self.log_contrast = np.log(np.maximum(self.contrast, 1e-6))
         self.log_aspect = np.log(rows["width"].to_numpy() / rows["height"].to_numpy())
 
     def pictures(self, rows: NDArray[np.int64]) -> Pictures:
@@ -89,15 +102,16 @@ class _Block:
         return prepare_pictures(self.thumbnails[rows], self.log_aspect[rows])
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.vectors)
 
 
 def find_duplicates(own: pl.DataFrame, earlier: Iterable[pl.DataFrame], policy: DuplicatePolicy) -> pl.DataFrame:
     """Find the images of a batch that repeat an earlier one, or an earlier image of the same batch.
 
-    Every image is compared with kept images only, earliest first: those of the earlier batches in the order given,
-    then those of its own batch by position. So of a chain of ever less alike pictures the first stays, and a picture
-    too far from it stays too. The answer depends neither on the order of rows nor on the size of blocks.
+    An image is dropped if it shows the picture of an image kept before it: in an earlier batch, or in its own by
+    position. So of a chain of ever less alike pictures the first stays, and a picture too far from it stays too. Named
+    is the first batch with such an image and, in it, the most alike, then the first. The answer depends neither on
+    the order of rows nor on the size of blocks.
 
     Args:
         own: rows of ``image_fingerprints`` of the batch.
@@ -119,8 +133,7 @@ def find_duplicates(own: pl.DataFrame, earlier: Iterable[pl.DataFrame], policy: 
     found: dict[int, dict[str, Any]] = {}
     with _one_faiss_thread():
         for frame in earlier:
-            for block in _ordered(frame).iter_slices(policy.block_rows):
-                _match_earlier(block, firsts, open_rows, found, policy)
+            _match_earlier(_ordered(frame), firsts, open_rows, found, policy)
         _match_own(firsts, open_rows, found, policy)
     return _with_repeats(rows, firsts, found)
 
@@ -133,30 +146,30 @@ def _ordered(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _match_earlier(
-    block: pl.DataFrame,
+    frame: pl.DataFrame,
     firsts: pl.DataFrame,
     open_rows: dict[str, int],
     found: dict[int, dict[str, Any]],
     policy: DuplicatePolicy,
 ) -> None:
     """Settle the open rows that repeat a row of an earlier batch."""
-    if not block.height or not open_rows:
+    if not open_rows:
         return
-    known = _Block(block)
-    matches: dict[int, tuple[int, str, float]] = {}
-    for order, digest in enumerate(block["sha256"].to_list()):
+    best: dict[int, _Match] = {}
+    for order, digest in enumerate(frame["sha256"].to_list()):
         if digest in open_rows:
-            matches.setdefault(open_rows[digest], (order, "exact", 1.0))
+            _keep_better(best, _Match(order, open_rows[digest], 1.0, _EXACT_RANK))
     still_open = np.fromiter(open_rows.values(), dtype=np.int64)
-    for start in range(0, len(still_open), policy.block_rows):
-        part = still_open[start : start + policy.block_rows]
-        for match in _near_matches(known, _Block(firsts[part]), policy):
-            index = int(part[match.second])
-            if index not in matches or match.first < matches[index][0]:
-                matches[index] = (match.first, "near", match.similarity)
+    for offset in range(0, frame.height, policy.block_rows):
+        known = _Block(frame[offset : offset + policy.block_rows])
+        for start in range(0, len(still_open), policy.block_rows):
+            part = still_open[start : start + policy.block_rows]
+            for match in _near_matches(known, _Block(firsts[part]), policy):
+                moved = match._replace(first=match.first + offset, second=int(part[match.second]))
+                _keep_better(best, moved)
     digests = firsts["sha256"]
-    for index, (order, kind, similarity) in matches.items():
-        found[index] = _row(known.ids[order], known.batches[order], kind, similarity)
+    for index, match in best.items():
+        found[index] = _row(frame, match)
         del open_rows[digests[index]]
 
 
@@ -169,23 +182,24 @@ def _match_own(
     for start in range(0, len(still_open), policy.block_rows):
         part = still_open[start : start + policy.block_rows]
         block = _Block(firsts[part])
-        settled = np.zeros(len(part), dtype=bool)
+        best: dict[int, _Match] = {}
         for indexes in kept:
-            known = _Block(firsts[indexes])
-            for match in _near_matches(known, block, policy):
-                if not settled[match.second]:
-                    settled[match.second] = True
-                    found[int(part[match.second])] = _row(
-                        known.ids[match.first], known.batches[match.first], "near", match.similarity
-                    )
+            for match in _near_matches(_Block(firsts[indexes]), block, policy):
+                _keep_better(best, match._replace(first=int(indexes[match.first])))
+        # Matches come by second row, so every first row is settled by now.
         for match in _near_matches(block, block, policy):
-            if not settled[match.first] and not settled[match.second]:
-                settled[match.second] = True
-                found[int(part[match.second])] = _row(
-                    block.ids[match.first], block.batches[match.first], "near", match.similarity
-                )
-        if not settled.all():
-            kept.append(part[~settled])
+            if match.first not in best:
+                _keep_better(best, match._replace(first=int(part[match.first])))
+        found |= {int(part[second]): _row(firsts, match) for second, match in best.items()}
+        stays = np.array([index for at, index in enumerate(part) if at not in best], dtype=np.int64)
+        if len(stays):
+            kept.append(stays)
+
+
+def _keep_better(best: dict[int, _Match], match: _Match) -> None:
+    rival = best.get(match.second)
+    if rival is None or (match.rank, -match.first) > (rival.rank, -rival.first):
+        best[match.second] = match
 
 
 def _near_matches(known: _Block, asked: _Block, policy: DuplicatePolicy) -> Iterator[_Match]:
@@ -194,34 +208,49 @@ def _near_matches(known: _Block, asked: _Block, policy: DuplicatePolicy) -> Iter
     for start in range(0, len(first), _PAIRS_AT_ONCE):
         one, other = first[start : start + _PAIRS_AT_ONCE], second[start : start + _PAIRS_AT_ONCE]
         contrast = np.minimum(known.contrast[one], asked.contrast[other])
-        similarity = _verdicts(known.pictures(one), asked.pictures(other), contrast, policy)
-        for index in np.flatnonzero(similarity):
-            yield _Match(int(one[index]), int(other[index]), float(similarity[index]))
+        similarity, rank = _verdicts(known.pictures(one), asked.pictures(other), contrast, policy)
+        for index in np.flatnonzero(rank > 0.0):
+            yield _Match(int(one[index]), int(other[index]), float(similarity[index]), round(float(rank[index]), 5))
 
 
 def _verdicts(
     first: Pictures, second: Pictures, contrast: NDArray[np.float32], policy: DuplicatePolicy
-) -> NDArray[np.float32]:
-    """Similarity of the pairs that show the same picture as it stands or cropped, 0 of the others; shape (P,)."""
-    unmoved, detail = compare_unmoved(first, second)
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Similarity and rank, shape (P,); a pair that shows the same picture, as it stands or cropped, ranks above 0."""
     faint = contrast < policy.faint_contrast
-    same = unmoved.similarity >= policy.pixel_similarity
-    same &= detail >= np.where(faint, policy.faint_detail_similarity, policy.detail_similarity)
-    same &= unmoved.worst_block <= policy.max_block_difference
-    similarity = np.where(same, unmoved.similarity, np.float32(0.0))
+    unmoved = compare(first, second)
+    bound = np.where(faint, policy.faint_detail_similarity, policy.detail_similarity)
+    same = _alike(unmoved, policy) & (unmoved.detail_similarity >= bound)
+    similarity, rank = unmoved.similarity.copy(), np.where(same, unmoved.detail_similarity, np.float32(0.0))
     rest = np.flatnonzero(~same)
     if not len(rest):
-        return similarity
-    found = align(first[rest], second[rest])
-    gained = 1.0 - found.likeness.similarity <= _MAX_REMAINING_SHARE * (1.0 - unmoved.similarity[rest])
-    cropped = (found.likeness.similarity >= policy.pixel_similarity) & gained
-    cropped &= found.likeness.worst_block <= policy.max_block_difference
-    cropped &= (found.against_crop_px <= _MAX_AGAINST_CROP_PX) & (found.aspect_error <= _MAX_ASPECT_ERROR)
-    convincing = (found.uneven_px >= _MIN_UNEVEN_PX) & (found.ink_difference <= _MAX_INK_DIFFERENCE)
-    convincing &= (found.against_crop_px <= _MAX_FAINT_AGAINST_CROP_PX) & (found.crop_px <= _MAX_FAINT_CROP_PX)
-    cropped &= convincing | ~faint[rest]
-    similarity[rest[cropped]] = found.likeness.similarity[cropped]
-    return similarity
+        return similarity, rank
+    crops = find_crops(first[rest], second[rest])
+    possible = np.flatnonzero(_possible(crops, faint[rest]))
+    if not len(possible):
+        return similarity, rank
+    rest, crops = rest[possible], crops[possible]
+    moved = compare(cropped(first[rest], crops), second[rest])
+    same = _alike(moved, policy) & (moved.detail_similarity >= policy.cropped_detail_similarity)
+    same &= 1.0 - moved.similarity <= _MAX_REMAINING_SHARE * (1.0 - unmoved.similarity[rest])
+    ink_bound = np.where(crops.uneven_px >= _MIN_UNEVEN_PX, _MAX_INK_DIFFERENCE, _MAX_INK_DIFFERENCE_OF_ZOOM)
+    same &= ~faint[rest] | (moved.ink_difference <= ink_bound)
+    similarity[rest[same]] = moved.similarity[same]
+    rank[rest[same]] = moved.detail_similarity[same]
+    return similarity, rank
+
+
+def _alike(likeness: Likeness, policy: DuplicatePolicy) -> NDArray[np.bool_]:
+    pixels = likeness.similarity >= policy.pixel_similarity
+    return pixels & (likeness.worst_block <= policy.max_block_difference)
+
+
+def _possible(crops: Crop, faint: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether the moves are those of a crop; of a faint picture, more than a likeness of concentric figures."""
+    moves = (crops.against_px <= _MAX_AGAINST_CROP_PX) & (crops.aspect_error <= _MAX_ASPECT_ERROR)
+    sure = (crops.against_px <= _MAX_FAINT_AGAINST_CROP_PX) & (crops.largest_px <= _MAX_FAINT_CROP_PX)
+    sure &= (crops.uneven_px >= _MIN_UNEVEN_PX) | (crops.largest_px >= _MIN_ZOOM_PX)
+    return moves & (~faint | sure)
 
 
 def _candidates(known: _Block, asked: _Block, policy: DuplicatePolicy) -> Pairs:
@@ -233,6 +262,7 @@ def _candidates(known: _Block, asked: _Block, policy: DuplicatePolicy) -> Pairs:
     first = labels.astype(np.int64)
     alike = np.abs(known.log_aspect[first] - asked.log_aspect[second]) <= np.log1p(policy.aspect_tolerance)
     alike &= np.minimum(known.contrast[first], asked.contrast[second]) >= policy.min_contrast
+    alike &= np.abs(known.log_contrast[first] - asked.log_contrast[second]) <= _MAX_LOG_CONTRAST_CHANGE
     if known is asked:
         alike &= first < second
     first, second = first[alike], second[alike]
@@ -261,8 +291,13 @@ def _pooled(pixels: NDArray[Any], side: int) -> NDArray[np.float32]:
     return pixels.reshape(len(pixels), side, step, side, step, 3).mean(axis=(2, 4), dtype=np.float32)
 
 
-def _row(image_id: str, batch: str, kind: str, similarity: float) -> dict[str, Any]:
-    return {"duplicate_of": image_id, "duplicate_batch": batch, "kind": kind, "similarity": similarity}
+def _row(known: pl.DataFrame, match: _Match) -> dict[str, Any]:
+    return {
+        "duplicate_of": known["image_id"][match.first],
+        "duplicate_batch": known["batch"][match.first],
+        "kind": "exact" if match.rank == _EXACT_RANK else "near",
+        "similarity": match.similarity,
+    }
 
 
 def _with_repeats(rows: pl.DataFrame, firsts: pl.DataFrame, found: dict[int, dict[str, Any]]) -> pl.DataFrame:

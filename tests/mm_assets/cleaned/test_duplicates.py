@@ -207,11 +207,13 @@ def test_the_earliest_wins():
     assert swapped.filter(pl.col("image_id") == "own-002").rows()[0][1:4] == ("second-000", "second", "exact")
 
 
-def test_within_an_earlier_batch_the_lowest_position_wins():
+def test_within_an_earlier_batch_the_most_alike_is_named_then_the_first():
     picture = drawing(9)
-    earlier = fingerprints([picture, jpeg(picture, 80), resized(picture, 0.9)], "first").reverse()
-    found = find_duplicates(fingerprints([jpeg(picture, 60)]), [earlier], POLICY)
-    assert found["duplicate_of"].to_list() == ["first-000"]
+    copy = jpeg(picture, 60)
+    alike = [cropped(picture), picture, copy, copy]
+    earlier = fingerprints(alike, "first", [str(at) for at in range(4)]).reverse()
+    found = find_duplicates(fingerprints([copy]), [earlier], POLICY)
+    assert found["duplicate_of"].to_list() == ["first-002"]
 
 
 def gallery():
