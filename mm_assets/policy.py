@@ -43,10 +43,12 @@ class IngestPolicy(_Section):
         default=1_073_741_824, description="Largest Parquet file of the text pool, and the most text it may decode to."
     )
     parquet_memory_bytes: PositiveInt = Field(
-        default=8_589_934_592, description="Address space of the process that decodes Parquet; a decompression bomb ends there."
+        default=8_589_934_592,
+        description="Address space of the process that decodes Parquet; a decompression bomb ends there.",
     )
     parquet_stall_seconds: NonNegativeFloat = Field(
-        default=300.0, description="Longest wait for the next rows of a Parquet file, seconds; then its process is ended."
+        default=300.0,
+        description="Longest wait for the next rows of a Parquet file, seconds; then its process is ended.",
     )
     remote_read_threads: PositiveInt = Field(
         default=8,
@@ -78,14 +80,14 @@ class DuplicatePolicy(_Section):
         default=0.65, description="Likeness of 16 px thumbnails, contrast included, that earns a look at the pixels."
     )
     pixel_similarity: Share = Field(
-        default=0.94,
+        default=0.96,
         description="One less the share of the contrast that differs in aligned 64 px thumbnails, for a duplicate.",
     )
     detail_similarity: Share = Field(
         default=0.95, description="The same of what 1.5 px of blur takes away; small edits show there."
     )
     cropped_detail_similarity: Share = Field(
-        default=0.85, description="The same after alignment for a crop, where interpolation costs some."
+        default=0.90, description="The same after alignment for a crop, where interpolation costs some."
     )
     faint_detail_similarity: Share = Field(
         default=0.978, description="The same of a faint picture; tells thin line art of the same outline apart."
