@@ -155,7 +155,7 @@ def lint(
 
     report = lint_paths(paths)
     if as_json:
-        _print_json(report)
+        _print_json(report.as_document())
     else:
         console = _console()
         for error in report.errors:
@@ -192,3 +192,7 @@ def main() -> None:
     except (MMAssetsError, HoldError, FileNotFoundError) as error:
         _console(stderr=True).print(f"[red]mm: {error}[/red]", highlight=False)
         sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

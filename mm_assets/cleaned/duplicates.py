@@ -47,10 +47,10 @@ _MAX_AGAINST_CROP_PX: Final = 0.7
 _MAX_ASPECT_ERROR: Final = 0.03
 # A family of faint concentric figures mimics a zoom about the centre. A crop of one of them shifts it, or zooms as far
 # as 2 % from all sides do, and leaves the ink equal; overshoot of resampling darkens thin lines a little.
-_MIN_UNEVEN_PX: Final = 0.1
+_MIN_UNEVEN_PX: Final = 0.2
 _MAX_INK_DIFFERENCE: Final = 0.08
 _MIN_ZOOM_PX: Final = 0.9
-_MAX_INK_DIFFERENCE_OF_ZOOM: Final = 0.01
+_MAX_INK_DIFFERENCE_OF_ZOOM: Final = 0.004
 _MAX_FAINT_AGAINST_CROP_PX: Final = 0.15
 _MAX_FAINT_CROP_PX: Final = 1.4
 _EXACT_RANK: Final = 2.0

@@ -77,7 +77,8 @@ def evaluate_recall(
             min_share=captions.template_min_share,
         )
         problems = _list_recall_problems(shortfall, required, baseline, policy)
-        if null.p_value > policy.max_null_p_value and not _similar_beyond_chance(retrieval, null, required, policy):
+        at_chance = null.p_value > policy.max_null_p_value
+        if at_chance and not _similar_beyond_chance(retrieval, null, required, policy):
             problems.append(
                 f"not distinguishable from random pairing (mean {null.mean:.3f}, {_tell_p_value(null.p_value)})"
             )
@@ -87,7 +88,9 @@ def evaluate_recall(
             pairs.positions,
             templates,
             failed=bool(problems),
+            at_chance=at_chance,
             templates_fail=templates_fail,
+            required_recall=required,
             reference_recall=convert_recall(baseline.recall, baseline.pool_size, retrieval.pool_size),
             null_mean=null.mean,
             max_shift=policy.max_shift,
@@ -95,7 +98,7 @@ def evaluate_recall(
         )
         problems += _list_caption_problems(diagnosis, templates, policy, templates_fail=templates_fail)
         code = diagnosis.code if problems else None
-        reason = _tell(told, required, problems, diagnosis)
+        reason = _tell(told, measured, required, problems, diagnosis)
     return RecallVerdict(
         digest=digest,
         pairs=len(pairs),
@@ -180,7 +183,7 @@ def _list_caption_problems(
     return problems
 
 
-def _tell(told: str, required: float, problems: list[str], diagnosis: Diagnosis) -> str:
+def _tell(told: str, measured: float, required: float, problems: list[str], diagnosis: Diagnosis) -> str:
     """The verdict in a sentence or two."""
     best = diagnosis.best
     found = f"{best.hypothesis} explains {best.rows_explained:.0%} of the rows"
@@ -190,7 +193,8 @@ def _tell(told: str, required: float, problems: list[str], diagnosis: Diagnosis)
         found += f"; the others reach R@1 {best.recall:.3f}"
     if not problems:
         note = f"; {found}, too few to hold the batch" if diagnosis.is_displacement else ""
-        return f"{told} meets {required:.3f} and differs from random pairing{note}."
+        meets = "meets" if measured >= required else "is not significantly below"
+        return f"{told} {meets} {required:.3f} and differs from random pairing{note}."
     fix = REMEDIES[diagnosis.code].fix if diagnosis.code else ""
     return f"{told}: {'; '.join(problems)}. {found[0].upper()}{found[1:]}. {fix}".strip()
 
