@@ -134,8 +134,8 @@ def _is_shift(offset: int) -> Callable[[RecallVerdict], bool]:
     return judge
 
 
-def _is(kind: str) -> Callable[[RecallVerdict], bool]:
-    return lambda verdict: verdict.diagnosis is not None and verdict.diagnosis.kind == kind
+def _is(*kinds: str) -> Callable[[RecallVerdict], bool]:
+    return lambda verdict: verdict.diagnosis is not None and verdict.diagnosis.kind in kinds
 
 
 def clean(material: Material, _: np.random.Generator) -> tuple[Material, Callable[[RecallVerdict], bool]]:
@@ -190,7 +190,7 @@ def deal_at_random(
     material: Material, generator: np.random.Generator
 ) -> tuple[Material, Callable[[RecallVerdict], bool]]:
     """Captions dealt at random."""
-    return _dealt(material, generator.permutation(len(material))), _is("random_pairing")
+    return _dealt(material, generator.permutation(len(material))), _is("random_pairing", "weakly_related")
 
 
 def fill_template(
