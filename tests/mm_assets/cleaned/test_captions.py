@@ -248,7 +248,7 @@ def test_no_captions() -> None:
     ),
     st.data(),
 )
-def test_any_text_is_kept_or_rejected_once_whatever_the_order(texts: list[str], data: st.DataObject) -> None:
+def test_any_text_is_kept_or_rejected_once(texts: list[str], data: st.DataObject) -> None:
     images = data.draw(st.lists(st.integers(0, 5), min_size=len(texts), max_size=len(texts)))
     captions = _captions(texts, images=images)
     kept_images = [f"img_{image:04d}" for image in range(4)]
@@ -256,6 +256,3 @@ def test_any_text_is_kept_or_rejected_once_whatever_the_order(texts: list[str], 
     assert set(cleaned["image_id"]) <= set(kept_images)
     assert cleaned["text"].str.len_chars().min() is None or cleaned["text"].str.len_chars().min() >= 3
     assert not cleaned["text"].str.contains(r"[\x00-\x1f\x7f]").any()
-    again, nothing = _clean(cleaned.drop("raw_text"), kept=kept_images, share=1.0, template_min_images=1_000)
-    assert nothing.filter(pl.col("code") != "DUPLICATE_CAPTION").height == 0, "a kept caption stays kept"
-    assert again.join(cleaned, on=["caption_id", "text"], how="anti").height == 0, "repair is done once and for all"
