@@ -105,7 +105,8 @@ class DuplicatePolicy(_Section):
         default=0.06, description="Relative difference of aspects; a crop of 2 % from two sides makes 0.04."
     )
     block_rows: PositiveInt = Field(
-        default=4_096, description="Rows compared at once; memory is its square times four bytes."
+        default=2_048,
+        description="Rows compared at once; at worst, when all are alike, memory is its square times 28 bytes.",
     )
 
 

@@ -1,6 +1,6 @@
 """Exact and near-duplicate pictures: candidates by small thumbnail vectors, verdict by aligned pixels."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -186,10 +186,8 @@ def _match_own(
         for indexes in kept:
             for match in _near_matches(_Block(firsts[indexes]), block, policy):
                 _keep_better(best, match._replace(first=int(indexes[match.first])))
-        # Matches come by second row, so every first row is settled by now.
-        for match in _near_matches(block, block, policy):
-            if match.first not in best:
-                _keep_better(best, match._replace(first=int(part[match.first])))
+        for match in _near_matches(block, block, policy, dropped=best):
+            _keep_better(best, match._replace(first=int(part[match.first])))
         found |= {int(part[second]): _row(firsts, match) for second, match in best.items()}
         stays = np.array([index for at, index in enumerate(part) if at not in best], dtype=np.int64)
         if len(stays):
@@ -202,15 +200,25 @@ def _keep_better(best: dict[int, _Match], match: _Match) -> None:
         best[match.second] = match
 
 
-def _near_matches(known: _Block, asked: _Block, policy: DuplicatePolicy) -> Iterator[_Match]:
-    """Pairs that show the same picture, by asked row, then by known row; within one block only earlier rows count."""
+def _near_matches(
+    known: _Block, asked: _Block, policy: DuplicatePolicy, dropped: Collection[int] = ()
+) -> Iterator[_Match]:
+    """Pairs that show the same picture, by known row, then by asked row; within one block only earlier rows are known.
+
+    ``dropped`` holds the known rows that are duplicates themselves and may grow between matches: of many copies of one
+    picture, only the first is compared with all.
+    """
     first, second = _candidates(known, asked, policy)
     for start in range(0, len(first), _PAIRS_AT_ONCE):
-        one, other = first[start : start + _PAIRS_AT_ONCE], second[start : start + _PAIRS_AT_ONCE]
+        pairs = [at for at in range(start, min(start + _PAIRS_AT_ONCE, len(first))) if first[at] not in dropped]
+        if not pairs:
+            continue
+        one, other = first[pairs], second[pairs]
         contrast = np.minimum(known.contrast[one], asked.contrast[other])
         similarity, rank = _verdicts(known.pictures(one), asked.pictures(other), contrast, policy)
         for index in np.flatnonzero(rank > 0.0):
-            yield _Match(int(one[index]), int(other[index]), float(similarity[index]), round(float(rank[index]), 5))
+            if one[index] not in dropped:
+                yield _Match(int(one[index]), int(other[index]), float(similarity[index]), round(float(rank[index]), 5))
 
 
 def _verdicts(
@@ -254,7 +262,7 @@ def _possible(crops: Crop, faint: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _candidates(known: _Block, asked: _Block, policy: DuplicatePolicy) -> Pairs:
-    """Pairs worth a look at their pixels, by asked row, then by known row."""
+    """Pairs worth a look at their pixels, by known row, then by asked row."""
     index = faiss.IndexFlatIP(known.vectors.shape[1])
     index.add(known.vectors)  # pyright: ignore[reportCallIssue]
     limits, _, labels = index.range_search(asked.vectors, policy.candidate_similarity - _ROUNDING)  # pyright: ignore[reportCallIssue]
@@ -271,7 +279,7 @@ def _candidates(known: _Block, asked: _Block, policy: DuplicatePolicy) -> Pairs:
         part = slice(start, start + policy.block_rows)
         alike[part] = _coarsely_alike(known, asked, first[part], second[part], policy)
     first, second = first[alike], second[alike]
-    order = np.lexsort((first, second))
+    order = np.lexsort((second, first))
     return first[order], second[order]
 
 

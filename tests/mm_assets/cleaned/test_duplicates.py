@@ -257,11 +257,20 @@ def test_gallery_by_hand():
     }
 
 
-def test_equal_thumbnails_with_unequal_bytes_collapse_to_the_first():
-    picture = drawing(10)
-    found = find_duplicates(fingerprints([picture] * 40, digests=[str(at) for at in range(40)]), [], POLICY)
+def test_of_many_copies_only_the_first_is_compared_with_all(monkeypatch):
+    compared = []
+    original = duplicates_module._verdicts
+
+    def counted(first, second, contrast, policy):
+        compared.append(len(contrast))
+        return original(first, second, contrast, policy)
+
+    monkeypatch.setattr(duplicates_module, "_verdicts", counted)
+    copies = [drawing(10)] * 200
+    found = find_duplicates(fingerprints(copies, digests=[str(at) for at in range(200)]), [], POLICY)
     assert found["duplicate_of"].unique().to_list() == ["own-000"]
-    assert found.height == 39
+    assert found.height == 199
+    assert sum(compared) < 199 + 64
 
 
 def test_nothing_compared_is_larger_than_a_block(monkeypatch):
