@@ -34,6 +34,12 @@ _ROWS_AT_ONCE = 256
 _SHOWN = 24
 
 
+def _kept_fingerprints(lake: DeltaLake, batch: str) -> pl.DataFrame:
+    """Fingerprints of the images an earlier batch kept: nothing is a copy of what was turned away."""
+    kept = lake.scan("images", batch).select("image_id")
+    return lake.scan("image_fingerprints", batch).join(kept, on="image_id", how="semi").sort("position").collect()
+
+
 @dg.multi_asset(
     name=IMAGES_STAGE,
     specs=[
@@ -87,7 +93,7 @@ def cleaned_images(
         compared = registry.register(batch, source, license_name, set(holds.held_batches()))
         duplicates = find_duplicates(
             lake.read("image_fingerprints", batch),
-            (lake.read("image_fingerprints", earlier) for earlier in compared),
+            (_kept_fingerprints(lake, earlier) for earlier in compared),
             policy.duplicates,
         )
         for kept in inspected.frames("images"):
