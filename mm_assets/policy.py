@@ -168,7 +168,9 @@ class RecallGatePolicy(_Section):
     pool_size: PositiveInt = Field(
         default=32, description="Candidates per query; fixed so that batches of all sizes compare."
     )
-    max_pairs: PositiveInt = Field(default=2_048, description="Pairs evaluated; more are sampled by seed.")
+    max_pairs: PositiveInt = Field(
+        default=1_024, description="Pairs evaluated; more are sampled by seed. Time and memory grow with the square."
+    )
     min_pairs: PositiveInt = Field(
         default=12, description="Fewer pairs than this cannot be judged and pass as not judged."
     )

@@ -40,7 +40,7 @@ CONTROL_CAPTIONS: Final = 5
 """Captions on each side of the proposed one that it must beat."""
 IN_PLACE_EVIDENCE: Final = math.log(20.0)
 """Log-evidence for their own captions above which rows beside a run are taken to be in place."""
-_MAX_CELLS: Final = 1 << 24
+_MAX_CELLS: Final = 1 << 22
 _BINS: Final = 1 << 16
 _TAIL: Final = 10.0
 
