@@ -86,7 +86,7 @@ class Stack:
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
             try:
-                self.process.wait(timeout=60)
+                self.process.wait(timeout=15)
             except subprocess.TimeoutExpired:
                 self.kill()
 
