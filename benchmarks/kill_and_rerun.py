@@ -157,9 +157,11 @@ def main() -> int:
             raise SystemExit("the undisturbed run failed")
         whole = time.monotonic() - started
         read_in_child(work / "lake-0", batch, work / "tables-0")
-        outcomes = [
-            trial(work, batch, number, generator.uniform(0.0, whole)) for number in range(1, arguments.trials + 1)
-        ]
+        outcomes: list[dict] = []
+        while sum(outcome["killed"] for outcome in outcomes) < arguments.trials:
+            outcomes.append(trial(work, batch, len(outcomes) + 1, generator.uniform(0.0, whole)))
+            if not outcomes[-1]["killed"]:  # it ended before the moment: draw from a shorter span
+                whole = min(whole, outcomes[-1]["moment_s"])
     finally:
         shutil.rmtree(work, ignore_errors=True)
     killed = sum(outcome["killed"] for outcome in outcomes)

@@ -25,5 +25,5 @@ def test_a_killed_run_leaves_the_tables_of_an_undisturbed_one():
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=580)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
-    assert report["trials"] == 3
+    assert report["killed"] == 3
     assert report["faulty"] == []
