@@ -62,8 +62,8 @@ def small_landing(folder: Path, batch: str, images: int) -> None:
     (target / "_SUCCESS").touch()
 
 
-def run_in_child(home: Path, landing: Path, lake: Path, batch: str) -> int:
-    """Fork a child that runs the batch to its end; returns its process id."""
+def run_in_child(home: Path, landing: Path, lake: Path, batch: str | None) -> int:
+    """Fork a child that runs the batch to its end, or only sets up Dagster's home; returns its process id."""
     child = os.fork()
     if child:
         return child
@@ -78,8 +78,12 @@ def run_in_child(home: Path, landing: Path, lake: Path, batch: str) -> int:
         from mm_assets.commands.run import Runner  # noqa: PLC0415
         from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
 
-        summary = Runner(open_workspace(), Console(stderr=True)).run([batch], None)
-        status = 1 if summary.failed or summary.refused else 0
+        workspace = open_workspace()
+        if batch is None:
+            status = min(workspace.instance.get_runs_count(), 1)
+        else:
+            summary = Runner(workspace, Console(stderr=True)).run([batch], None)
+            status = 1 if summary.failed or summary.refused else 0
     finally:
         os._exit(status)
 
@@ -181,6 +185,8 @@ def main() -> int:
 def trial(work: Path, batch: str, number: int, after_s: float) -> dict:
     """Kill one run after this many seconds, rerun it, and compare."""
     home, lake, tables = work / f"home-{number}", work / f"lake-{number}", work / f"tables-{number}"
+    if wait(run_in_child(home, work / "landing", lake, None)) != 0:
+        raise SystemExit(f"trial {number}: Dagster's home could not be set up")
     child = run_in_child(home, work / "landing", lake, batch)
     time.sleep(after_s)
     os.kill(child, signal.SIGKILL)
