@@ -1,0 +1,69 @@
+"""Tables that keep account: batches, provenance, costs and human decisions."""
+
+from typing import Final
+
+import polars as pl
+
+from mm_assets.schemas.columns import BATCH, LICENSE, SOURCE
+from mm_assets.schemas.table import Column, Table
+
+TABLES: Final[tuple[Table, ...]] = (
+    Table(
+        name="batches",
+        grain="One row per batch ever registered, in the order of registration.",
+        columns={
+            "batch": BATCH,
+            "sequence": Column(pl.Int64, "Registration order, from 1; never reused."),
+            "source": SOURCE,
+            "license": LICENSE,
+            "compared_with": Column(
+                pl.List(pl.String), "Earlier batches its images are compared with, fixed for ever."
+            ),
+        },
+        partition_by=(),
+    ),
+    Table(
+        name="provenance",
+        grain="One row per batch and asset: what its present rows were made from.",
+        columns={
+            "batch": BATCH,
+            "asset": Column(pl.String, "Asset that wrote the rows."),
+            "digest": Column(pl.String, "Hash of inputs, code version, policy and models; equal means up to date."),
+            "code_version": Column(pl.String, "Version of the asset's code."),
+            "models": Column(pl.List(pl.String), "Models used, as name@revision#weight-hash."),
+            "upstream_json": Column(pl.String, "Digest of every upstream asset, JSON."),
+            "rows_json": Column(pl.String, "Rows written per table, JSON."),
+            "versions_json": Column(pl.String, "Delta version of each table after the write, JSON."),
+        },
+        partition_by=("batch", "asset"),
+    ),
+    Table(
+        name="costs",
+        grain="One row per batch of model calls: units, seconds and price. Append-only.",
+        columns={
+            "batch": BATCH,
+            "asset": Column(pl.String, "Asset that made the calls."),
+            "model": Column(pl.String, "Model name and revision."),
+            "unit": Column(pl.String, "images, seconds or tokens."),
+            "units": Column(pl.Float64, "Units consumed."),
+            "device": Column(pl.String, "cpu or cuda."),
+            "device_seconds": Column(pl.Float64, "Busy seconds of the device."),
+            "price": Column(pl.Float64, "Price in the policy's currency."),
+            "run_id": Column(pl.String, "Dagster run."),
+            "at_us": Column(pl.Int64, "When, microseconds since 1970 UTC."),
+        },
+        partition_by=(),
+    ),
+    Table(
+        name="review_decisions",
+        grain="One row per human verdict on a sample or negative. Append-only.",
+        columns={
+            "subject_id": Column(pl.String, "Sample or negative."),
+            "decision": Column(pl.String, "accepted or rejected."),
+            "reason": Column(pl.String, "Why."),
+            "by": Column(pl.String, "Who."),
+            "at_us": Column(pl.Int64, "When, microseconds since 1970 UTC."),
+        },
+        partition_by=(),
+    ),
+)

@@ -1,0 +1,50 @@
+"""Tables of fusion samples and of what a release drew."""
+
+from typing import Final
+
+import polars as pl
+
+from mm_assets.schemas.columns import BATCH, LANGUAGE, LICENSE, SOURCE
+from mm_assets.schemas.table import Column, Table
+
+TABLES: Final[tuple[Table, ...]] = (
+    Table(
+        name="fusion_samples",
+        grain="One row per fusion sample, ready to be drawn into a release.",
+        columns={
+            "batch": BATCH,
+            "sample_id": Column(pl.String, "Hash of what the sample was made of."),
+            "kind": Column(pl.String, "image_text, text or dialogue."),
+            "modalities": Column(pl.List(pl.String), "Modalities present, sorted."),
+            "content": Column(pl.String, "Text with placeholders in place."),
+            "image_id": Column(pl.String, "Image of the sample.", nullable=True),
+            "caption_id": Column(pl.String, "Caption of the sample.", nullable=True),
+            "text_id": Column(pl.String, "Text of the sample.", nullable=True),
+            "spatial_features": Column(pl.String, "Shard and row of its features, as path#row.", nullable=True),
+            "codes": Column(pl.List(pl.Int32), "Codes in the placeholders, in order.", nullable=True),
+            "codebook_version": Column(pl.String, "Codebook of the codes.", nullable=True),
+            "pool": Column(pl.String, "Mixture pool."),
+            "source": SOURCE,
+            "license": LICENSE,
+            "language": LANGUAGE,
+            "text_kind": Column(pl.String, "Kind of a text sample.", nullable=True),
+            "checks_json": Column(pl.String, "Gate values of the sample, JSON object."),
+        },
+        order_by=("kind", "sample_id"),
+    ),
+    Table(
+        name="mixtures",
+        grain="One row per sample drawn into a release, in release order.",
+        columns={
+            "release": Column(pl.String, "Release the sample was drawn into."),
+            "position": Column(pl.Int64, "Place in the release, from 0."),
+            "sample_id": Column(pl.String, "Fusion sample."),
+            "batch": BATCH,
+            "kind": Column(pl.String, "Kind of the sample."),
+            "pool": Column(pl.String, "Mixture pool."),
+            "weight": Column(pl.Float64, "Sampling weight."),
+        },
+        partition_by=("release",),
+        order_by=("position",),
+    ),
+)
