@@ -120,11 +120,6 @@ class Reading:
         return f"{self.kind}({', '.join(values)})" if values else self.kind
 
     @property
-    def acts_on_numbers(self) -> bool:
-        """Whether it changes how numbers are read, rather than where boxes lie."""
-        return self.kind in NUMBER_KINDS
-
-    @property
     def parameters_json(self) -> str:
         """The parameters as a JSON object, keys sorted."""
         return msgspec.json.encode(dict(self.parameters), order="sorted").decode()
@@ -227,19 +222,33 @@ def write_boxes(
     return np.where(swapped[:, None], _swap(declared), declared)
 
 
-def acts_on(reading: Reading, conventions: str | Sequence[str], rows: int) -> Booleans:
-    """On which rows the reading differs from the delivery's own, shape (rows,).
+def acts_on(
+    reading: Reading, conventions: str | Sequence[str], rows: int, *, after: Sequence[Reading] = ()
+) -> Booleans:
+    """On which rows the reading changes how numbers are read or where boxes lie, shape (rows,).
+
+    Args:
+        reading: the hypothesis.
+        conventions: declared convention, one name for all rows or one per row.
+        rows: number of rows.
+        after: readings that act before it.
 
     >>> acts_on(Reading("xywh_as_xyxy"), ["xyxy_0_1", "xywh_pixels"], 2).tolist()
     [True, False]
     """
     if reading.kind == AS_GIVEN:
         return np.zeros(rows, dtype=np.bool_)
-    if not reading.acts_on_numbers or reading.kind == "swapped_axes":
+    if reading.kind in PLACE_KINDS:
         return np.ones(rows, dtype=np.bool_)
-    layouts, units = encode_conventions(conventions, rows)
-    read_layouts, read_units, _ = _read_numbers(conventions, rows, (reading,))
-    return (layouts != read_layouts) | (units != read_units)
+    layouts, units, swapped = _read_numbers(conventions, rows, after)
+    then_layouts, then_units, then_swapped = _read_numbers(conventions, rows, (*after, reading))
+    return (layouts != then_layouts) | (units != then_units) | (swapped != then_swapped)
+
+
+def reads_pixels(conventions: str | Sequence[str], rows: int, readings: Readings) -> Booleans:
+    """Which rows are read as pixels, and so depend on the size they were drawn on, shape (rows,)."""
+    _, units, _ = _read_numbers(conventions, rows, _as_sequence(readings))
+    return units == Unit.PIXELS
 
 
 def _as_sequence(readings: Readings) -> Sequence[Reading]:

@@ -56,3 +56,20 @@ def test_unknown_names_and_wrong_counts_are_refused() -> None:
         encode_conventions("polar", 1)
     with pytest.raises(ContractError, match="2 conventions for 3 boxes"):
         encode_conventions(["xyxy_0_1", "xyxy_0_1"], 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "peer"), [("xyxy_pixels", "pascal_voc"), ("xywh_pixels", "coco"), ("cxcywh_0_1", "yolo")]
+)
+def test_albumentations_agrees(monkeypatch: pytest.MonkeyPatch, name: str, peer: str) -> None:
+    monkeypatch.setenv("NO_ALBUMENTATIONS_UPDATE", "1")
+    from albumentations.core.bbox_utils import convert_bboxes_to_albumentations
+
+    generator = np.random.default_rng(7)
+    low = generator.uniform(0.0, 0.5, (50, 2)) * (640, 480)
+    corners = np.hstack((low, low + generator.uniform(0.01, 0.5, (50, 2)) * (640, 480)))
+    sizes = np.tile([640.0, 480.0], (50, 1))
+    codes = encode_conventions(name, 50)
+    declared = from_corners(corners, *codes, sizes)
+    shares = convert_bboxes_to_albumentations(declared, peer, (480, 640))
+    np.testing.assert_allclose(to_corners(declared, *codes, sizes), shares * (640, 480, 640, 480), atol=1e-3)
