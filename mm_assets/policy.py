@@ -271,6 +271,38 @@ class ObjectGatePolicy(_Section):
     seed: int = Field(default=20_240_611, description="Seed of sampling, shams, bootstrap and permutations.")
 
 
+class AnchoringPolicy(_Section):
+    """When a box is taken to be what a phrase of a caption names."""
+
+    read_undetermined: bool = Field(
+        default=True,
+        description="Read captions without a language as English; most are too short for one to be told.",
+    )
+    place_weight: NonNegativeFloat = Field(
+        default=0.5, description="Worth of a cue about place or size; a label that agrees in its last word has 0.8."
+    )
+    min_gap: Share = Field(
+        default=0.05, description="Share of the picture's side that centres must be apart for one to be further left."
+    )
+    contradiction: Annotated[float, Field(gt=0.5, le=1.0)] = Field(
+        default=0.66, description="Share of the side beyond which a centre contradicts a caption that says otherwise."
+    )
+    min_margin: NonNegativeFloat = Field(
+        default=0.05, description="How much worse every other choice must be for a phrase to be decided; cosine."
+    )
+    min_label_similarity: float = Field(
+        default=0.2,
+        description="Cosine of label and phrase noun below which a phrase in other words is not tried. Of the encoder.",
+    )
+    min_similarity: float = Field(
+        default=0.2,
+        description="Cosine of crop and phrase below which a phrase in other words is not the box's. Of the encoder.",
+    )
+    max_tied_boxes: PositiveInt = Field(
+        default=64, description="Boxes of one caption that compete for its phrases; of more, none is decided."
+    )
+
+
 class BudgetPolicy(_Section):
     """What a batch may cost."""
 
@@ -317,6 +349,7 @@ class Policy(_Section):
     recall_gate: RecallGatePolicy = RecallGatePolicy()
     objects: ObjectPolicy = ObjectPolicy()
     object_gate: ObjectGatePolicy = ObjectGatePolicy()
+    anchoring: AnchoringPolicy = AnchoringPolicy()
     budget: BudgetPolicy = BudgetPolicy()
     fusion: FusionPolicy = FusionPolicy()
     mixtures: MixturePolicy = MixturePolicy()
