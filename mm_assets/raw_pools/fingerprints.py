@@ -1,4 +1,7 @@
-"""Hash the files that records declare, as a stream, some at once where the store is far away."""
+"""Hash the files that records declare, as a stream, some at once where the store is far away.
+
+What a DICOM file says of orientation joins its record here, where the bytes are at hand.
+"""
 
 import hashlib
 from collections import deque
@@ -9,6 +12,7 @@ from typing import Final
 from mm_assets.errors import InputError, RecordError
 from mm_assets.landing import LandedObject, Landing
 from mm_assets.policy import IngestPolicy
+from mm_assets.raw_pools.dicom import add_orientation
 from mm_assets.raw_pools.records import Bytes, DeclaredImage, ImageRecord, Record, Rejection
 
 _WHOLE_BYTES: Final = 1_048_576
@@ -45,7 +49,9 @@ def _hash(item: Declared | Rejection, landing: Landing, policy: IngestPolicy) ->
         return [item]
     image, landed = item
     try:
-        return [ImageRecord(image, hash_file(landing, landed, policy, image.record_ref))]
+        at = hash_file(landing, landed, policy, image.record_ref)
+        described = add_orientation(image, lambda size: landing.read(landed.key, 0, size), at.size_bytes)
+        return [ImageRecord(described, at)]
     except InputError as error:
         return [*image.reject(error)]
 

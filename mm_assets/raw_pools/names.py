@@ -6,7 +6,8 @@ from typing import Final
 from mm_assets.errors import RecordError, UnsafePathError
 
 SUCCESS: Final = "_SUCCESS"
-IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+DICOM_SUFFIXES: Final = frozenset({".dcm", ".dicom"})
+IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}) | DICOM_SUFFIXES
 MAX_NAME_BYTES: Final = 1_024  # the longest key S3 accepts
 _SHOWN_CHARACTERS: Final = 120
 
