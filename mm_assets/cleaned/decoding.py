@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from mm_assets.cleaned.bounds import refuse_scans, refuse_size, too_many_pixels
-from mm_assets.cleaned.dicom_pixels import decode_dicom
 from mm_assets.errors import DecodeError
 from mm_assets.policy import ImagePolicy
-from mm_assets.raw_pools.dicom import is_dicom
+from mm_assets.raw_pools.names import is_dicom
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 DICOM: Final = "DICOM"
@@ -85,6 +84,8 @@ def decode_image(data: bytes, name: str, policy: ImagePolicy) -> DecodedImage:
     if not data:
         raise DecodeError("EMPTY_FILE", f"{name}: the file is empty; deliver it again")
     if is_dicom(data):
+        from mm_assets.cleaned.dicom_pixels import decode_dicom  # noqa: PLC0415 - pydicom takes a second to load
+
         pixels = decode_dicom(data, name, policy.max_pixels)
         refuse_size(pixels.shape[1], pixels.shape[0], name, policy)
         return DecodedImage(pixels, DICOM)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from mm_assets.cleaned.dicom_pixels import decode_dicom
-from mm_assets.raw_pools.dicom import is_dicom
+from mm_assets.raw_pools.names import is_dicom
 
 _TEXT_LINES = 3
 _MAX_DICOM_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 1)  # where Pillow refuses the other formats
@@ -32,6 +31,8 @@ class Tile:
 def thumbnail(encoded: bytes, side: int) -> Image.Image:
     """The picture on a white square of this side."""
     if is_dicom(encoded):
+        from mm_assets.cleaned.dicom_pixels import decode_dicom  # noqa: PLC0415 - pydicom takes a second to load
+
         picture = Image.fromarray(decode_dicom(encoded, "the picture", _MAX_DICOM_PIXELS)).convert("RGBA")
     else:
         with Image.open(io.BytesIO(encoded)) as opened:

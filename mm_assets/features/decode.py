@@ -15,10 +15,9 @@ import simplejpeg  # pyright: ignore[reportMissingTypeStubs] - it has none
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from mm_assets.cleaned.dicom_pixels import decode_dicom
 from mm_assets.errors import DecodeError
 from mm_assets.features.interfaces import ResizeMode
-from mm_assets.raw_pools.dicom import is_dicom
+from mm_assets.raw_pools.names import is_dicom
 
 _ORIENTATION_TAG: Final = 0x0112
 _HEADER_BYTES: Final = 65_536
@@ -74,6 +73,8 @@ def fitted_size(width: int, height: int, side_px: int, mode: ResizeMode) -> tupl
 def _decode_small(data: bytes, side_px: int, mode: ResizeMode) -> Pixels:
     pixels: Pixels | None = None
     if is_dicom(data):
+        from mm_assets.cleaned.dicom_pixels import decode_dicom  # noqa: PLC0415 - pydicom takes a second to load
+
         pixels = decode_dicom(data, "the picture", _MAX_DICOM_PIXELS)
     elif data.startswith(b"\xff\xd8"):
         pixels = _decode_jpeg(data, side_px, mode)

@@ -23,13 +23,12 @@ from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from mm_assets.errors import DecodeError
-from mm_assets.raw_pools.names import DICOM_SUFFIXES, suffix_of
+from mm_assets.raw_pools.names import is_dicom
 from mm_assets.raw_pools.records import DeclaredImage, encode_annotations
 
 FIRST_BYTES: Final = 262_144  # enough for the header of all but a few files
 
-_MAGIC: Final = b"DICM"
-_MAGIC_AT: Final = 128
+_META_AT: Final = 132  # after preamble and magic
 _META_GROUP: Final = 2
 _MAX_META_BYTES: Final = 65_536
 _TRANSFER_SYNTAX: Final = 0x00020010
@@ -116,11 +115,6 @@ DAMAGE: Final = (
 )
 
 
-def is_dicom(data: bytes) -> bool:
-    """Whether the bytes start as a DICOM file does: any 128 bytes, then ``DICM``."""
-    return data[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
-
-
 def open_dicom(data: bytes, keywords: tuple[str, ...], where: str, *, whole: bool) -> tuple[FileDataset, bool]:
     """Parse some elements of a DICOM file and skip all others.
 
@@ -161,8 +155,7 @@ def invalid(where: str, error: BaseException) -> DecodeError:
 
 def _transfer_syntax(data: bytes, where: str) -> str:
     """The UID in the file meta information, read before anything is inflated; empty if it is not there."""
-    start = _MAGIC_AT + len(_MAGIC)
-    stream = BytesIO(data[start : start + _MAX_META_BYTES])
+    stream = BytesIO(data[_META_AT : _META_AT + _MAX_META_BYTES])
     try:
         meta = read_dataset(
             stream,
@@ -220,7 +213,7 @@ def read_orientation(data: bytes, where: str) -> tuple[dict[str, object], bool]:
 
 
 def add_orientation(image: DeclaredImage, read: Callable[[int], bytes], size_bytes: int) -> DeclaredImage:
-    """The record with what its file's header declares; any other file's record unchanged.
+    """The record of a DICOM file with what its header declares.
 
     The manifest keeps its word. Where the header says otherwise of the same thing, the header's word stands beside
     it under ``header``, for the orientation check to find.
@@ -234,8 +227,6 @@ def add_orientation(image: DeclaredImage, read: Callable[[int], bytes], size_byt
         DecodeError: NOT_AN_IMAGE, DICOM_UNSUPPORTED or DICOM_INVALID.
         RecordError, UnsafePathError: the file cannot be read.
     """
-    if suffix_of(image.file_name) not in DICOM_SUFFIXES:
-        return image
     content = read(min(size_bytes, FIRST_BYTES))
     header, is_complete = read_orientation(content, image.record_ref)
     if not is_complete and len(content) < size_bytes:

@@ -13,12 +13,11 @@ from mm_assets.landing import LandedObject, Landing
 from mm_assets.policy import IngestPolicy
 from mm_assets.raw_pools.archives import read_members
 from mm_assets.raw_pools.contract import BatchContract
-from mm_assets.raw_pools.dicom import add_orientation
-from mm_assets.raw_pools.fingerprints import check_size
+from mm_assets.raw_pools.fingerprints import check_size, describe_file
 from mm_assets.raw_pools.imagefolder import declare_image
 from mm_assets.raw_pools.inventory import Inventory
 from mm_assets.raw_pools.names import IMAGE_SUFFIXES, check_name, shown
-from mm_assets.raw_pools.records import Bytes, ImageRecord, Record, Rejection
+from mm_assets.raw_pools.records import Bytes, Record, Rejection
 from mm_assets.raw_pools.rows import SampleRow, check_utf8, decode_row
 
 FORM: Final = "webdataset"
@@ -197,6 +196,6 @@ class _Archive:
             file_name = f"{self._inventory.name(self._key)}/{sample.image.member}"
             declared = declare_image(row, file_name, [*texts], FORM, where, self._contract)
             at = sample.image
-            return ImageRecord(add_orientation(declared, lambda size: self._first(at, size), at.size_bytes), at)
+            return describe_file(declared, at, lambda size: self._first(at, size))
         except InputError as error:
             return Rejection.of("image", where, error)

@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 from mm_assets.errors import DecodeError
-from mm_assets.raw_pools.dicom import FIRST_BYTES, is_dicom, read_orientation
+from mm_assets.raw_pools.dicom import FIRST_BYTES, read_orientation
+from mm_assets.raw_pools.names import is_dicom
 
 MANIFEST = "images/metadata.jsonl"
 SECRETS = ("ROENTGEN", "WILHELM", "MRN-20260101", "18450327", "ACC-777", "DR. BECQUEREL", "ST ELSEWHERE")
