@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    generate_uid,
+)
 
 from mm_assets.errors import DecodeError
 from mm_assets.raw_pools.dicom import FIRST_BYTES, read_orientation
@@ -57,7 +63,7 @@ def _file(
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.PixelData = bytes(range(16))
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
     buffer = BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
@@ -87,7 +93,7 @@ def test_header_joins_the_record_without_who_the_patient_is(read, jsonl, caplog)
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-def test_values_outside_the_closed_lists_are_dropped(syntax: str) -> None:
+def test_values_outside_the_closed_lists_are_dropped(syntax: UID) -> None:
     strayed = _file(
         syntax,
         ViewPosition="ROENTGEN",
