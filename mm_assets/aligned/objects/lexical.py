@@ -86,11 +86,15 @@ class Synonyms:
         for number, terms in enumerate(_LEXICON.synonyms):
             for term in terms:
                 self._add(term, ("same", str(number)))
-        for name, members in (classes or {}).items():
+        for name, members in [*_LEXICON.kinds.items(), *(classes or {}).items()]:
             self._add(name, ("class", name))
             for member in members:
                 if split_words(member) != split_words(name):
                     self._add(member, ("member", name))
+        for terms in _LEXICON.synonyms:  # what belongs to a class does so by all its names
+            shared = [sense for term in terms for sense in self._senses[split_words(term)] if sense[0] == "member"]
+            for term in terms:
+                self._senses[split_words(term)].update(shared)
 
     def _add(self, term: str, sense: tuple[str, str]) -> None:
         words = split_words(term)
@@ -184,7 +188,7 @@ def relate_labels(labels: Sequence[str], phrases: pl.DataFrame, synonyms: Synony
     return colored.select(
         "label",
         "phrase",
-        relation=pl.col("rank").cast(pl.Enum(RELATIONS)),
+        relation=pl.col("rank").cat.to(pl.Enum(RELATIONS)),
         colors_clash=both & ((pl.col("of_label") & pl.col("of_phrase")) == 0),
     ).sort("label", "phrase")
 

@@ -42,6 +42,7 @@ class _Lists(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     modifiers: _Modifiers
     compounds: _Compounds
     synonyms: _Synonyms
+    kinds: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Lexicon:
         owned_sides: nouns whose left and right belong to their owner.
         closed_compounds: pairs of words that are not a kind of what the second names.
         synonyms: sets of terms, words joined by a space.
+        kinds: of each kind all terms that belong to it, words joined by a space.
     """
 
     measures: frozenset[str]
@@ -75,6 +77,7 @@ class Lexicon:
     owned_sides: frozenset[str]
     closed_compounds: frozenset[tuple[str, str]]
     synonyms: tuple[frozenset[str], ...]
+    kinds: dict[str, frozenset[str]]
 
 
 @functools.cache
@@ -100,7 +103,27 @@ def read_lexicon() -> Lexicon:
             frozenset(term.replace("_", " ").replace("-", " ") for term in terms.split())
             for terms in lists.synonyms.sets
         ),
+        kinds=_close_kinds(
+            {
+                kind.replace("_", " "): [term.replace("_", " ") for term in terms.split()]
+                for kind, terms in lists.kinds.items()
+            }
+        ),
     )
+
+
+def _close_kinds(kinds: dict[str, list[str]]) -> dict[str, frozenset[str]]:
+    """All that belongs to a kind, directly or through another."""
+    closed: dict[str, frozenset[str]] = {}
+    for kind, members in kinds.items():
+        found, waiting = set[str](), list(members)
+        while waiting:
+            term = waiting.pop()
+            if term not in found:
+                found.add(term)
+                waiting += kinds.get(term, ())
+        closed[kind] = frozenset(found - {kind})
+    return closed
 
 
 def _two_words(compound: str) -> tuple[str, str]:

@@ -131,8 +131,11 @@ def _settle(candidates: Candidates, scored: _Similarities, policy: AnchoringPoli
     tied = candidates.open.with_columns(score=scored.of(candidates.open))
     seen = pl.col("score").is_not_null().all().over("caption")
     tied = tied.with_columns(weight=pl.col("weight") + pl.when(seen).then(pl.col("score")).otherwise(0.0))
-    other = candidates.unnamed.with_columns(score=scored.of(candidates.unnamed)).filter(
-        pl.col("score") >= policy.min_similarity
+    score = pl.col("score").cast(pl.Float64)
+    other = (
+        candidates.unnamed.with_columns(score=scored.of(candidates.unnamed))
+        .with_columns(evidence=score + pl.col("label_similarity").fill_null(score))
+        .filter(pl.col("evidence") >= policy.min_evidence)
     )
     pairs = pl.concat(
         [
@@ -142,7 +145,7 @@ def _settle(candidates: Candidates, scored: _Similarities, policy: AnchoringPoli
                 "box",
                 "phrase",
                 relation=pl.lit(NONE, pl.Enum(RELATIONS)),
-                weight=pl.col("score").cast(pl.Float64),
+                weight=pl.col("evidence") / 2,
                 colors_clash=pl.lit(value=False),
             ),
         ]

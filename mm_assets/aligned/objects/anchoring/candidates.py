@@ -42,7 +42,9 @@ OPEN: Final = pl.Schema(
         "colors_clash": pl.Boolean,
     }
 )
-UNNAMED: Final = pl.Schema({"caption": pl.UInt32, "box": pl.UInt32, "phrase": pl.UInt32})
+UNNAMED: Final = pl.Schema(
+    {"caption": pl.UInt32, "box": pl.UInt32, "phrase": pl.UInt32, "label_similarity": pl.Float32}
+)
 _CLASH_WEIGHT: Final = 0.3
 """Worth of a phrase whose colour is another than the label's: below every other, so that it is the last resort."""
 _BACK_REFERENCE: Final = 0.1
@@ -58,12 +60,13 @@ class Candidates:
 
     Attributes:
         boxes: `BOX_COLUMNS` of the boxes and ``box``, their number.
-        phrases: columns of `mm_assets.aligned.objects.anchoring.phrases.PHRASE_SCHEMA`, ``image_id``, ``caption`` (number),
-            ``phrase`` (number) and ``capacity`` (boxes it takes).
+        phrases: columns of `~mm_assets.aligned.objects.anchoring.phrases.PHRASE_SCHEMA`, ``image_id``, ``caption`` and
+            ``phrase`` (their numbers), and ``capacity`` (boxes it takes).
         texts: text of each caption, by its number.
         decided: columns of `DECIDED`: what needs no encoder, one row per box and caption.
         open: columns of `OPEN`: pairs that agree in words but compete with others.
-        unnamed: columns of `UNNAMED`: boxes and phrases of a caption that agree with nothing in words.
+        unnamed: columns of `UNNAMED`: boxes and phrases of a caption that agree with nothing in words, with the cosine
+            of label and noun once that is known.
     """
 
     boxes: pl.DataFrame
@@ -150,6 +153,8 @@ def find_candidates(
 def keep_plausible(candidates: Candidates, vectors: npt.NDArray[np.float32], policy: AnchoringPolicy) -> Candidates:
     """Drop pairs in other words whose label and noun mean different things; a box without a label keeps its pairs.
 
+    The cosines of the others are kept as evidence.
+
     Args:
         candidates: from `find_candidates`.
         vectors: float32, shape (N, D), unit length: embeddings of ``candidates.words``, in that order.
@@ -170,12 +175,14 @@ def keep_plausible(candidates: Candidates, vectors: npt.NDArray[np.float32], pol
     )
     labelled = pairs.filter(pl.col("one").is_not_null())
     one, other = labelled["one"].to_numpy(), labelled["other"].to_numpy()
-    close = np.zeros(len(one), dtype=np.bool_)
+    cosine = np.zeros(len(one), dtype=np.float32)
     for start in range(0, len(one), _PAIRS_AT_ONCE):
         part = slice(start, start + _PAIRS_AT_ONCE)
-        similarity = np.einsum("ij,ij->i", vectors[one[part]], vectors[other[part]])
-        close[part] = similarity >= policy.min_label_similarity
-    kept = pl.concat([labelled.filter(pl.Series(close)), pairs.filter(pl.col("one").is_null())])
+        cosine[part] = np.einsum("ij,ij->i", vectors[one[part]], vectors[other[part]])
+    close = labelled.with_columns(label_similarity=pl.Series(cosine)).filter(
+        pl.col("label_similarity") >= policy.min_label_similarity
+    )
+    kept = pl.concat([close, pairs.filter(pl.col("one").is_null())])
     return replace(candidates, unnamed=kept.select(UNNAMED.names()).sort("box", "phrase"))
 
 
@@ -209,7 +216,7 @@ def _unnamed_labels(
 
 
 def _pairs(boxes: pl.DataFrame, phrases: pl.DataFrame, relations: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Every box with every phrase of its image, for some images at a time, with relation and weight where they agree."""
+    """Every box with every phrase of its image, with relation and weight where they agree; some images at a time."""
     worth = pl.col("relation").cast(pl.String).replace_strict(RELATION_WEIGHTS, default=None, return_dtype=pl.Float64)
     images = boxes["image_id"].unique(maintain_order=True)
     for start in range(0, len(images), _IMAGES_AT_ONCE):
@@ -254,7 +261,11 @@ def _unnamed(pairs: pl.DataFrame, edges: pl.DataFrame, synonyms: Synonyms) -> pl
         .join(texts, on="text", how="semi")
         .join(labels.join(texts, on="class"), on=["label", "text"], how="anti")
     )
-    return left.join(rivals, on=["label", "text"], how="anti").select(UNNAMED.names())
+    return (
+        left.join(rivals, on=["label", "text"], how="anti")
+        .with_columns(label_similarity=pl.lit(None, pl.Float32))
+        .select(UNNAMED.names())
+    )
 
 
 def _settle(edges: pl.DataFrame, board: CaptionBoard, policy: AnchoringPolicy) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -268,8 +279,9 @@ def _settle(edges: pl.DataFrame, board: CaptionBoard, policy: AnchoringPolicy) -
         outcome = solve_caption(pairs.problem, policy)
         verdicts.add_decided(pairs, outcome)
         for boxes, phrases in split_open(outcome.near):
-            described = [(pairs.named[phrase].head, pairs.named[phrase].modifiers) for phrase in phrases]
-            if crops_tell_apart([pairs.labels[box] for box in boxes], described):
+            named = [pairs.named[phrase] for phrase in phrases.tolist()]
+            labels = [pairs.labels[box] for box in boxes.tolist()]
+            if crops_tell_apart(labels, [(phrase.head, phrase.modifiers) for phrase in named]):
                 near = np.argwhere(outcome.near[np.ix_(boxes, phrases)])
                 tied = zip(pairs.boxes[boxes[near[:, 0]]], pairs.phrases[phrases[near[:, 1]]], strict=True)
                 waiting += [(int(box), int(phrase)) for box, phrase in tied]

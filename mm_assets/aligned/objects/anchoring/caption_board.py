@@ -101,8 +101,9 @@ class CaptionBoard:
         clashes[row, column] = clash
         first = int(self._first_of[caption])
         everything = self._read(first, int(self._first_of[caption + 1]))
-        named = [everything[number - first] for number in phrases]
-        place_of = {int(number) - first: place for place, number in enumerate(phrases)}
+        numbers: list[int] = phrases.tolist()
+        named = [everything[number - first] for number in numbers]
+        place_of = {number - first: place for place, number in enumerate(numbers)}
         cues = [
             Cue(place_of[cue.phrase], cue.axis, cue.side, cue.rank, None if cue.other is None else place_of[cue.other])
             for cue in find_cues(self._texts[caption], everything)
@@ -111,12 +112,14 @@ class CaptionBoard:
         width, height = self._sizes[boxes[0]]
         problem = CaptionProblem(
             weights,
-            [max(0, one.capacity - used.get(int(number), 0)) for one, number in zip(named, phrases, strict=True)],
+            [max(0, one.capacity - used.get(number, 0)) for one, number in zip(named, numbers, strict=True)],
             [one.plural for one in named],
             Placed.of(self._corners[boxes], width, height),
             cues,
         )
-        return CaptionPairs(boxes, phrases, problem, clashes, [self._labels[number] for number in boxes], named)
+        return CaptionPairs(
+            boxes, phrases, problem, clashes, [self._labels[number] for number in boxes.tolist()], named
+        )
 
     def _read(self, first: int, behind: int) -> list[BoardPhrase]:
         rows = self._phrases.slice(first, behind - first)

@@ -119,4 +119,4 @@ def crops_tell_apart(labels: Sequence[str | None], phrases: Sequence[tuple[str, 
 
 
 def _described(modifiers: Sequence[str]) -> frozenset[str]:
-    return frozenset(modifiers) - _LEXICON.positional - SIZES.keys()
+    return frozenset(modifiers) - _LEXICON.positional - frozenset(SIZES)
