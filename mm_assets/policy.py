@@ -299,8 +299,8 @@ class AnchoringPolicy(_Section):
     )
     min_evidence: float = Field(
         default=0.4,
-        description="Cosines of crop with phrase and label with noun, added, that make a phrase in other words the box's; "
-        "of the encoder. With bridge-lite0-minilm 66 % of right and 3 % of wrong kinds pass on 160 stamps.",
+        description="Cosines of crop with phrase and label with noun, added, that make a phrase in other words the "
+        "box's; of the encoder. With bridge-lite0-minilm 66 % of right and 3 % of wrong kinds pass on 160 stamps.",
     )
     max_tied_boxes: PositiveInt = Field(
         default=64, description="Boxes of one caption that compete for its phrases; of more, none is decided."
@@ -397,9 +397,6 @@ class FaithfulnessPolicy(_Section):
     )
     annotation_miss_rate: Share = Field(
         default=0.01, description="Share of objects an annotator leaves out although their label is in use."
-    )
-    broader_evidence: Share = Field(
-        default=0.7, description="Weight of a missing annotation for a word that is broader than any label."
     )
     disputed_evidence: Share = Field(
         default=0.25, description="Weight left to a missing annotation when the detector is certain to see the object."

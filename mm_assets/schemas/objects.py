@@ -69,7 +69,7 @@ TABLES: Final[tuple[Table, ...]] = (
             "score": Column(
                 pl.Float32, "Cosine of crop and phrase; null where the crop was not encoded.", nullable=True
             ),
-            "lexical": Column(pl.String, "How phrase and label agree: exact, lemma, synonym, head or none."),
+            "lexical": Column(pl.String, "How phrase and label agree: exact, lemma, synonym, head, kind or none."),
             "verdict": Column(pl.String, "anchored, label_only, ambiguous or mismatched."),
         },
         order_by=("position", "box_index", "caption_id"),

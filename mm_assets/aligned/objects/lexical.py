@@ -4,8 +4,9 @@
 ==========  ===========================================================================================
 ``exact``   The same words: label "rubber duck", phrase "rubber duck".
 ``lemma``   The same but for number, spacing and words that say where: "rubber ducks", "left duck".
-``synonym`` Their longest known ending means the same, or one is a class that the other belongs to.
+``synonym`` Their longest known endings mean the same.
 ``head``    Their last words agree: "duck" and "rubber duck". Not "lion" and "sea lion".
+``kind``    One is a kind that the other belongs to: "bird" and "duck".
 ``none``    None of these.
 ==========  ===========================================================================================
 
@@ -14,7 +15,8 @@ with the boxes.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final, TypeAlias
 
 import polars as pl
@@ -25,22 +27,24 @@ EXACT: Final = "exact"
 LEMMA: Final = "lemma"
 SYNONYM: Final = "synonym"
 HEAD: Final = "head"
+KIND: Final = "kind"
 NONE: Final = "none"
-RELATIONS: Final = (EXACT, LEMMA, SYNONYM, HEAD, NONE)
+RELATIONS: Final = (EXACT, LEMMA, SYNONYM, HEAD, KIND, NONE)
 """Best first."""
-RELATION_WEIGHTS: Final[Mapping[str, float]] = {EXACT: 1.0, LEMMA: 1.0, SYNONYM: 0.9, HEAD: 0.8}
+RELATION_WEIGHTS: Final[Mapping[str, float]] = {EXACT: 1.0, LEMMA: 1.0, SYNONYM: 0.9, HEAD: 0.8, KIND: 0.7}
 """Order of preference where a box may go to several phrases; only the differences count."""
 
 RELATION_SCHEMA: Final = pl.Schema(
     {"label": pl.String, "phrase": pl.String, "relation": pl.Enum(RELATIONS), "colors_clash": pl.Boolean}
 )
+_KEYS: Final = (EXACT, LEMMA, SYNONYM, HEAD, KIND)
 _SPLIT: Final = re.compile(r"[^\w]+|_+")
 _BRACKETS: Final = re.compile(r"\([^)]*\)")
 _SIBILANT_ES: Final = ("ses", "xes", "zes", "ches", "shes", "oes")
 _SHORTEST_PLURAL: Final = 3
 _LEXICON: Final = read_lexicon()
 _Words: TypeAlias = tuple[str, ...]
-_Senses: TypeAlias = Iterable[tuple[str, str]]
+_Senses: TypeAlias = AbstractSet[tuple[str, str]]
 
 
 def split_words(text: str) -> _Words:
@@ -135,7 +139,7 @@ class Synonyms:
         rows = [
             (term, name)
             for term in terms
-            for kind, name in sorted(self.senses(strip_measure(split_words(term)))[1])
+            for kind, name in sorted(self.senses(strip_complement(strip_measure(split_words(term))))[1])
             if kind != "same"
         ]
         return pl.DataFrame(rows, schema={"term": pl.String, "class": pl.String}, orient="row").unique(
@@ -145,22 +149,24 @@ class Synonyms:
 
 def meet(some: _Senses, others: _Senses) -> bool:
     """Whether two terms share a synonym set, or one names the class of the other."""
-    return not set(_offered(some)).isdisjoint(_sought(others))
+    same = {sense for sense in some if sense[0] == "same"} & set(others)
+    return bool(same) or not set(_offered(some)).isdisjoint(_sought(others))
 
 
 def _offered(senses: _Senses) -> Iterator[str]:
+    """Keys of a label: its classes as one that names them (^) or as one of their members (v)."""
     for kind, name in senses:
-        yield {"same": "=", "class": "^", "member": "v"}[kind] + name
+        if kind != "same":
+            yield ("^" if kind == "class" else "v") + name
 
 
 def _sought(senses: _Senses) -> Iterator[str]:
+    """Keys of a phrase: it goes with a label that names its class, and one that names a class with all its members."""
     for kind, name in senses:
-        if kind == "same":
-            yield "=" + name
-        else:
+        if kind != "same":
             yield "^" + name
-            if kind == "class":
-                yield "v" + name
+        if kind == "class":
+            yield "v" + name
 
 
 def relate_labels(labels: Sequence[str], phrases: pl.DataFrame, synonyms: Synonyms) -> pl.DataFrame:
@@ -174,10 +180,10 @@ def relate_labels(labels: Sequence[str], phrases: pl.DataFrame, synonyms: Synony
     Returns:
         Columns of `RELATION_SCHEMA`: one row per pair that agrees, with its best relation, sorted.
     """
-    left = _terms(labels, [None] * len(labels), synonyms, _offered, "label")
-    right = _terms(phrases["text"].to_list(), phrases["head"].to_list(), synonyms, _sought, "phrase")
+    left = _terms(labels, [None] * len(labels), synonyms, "label")
+    right = _terms(phrases["text"].to_list(), phrases["head"].to_list(), synonyms, "phrase")
     found: list[pl.DataFrame] = []
-    for rank, key in enumerate(("exact", "lemma", "synonym", "head")):
+    for rank, key in enumerate(_KEYS):
         pairs = _keyed(left, "label", key).join(_keyed(right, "phrase", key), on=key)
         found.append(pairs.select("label", "phrase", rank=pl.lit(rank, pl.UInt32)))
     best = pl.concat(found).group_by("label", "phrase").agg(pl.col("rank").min())
@@ -197,15 +203,16 @@ def _terms(
     texts: Sequence[str],
     lemmas: Sequence[str | None],
     synonyms: Synonyms,
-    keys: Callable[[_Senses], Iterator[str]],
     name: str,
 ) -> pl.DataFrame:
-    rows: list[tuple[str, list[str], list[str], list[str], list[str], int]] = []
+    rows: list[tuple[str, list[str], list[str], list[str], list[str], list[str], int]] = []
     for text, lemma in zip(texts, lemmas, strict=True):
         words = split_words(text)
         if not words:
             continue
-        own = strip_measure(words)
+        whole = strip_measure(words)
+        own = strip_complement(whole)
+        _, senses = synonyms.senses(own)
         heads = synonyms.head_forms(own)
         if lemma is not None and word_forms(own[-1]) == heads:
             heads |= {lemma}
@@ -213,9 +220,10 @@ def _terms(
             (
                 text,
                 [" ".join(words)],
-                sorted(_joined(own) | (_joined(_placeless(own)) if lemma is not None else set())),
-                sorted(keys(synonyms.senses(own)[1])),
+                sorted(_joined(whole) | (_joined(_placeless(whole)) if lemma is not None else set())),
+                sorted(number for kind, number in senses if kind == "same"),
                 sorted(heads),
+                sorted(_sought(senses) if lemma is not None else _offered(senses)),
                 color_bits(own[:-1]),
             )
         )
@@ -225,6 +233,7 @@ def _terms(
         "lemma": pl.List(pl.String),
         "synonym": pl.List(pl.String),
         "head": pl.List(pl.String),
+        "kind": pl.List(pl.String),
         "colors": pl.Int32,
     }
     return pl.DataFrame(rows, schema=schema, orient="row")
@@ -235,16 +244,25 @@ def _keyed(terms: pl.DataFrame, name: str, key: str) -> pl.DataFrame:
 
 
 def strip_measure(words: _Words) -> _Words:
-    """Leave out what counts or sorts: "pair of binoculars"; of other "x of y" only x says what the thing is.
+    """Leave out what counts or sorts.
 
     >>> strip_measure(("pair", "of", "black", "binoculars")), strip_measure(("cup", "of", "tea"))
-    (('black', 'binoculars'), ('cup',))
+    (('black', 'binoculars'), ('cup', 'of', 'tea'))
     """
     if "of" not in words[1:-1]:
         return words
     place = words.index("of", 1)
     counted = word_forms(words[place - 1])
-    return words[place + 1 :] if not counted.isdisjoint(_LEXICON.measures) else words[:place]
+    return words if counted.isdisjoint(_LEXICON.measures) else words[place + 1 :]
+
+
+def strip_complement(words: _Words) -> _Words:
+    """Leave out what follows "of": of a cup of tea, "cup" says what the thing is.
+
+    >>> strip_complement(("cup", "of", "tea"))
+    ('cup',)
+    """
+    return words[: words.index("of", 1)] if "of" in words[1:-1] else words
 
 
 def _placeless(words: _Words) -> _Words:

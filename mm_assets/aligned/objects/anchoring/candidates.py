@@ -19,10 +19,10 @@ import polars as pl
 from mm_assets.aligned.objects.anchoring.caption_board import CaptionBoard
 from mm_assets.aligned.objects.anchoring.caption_problem import crops_tell_apart, solve_caption, split_open
 from mm_assets.aligned.objects.anchoring.cues import TRIGGER
-from mm_assets.aligned.objects.anchoring.missed_phrases import find_missed_phrases
+from mm_assets.aligned.objects.anchoring.missed_phrases import add_missed_phrases
 from mm_assets.aligned.objects.anchoring.phrases import ExtractedPhrases
 from mm_assets.aligned.objects.anchoring.verdicts import ANCHORED, VERDICT_SCHEMA, VerdictList
-from mm_assets.aligned.objects.lexical import RELATION_WEIGHTS, RELATIONS, Synonyms, relate_labels
+from mm_assets.aligned.objects.lexical import EXACT, LEMMA, RELATION_WEIGHTS, RELATIONS, Synonyms, relate_labels
 from mm_assets.aligned.objects.lexicon import read_lexicon
 from mm_assets.errors import EmbeddingShapeError
 from mm_assets.policy import AnchoringPolicy
@@ -122,9 +122,9 @@ def find_candidates(
     captions = read.with_row_index("caption")
     phrases = _number(extracted.rows, captions)
     relations = _relate(placed, phrases, synonyms)
-    missed = find_missed_phrases(_unnamed_labels(placed, captions, phrases, relations), extracted.rows)
-    if missed.height:
-        phrases = _number(pl.concat([extracted.rows, missed]), captions)
+    completed = add_missed_phrases(extracted.rows, _unmatched_labels(placed, captions, phrases, relations))
+    if not completed.equals(extracted.rows):
+        phrases = _number(completed, captions)
         relations = _relate(placed, phrases, synonyms)
     board = CaptionBoard(placed, phrases, captions["text"].to_list())
     decided: list[pl.DataFrame] = [pl.DataFrame(schema=DECIDED)]
@@ -206,12 +206,13 @@ def _relate(boxes: pl.DataFrame, phrases: pl.DataFrame, synonyms: Synonyms) -> p
     return relate_labels(labels, distinct, synonyms).rename({"phrase": "text"})
 
 
-def _unnamed_labels(
+def _unmatched_labels(
     boxes: pl.DataFrame, captions: pl.DataFrame, phrases: pl.DataFrame, relations: pl.DataFrame
 ) -> pl.DataFrame:
-    """Columns ``caption_id``, ``text`` and ``label``: labels that agree with no phrase of a caption of their image."""
+    """Columns ``caption_id``, ``text`` and ``label``: labels that are no phrase of a caption of their image."""
     labels = boxes.select("image_id", "label").drop_nulls().unique().join(captions, on="image_id")
-    named = phrases.select("caption", "text").join(relations.select("text", "label"), on="text")
+    same = relations.filter(pl.col("relation").is_in([EXACT, LEMMA]))
+    named = phrases.select("caption", "text").join(same.select("text", "label"), on="text")
     return labels.join(named, on=["caption", "label"], how="anti").select("caption_id", "text", "label")
 
 
@@ -279,9 +280,7 @@ def _settle(edges: pl.DataFrame, board: CaptionBoard, policy: AnchoringPolicy) -
         outcome = solve_caption(pairs.problem, policy)
         verdicts.add_decided(pairs, outcome)
         for boxes, phrases in split_open(outcome.near):
-            named = [pairs.named[phrase] for phrase in phrases.tolist()]
-            labels = [pairs.labels[box] for box in boxes.tolist()]
-            if crops_tell_apart(labels, [(phrase.head, phrase.modifiers) for phrase in named]):
+            if crops_tell_apart(pairs.labels_of(boxes), pairs.descriptions_of(phrases)):
                 near = np.argwhere(outcome.near[np.ix_(boxes, phrases)])
                 tied = zip(pairs.boxes[boxes[near[:, 0]]], pairs.phrases[phrases[near[:, 1]]], strict=True)
                 waiting += [(int(box), int(phrase)) for box, phrase in tied]

@@ -49,6 +49,16 @@ class CaptionPairs:
     labels: list[str | None]
     named: list[BoardPhrase]
 
+    def labels_of(self, boxes: Integers) -> list[str | None]:
+        """Labels of boxes by their row."""
+        rows: list[int] = boxes.tolist()
+        return [self.labels[row] for row in rows]
+
+    def descriptions_of(self, phrases: Integers) -> list[tuple[str, Sequence[str]]]:
+        """Heads and modifiers of phrases by their column."""
+        columns: list[int] = phrases.tolist()
+        return [(self.named[column].head, self.named[column].modifiers) for column in columns]
+
 
 class CaptionBoard:
     """Boxes and phrases by number.
@@ -102,6 +112,7 @@ class CaptionBoard:
         first = int(self._first_of[caption])
         everything = self._read(first, int(self._first_of[caption + 1]))
         numbers: list[int] = phrases.tolist()
+        rows: list[int] = boxes.tolist()
         named = [everything[number - first] for number in numbers]
         place_of = {number - first: place for place, number in enumerate(numbers)}
         cues = [
@@ -117,9 +128,7 @@ class CaptionBoard:
             Placed.of(self._corners[boxes], width, height),
             cues,
         )
-        return CaptionPairs(
-            boxes, phrases, problem, clashes, [self._labels[number] for number in boxes.tolist()], named
-        )
+        return CaptionPairs(boxes, phrases, problem, clashes, [self._labels[number] for number in rows], named)
 
     def _read(self, first: int, behind: int) -> list[BoardPhrase]:
         rows = self._phrases.slice(first, behind - first)

@@ -15,6 +15,7 @@ from mm_assets.aligned.objects.lexicon import read_lexicon
 
 _ADJECTIVES: Final = frozenset({"JJ", "JJR", "JJS"})
 _PARTICIPLES: Final = frozenset({"VBN", "VBG"})
+_FINITE_VERBS: Final = frozenset({"VB", "VBD", "VBP", "VBZ"})
 _DETERMINERS: Final = frozenset({"DT", "PDT", "PRP$", "POS", "WDT", "WP$"})
 _PLURAL_TAGS: Final = frozenset({"NNS", "NNPS"})
 _ONE_OF: Final = frozenset({"a", "an", "one", "this", "that", "another"})
@@ -126,23 +127,46 @@ def _last_noun(tokens: Sequence[Token], first: int, *, determined: bool) -> int:
     """Place of the last noun of the run that starts at ``first``, or -1."""
     last, place = -1, first
     while place < len(tokens):
-        tag, noun_seen = tokens[place].tag, last >= 0
-        following = tokens[place + 1].tag if place + 1 < len(tokens) else ""
-        if tag.startswith("NN"):
+        if tokens[place].tag.startswith("NN") or (determined and _stands_for_noun(tokens, place, noun_seen=last >= 0)):
             last = place
-        elif tag in _ADJECTIVES or (tag == "CD" and following == "HYPH"):
-            if noun_seen and tokens[place - 1].tag != "HYPH":
-                break
-        elif tag in _PARTICIPLES:
-            if noun_seen or not (determined or place > first):
-                break
-        elif tag == "HYPH":
-            if place == first or not following:
-                break
-        elif not (_joins_adjectives(tokens, place, first) and not noun_seen):
+        elif not _describes(tokens, place, first, determined=determined, noun_seen=last >= 0) or (
+            tag == "HYPH" and not following
+        ):
             break
         place += 1
     return last
+
+
+def _tag(tokens: Sequence[Token], place: int) -> str:
+    return tokens[place].tag if place < len(tokens) else ""
+
+
+def _stands_for_noun(tokens: Sequence[Token], place: int, *, noun_seen: bool) -> bool:
+    """Whether a word behind an article, with no noun yet, must be one whatever its tag: "a red rose/VBD lies"."""
+    if tokens[place].tag == "FW":
+        return True
+    following = _tag(tokens, place + 1)
+    ends = not following.startswith("NN") and following not in _ADJECTIVES | {"HYPH"}
+    return tokens[place].tag in _FINITE_VERBS and not noun_seen and ends
+
+
+def _describes(tokens: Sequence[Token], place: int, first: int, *, determined: bool, noun_seen: bool) -> bool:
+    """Whether a word that is no noun goes on with the phrase that started at ``first``."""
+    tag, previous, following = (
+        tokens[place].tag,
+        _tag(tokens, place - 1) if place > first else "",
+        _tag(tokens, place + 1),
+    )
+    hyphenated = previous == "HYPH" or following == "HYPH"
+    if tag in _ADJECTIVES:  # a single thing behind a noun and without an article can only be the same thing
+        return not noun_seen or hyphenated or (determined and following in {"NN", "NNP"})
+    if tag == "HYPH":
+        return place > first
+    if tag in _PARTICIPLES:
+        return not noun_seen and (determined or place > first)
+    if hyphenated and (determined or place > first):
+        return not noun_seen
+    return (tag == "CD" and following == "HYPH") or (not noun_seen and _joins_adjectives(tokens, place, first))
 
 
 def _joins_adjectives(tokens: Sequence[Token], place: int, first: int) -> bool:
@@ -153,10 +177,12 @@ def _joins_adjectives(tokens: Sequence[Token], place: int, first: int) -> bool:
 
 
 def _without_verb(tokens: Sequence[Token], first: int, last: int, determiner: str, count: int | None) -> int:
-    """Step back from a verb that was taken for a noun: "a cello leans", "duck swimming"."""
+    """Step back from a verb or a place that was taken for a noun: "a cello leans", "duck swimming", "owl right"."""
     if last == first:
         return last
     head, before, word = tokens[last], tokens[last - 1], tokens[last].text.lower()
+    if word in {"left", "right"} and before.tag.startswith("NN"):  # "an owl left, a fox right"
+        return last - 1
     plural_head = head.tag in _PLURAL_TAGS
     if not before.tag.startswith("NN") and not (plural_head and before.tag == "JJ"):
         return last
