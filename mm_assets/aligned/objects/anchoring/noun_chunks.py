@@ -129,9 +129,7 @@ def _last_noun(tokens: Sequence[Token], first: int, *, determined: bool) -> int:
     while place < len(tokens):
         if tokens[place].tag.startswith("NN") or (determined and _stands_for_noun(tokens, place, noun_seen=last >= 0)):
             last = place
-        elif not _describes(tokens, place, first, determined=determined, noun_seen=last >= 0) or (
-            tag == "HYPH" and not following
-        ):
+        elif not _describes(tokens, place, first, determined=determined, noun_seen=last >= 0):
             break
         place += 1
     return last
