@@ -6,13 +6,12 @@ from typing import Any
 
 import dagster as dg
 
-from mm_assets.display.contact_sheet import contact_sheet
 from mm_assets.display.metadata import picture, rows_table
 from mm_assets.errors import REMEDIES, CrossModalCode
+from mm_assets.gates.evidence import evidence_sheet
 from mm_assets.gates.check_results import batch_check, judged
 from mm_assets.gates.recall_verdict import GATE
 from mm_assets.gates.verdicts import GateVerdict
-from mm_assets.gates.views import pair_tiles
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
 from resources.object_store import LandingStore
@@ -61,9 +60,9 @@ def captions_find_their_images(
         metadata["hypothesis"] = row["hypothesis"] or "unknown"
         metadata["rows_explained"] = row["rows_explained"] or 0.0
         metadata["evidence"] = rows_table(evidence, tuple(evidence[0]) if evidence else ("hypothesis",))
-        tiles = pair_tiles(lake, landing, verdict.batch, dict(verdict.diagnosis))
-        if tiles:
-            metadata["pairs_side_by_side"] = picture(contact_sheet(tiles), "as given, and as restored")
+        sheet = evidence_sheet(lake, landing, verdict.batch, verdict.diagnosis)
+        if sheet is not None:
+            metadata["pairs_side_by_side"] = picture(sheet, "as given, and as restored")
     return judged(
         passed=verdict.passed or waived,
         measured=verdict.measured,
