@@ -196,6 +196,81 @@ class RecallGatePolicy(_Section):
     seed: int = Field(default=20_240_611, description="Seed of sampling, bootstrap and permutations.")
 
 
+class ObjectPolicy(_Section):
+    """Which declared boxes are usable."""
+
+    outside_tolerance: Share = Field(
+        default=0.02, description="Share of the picture's side a box may reach over the edge; such a box is clipped."
+    )
+    outside_tolerance_px: NonNegativeFloat = Field(
+        default=2.0, description="The same in pixels; the larger of both counts. Rounding twice costs 1 px."
+    )
+    rounding_px: NonNegativeFloat = Field(
+        default=0.01, description="Reach over the edge that is rounding, not clipping: six decimals on 10,000 px."
+    )
+    resize_tolerance: Share = Field(
+        default=0.01,
+        description="Relative difference of the aspects of declared and stored size that is still a plain resize.",
+    )
+
+
+class ObjectGatePolicy(_Section):
+    """When a batch's boxes are taken to hold what their labels name."""
+
+    context_margin: Share = Field(
+        default=0.08, description="Share of a box's sides added around its crop; a little context helps the encoder."
+    )
+    min_box_px: NonNegativeFloat = Field(
+        default=3.0, description="Shorter side of a crop, pixels; below it there is nothing to encode."
+    )
+    pool_size: PositiveInt = Field(
+        default=16, description="Labels per query, the right one among them; fixed so that batches compare."
+    )
+    max_boxes: PositiveInt = Field(
+        default=384, description="Boxes judged; of more, runs of neighbouring images are sampled by seed."
+    )
+    min_boxes: PositiveInt = Field(
+        default=24, description="Fewer labelled boxes than this cannot be judged and pass as not judged."
+    )
+    images_per_window: PositiveInt = Field(
+        default=8, description="Neighbouring images sampled together: rows of one run must stay neighbours."
+    )
+    bootstrap_samples: PositiveInt = Field(default=1_000, description="Resamples of images behind the interval.")
+    permutations: PositiveInt = Field(default=2_000, description="Re-labellings behind the null.")
+    confidence: Share = Field(default=0.95, description="Of the interval.")
+    max_null_p_value: Share = Field(
+        default=0.01, description="Above it the labels are not distinguishable from chance."
+    )
+    baseline_floor: Share = Field(
+        default=0.15, description="Region R@1 a batch of an unknown source must not be significantly below."
+    )
+    baseline_tolerance: Share = Field(default=0.5, description="Share of a trusted baseline that a batch may lose.")
+    false_hold_rate: Share = Field(
+        default=0.01, description="Significance of the comparison with the baseline and of a named fault."
+    )
+    scale_factors: tuple[Annotated[float, Field(gt=0.0)], ...] = Field(
+        default=(0.25, 1 / 3, 0.5, 0.6, 2 / 3, 0.75, 0.8, 1.25, 4 / 3, 1.5, 5 / 3, 2.0, 2.5, 3.0, 4.0),
+        description="Resizes weighed as they are; others are found by a search over 0.2 to 5 along picture edges.",
+    )
+    max_shift: PositiveInt = Field(default=5, description="Largest |k| tested as labels shifted by k boxes.")
+    probe_boxes: PositiveInt = Field(
+        default=24, description="Boxes encoded per reading before it is known whether the reading is worth more."
+    )
+    shams_per_box: PositiveInt = Field(
+        default=12, description="Boxes at random places per declared box: what edges look like by chance."
+    )
+    unexplained_share: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        default=0.1, description="Share of sound boxes whose label, or whose edges, the evidence fails to recognise."
+    )
+    min_affected_share: Share = Field(
+        default=0.02, description="Share of boxes a proven fault must explain to hold a batch whose recall is good."
+    )
+    min_row_confidence: Share = Field(
+        default=0.98, description="Posterior above which a box is named as affected; a repair moves no other box."
+    )
+    seed: int = Field(default=20_240_611, description="Seed of sampling, shams, bootstrap and permutations.")
+
+
 class BudgetPolicy(_Section):
     """What a batch may cost."""
 
@@ -240,6 +315,8 @@ class Policy(_Section):
     features: FeaturePolicy = FeaturePolicy()
     codebook: CodebookPolicy = CodebookPolicy()
     recall_gate: RecallGatePolicy = RecallGatePolicy()
+    objects: ObjectPolicy = ObjectPolicy()
+    object_gate: ObjectGatePolicy = ObjectGatePolicy()
     budget: BudgetPolicy = BudgetPolicy()
     fusion: FusionPolicy = FusionPolicy()
     mixtures: MixturePolicy = MixturePolicy()

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 import msgspec
+from dagster._core.errors import DagsterAssetCheckFailedError  # raised by a blocking check; not public in dagster 1.13
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from sqlalchemy.exc import OperationalError
@@ -26,6 +27,7 @@ from resources.release_store import releases_of_lake
 from sensors.runs import fail_interrupted_runs
 
 _POLL_SECONDS = 0.25
+BATCH_JOB = "batch_pipeline"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -96,6 +98,11 @@ class Runner:
         self._bars = _Bars(console)
         self.summary = RunSummary()
 
+    @property
+    def states(self) -> dict[str, str]:
+        """What the bar of each batch, the codebook, the release and the views says now."""
+        return {task.description: str(task.fields["state"]) for task in self._bars.progress.tasks}
+
     def run(self, chosen: Sequence[str] | None, release: str | None) -> RunSummary:
         """Run what is due of the chosen batches, or of all landed ones, and then the release if one is named."""
         instance = self._workspace.instance
@@ -121,9 +128,7 @@ class Runner:
         """Run what is due of these steps although the batch is held: it was corrected, and the guard knows."""
         self._workspace.instance.add_dynamic_partitions(batches.name or "", [batch])
         with self._bars.progress:
-            reason = self._run_due(batch, steps)
-        if reason is not None:
-            self.summary.failed[batch] = reason
+            self._run_due(batch, steps)
         return self.summary
 
     def _landed(self, chosen: Sequence[str] | None) -> list[str]:
@@ -149,12 +154,10 @@ class Runner:
         if batch in workspace.holds.held_batches():
             self._bars.start(batch, 1, "held")
             return
-        reason = self._run_due(batch, steps)
-        if reason is not None and batch not in workspace.holds.held_batches():
-            self.summary.failed[batch] = reason
+        self._run_due(batch, steps)
 
-    def _run_due(self, batch: str, steps: tuple[str, ...]) -> str | None:
-        """Run the stale ones of these steps; returns why they failed, or None."""
+    def _run_due(self, batch: str, steps: tuple[str, ...]) -> None:
+        """Run the stale ones of these steps."""
         workspace = self._workspace
         signature = landing_signature(workspace.landing, batch)
         stale = workspace.provenance.stale(batch, signature, workspace.models.by_name, steps)
@@ -165,12 +168,13 @@ class Runner:
             self._bars.end(batch, "up to date")
             if batch not in self.summary.ran and batch not in self.summary.current:
                 self.summary.current.append(batch)
-            return None
-        reason = self._run_job("batch_pipeline", batch, batch, assets_of(stale))
+            return
+        reason = self._run_job(BATCH_JOB, batch, batch, assets_of(stale))
         self.summary.ran.setdefault(batch, []).extend(stale)
         if batch in self.summary.current:
             self.summary.current.remove(batch)
-        return reason
+        if reason is not None:
+            self.summary.failed[batch] = reason
 
     def _train_first_codebook(self) -> None:
         provenance = self._workspace.provenance
@@ -199,7 +203,7 @@ class Runner:
     def _run_job(
         self, job_name: str, label: str, partition: str | None, selection: Iterable[dg.AssetKey] | None
     ) -> str | None:
-        """Run a job in this process; returns why it failed, or None."""
+        """Run a job in this process; returns why it failed, or None if it did not or the batch is held for it."""
         job = self._workspace.definitions.resolve_job_def(job_name)
         chosen = None if selection is None else list(selection)
         run_id = str(uuid.uuid4())
@@ -216,8 +220,9 @@ class Runner:
         if result.success:
             self._bars.end(label, "done")
             return None
-        reason = failure_reason(result)
-        self._bars.end(label, "failed", full=False)
+        held = job_name == BATCH_JOB and partition in self._workspace.holds.held_batches()
+        reason = failure_beside_gates(result) if held else failure_reason(result)
+        self._bars.end(label, "failed" if reason is not None else "held", full=False)
         return reason
 
     @staticmethod
@@ -228,17 +233,37 @@ class Runner:
 
 def failure_reason(result: dg.ExecuteInProcessResult) -> str:
     """The first failure's own words: of a step, else of a resource or the run."""
-    for event in result.all_events:
-        data: Any = event.event_specific_data
-        described = getattr(getattr(data, "user_failure_data", None), "description", None)
-        if event.is_step_failure and described:
-            return str(described)
-        error = getattr(data, "error", None)
-        if event.is_failure and error is not None:
-            while error.cause is not None:
-                error = error.cause
-            return str(error.message).strip()
-    return "the run failed without a word; see its log in the UI"
+    return next(
+        (words for event in result.all_events if event.is_failure and (words := _own_words(event))),
+        "the run failed without a word; see its log in the UI",
+    )
+
+
+def failure_beside_gates(result: dg.ExecuteInProcessResult) -> str | None:
+    """The first failure of a held batch's run that is neither a check's verdict nor a refusal, or None."""
+    failures = [event for event in result.all_events if event.is_step_failure]
+    if not failures:
+        return failure_reason(result)
+    return next((_own_words(event) for event in failures if not _is_verdict(event)), None)
+
+
+def _is_verdict(event: dg.DagsterEvent) -> bool:
+    failure = event.step_failure_data
+    judged = failure.error is not None and failure.error.cls_name == DagsterAssetCheckFailedError.__name__
+    return judged or failure.user_failure_data is not None
+
+
+def _own_words(event: dg.DagsterEvent) -> str | None:
+    data: Any = event.event_specific_data
+    described = getattr(getattr(data, "user_failure_data", None), "description", None)
+    if event.is_step_failure and described:
+        return str(described)
+    error = getattr(data, "error", None)
+    if error is None:
+        return None
+    while error.cause is not None:
+        error = error.cause
+    return str(error.message).strip()
 
 
 def all_steps() -> tuple[str, ...]:

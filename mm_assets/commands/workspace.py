@@ -1,12 +1,15 @@
 """Where a command works: the Dagster home, the instance, and the resources the graph uses."""
 
+import errno
 import os
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 import dagster as dg
+from filelock import FileLock
 
 from resources.corrections import Corrections
 from resources.holds import Holds
@@ -14,6 +17,7 @@ from resources.model_set import ModelSet
 from resources.object_store import LandingStore
 from resources.provenance import Provenance
 
+SETTINGS: Final = "dagster.yaml"
 DAGSTER_YAML: Final = """\
 nux:
   enabled: false
@@ -35,14 +39,50 @@ run_monitoring:
 
 
 def dagster_home() -> Path:
-    """The Dagster home, created with its settings on first use."""
+    """The Dagster home, created on first use with its settings and its storages, whole or not at all.
+
+    Several processes may ask at once: one creates it, the others wait.
+    """
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(Path(".dagster_home").absolute()))).absolute()
     os.environ["DAGSTER_HOME"] = str(home)
-    home.mkdir(parents=True, exist_ok=True)
-    settings = home / "dagster.yaml"
-    if not settings.exists():
-        settings.write_text(DAGSTER_YAML, encoding="utf-8")
+    if not (home / SETTINGS).exists():
+        home.mkdir(parents=True, exist_ok=True)
+        with FileLock(home / ".making.lock"):
+            if not (home / SETTINGS).exists():
+                _make_home(home)
     return home
+
+
+def _make_home(home: Path) -> None:
+    """Build storages and settings aside and move them in, the settings last: they mark a home that is whole.
+
+    Dagster takes a database that exists for one that is complete: an event log that was killed while its tables were
+    made refuses every batch from then on. Here a killed process leaves a folder that the next one throws away.
+    """
+    aside = home / ".making"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    (aside / SETTINGS).write_text(DAGSTER_YAML, encoding="utf-8")
+    dg.DagsterInstance.from_config(str(aside)).dispose()
+    for path in (*aside.rglob("*"), aside):
+        _sync(path)
+    for entry in sorted(aside.iterdir(), key=lambda path: path.name == SETTINGS):
+        try:
+            entry.rename(home / entry.name)
+        except OSError as error:  # a folder that stood there before, say the history of runs, stays
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise
+        _sync(home)
+    shutil.rmtree(aside)
+
+
+def _sync(path: Path) -> None:
+    """Have the operating system write a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True)

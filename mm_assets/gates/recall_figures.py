@@ -5,15 +5,16 @@ of its own.
 """
 
 import io
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from mm_assets.gates.recall_verdict import RecallVerdict
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _BLUE: Final = "#0072B2"
 _ORANGE: Final = "#E69F00"
@@ -124,7 +125,7 @@ def draw_hypotheses(verdict: RecallVerdict) -> bytes:
     return _save(figure)
 
 
-def _say(axes: Axes, text: str) -> None:
+def _say(axes: "Axes", text: str) -> None:
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
     axes.set_axis_off()
 
@@ -139,7 +140,10 @@ def _shorten(name: str) -> str:
     return name if len(name) <= _NAME_CHARACTERS else f"{name[: _NAME_CHARACTERS - 1]}…"
 
 
-def _open(*, width: float, height: float, title: str) -> tuple[Figure, Axes]:
+def _open(*, width: float, height: float, title: str) -> "tuple[Figure, Axes]":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - a fifth of the graph's import time
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -148,7 +152,7 @@ def _open(*, width: float, height: float, title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _save(figure: Figure) -> bytes:
+def _save(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

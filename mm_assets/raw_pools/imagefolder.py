@@ -13,7 +13,7 @@ from mm_assets.raw_pools.fingerprints import Declared, hash_files
 from mm_assets.raw_pools.inventory import Inventory
 from mm_assets.raw_pools.lines import Line, read_lines
 from mm_assets.raw_pools.records import Caption, DeclaredImage, Record, Rejection, encode_annotations
-from mm_assets.raw_pools.rows import ImageRow, RowFields, decode_json
+from mm_assets.raw_pools.rows import ImageRow, Objects, RowFields, decode_boxes, decode_row
 
 FORM: Final = "imagefolder"
 MANIFEST: Final = "metadata.jsonl"
@@ -36,7 +36,7 @@ def _declared(
         for line in read_lines(stream, policy.max_line_bytes):
             where = f"{key}:{line.number}"
             try:
-                row = decode_json(line_content(line, policy, where), _DECODER, where)
+                row = decode_row(line_content(line, policy, where), _DECODER, where)
                 landed = inventory.claim(row.file_name, where)
                 yield declare_image(row, row.file_name, [row.text], FORM, where, contract), landed
             except InputError as error:
@@ -63,30 +63,20 @@ def declare_image(
     """Turn a row into an image record, its descriptions following its main texts.
 
     Raises:
-        RecordError: code ``MISSING_FIELD``, ``NUL_BYTE``, ``BOX_COUNT`` or ``MISSING_BOX_FORMAT``.
+        RecordError: code ``MISSING_FIELD``, ``NUL_BYTE``, ``WRONG_TYPE``, ``BOX_COUNT`` or ``MISSING_BOX_FORMAT``.
     """
     captions = [text for text in texts if text and not text.isspace()] + (row.descriptions or [])
     if not any(text.strip() for text in captions):
         raise RecordError("MISSING_FIELD", f"{where}: neither 'text' nor 'descriptions' says anything; write a caption")
-    for text in (*captions, row.license, row.source, row.language, str(row.source_id or "")):
+    for text in (*captions, row.license, row.source, row.language, row.annotator, str(row.source_id or "")):
         if text and "\0" in text:
             raise RecordError("NUL_BYTE", f"{where}: a text holds the NUL character; write the row as plain text")
-    objects = row.objects
-    if objects is not None:
-        if objects.categories is not None and len(objects.categories) != len(objects.bbox):
-            raise RecordError(
-                "BOX_COUNT",
-                f"{where}: {len(objects.bbox)} boxes but {len(objects.categories)} categories; give each box one",
-            )
-        if objects.bbox and contract.box_format is None:
-            raise RecordError(
-                "MISSING_BOX_FORMAT",
-                f"{where}: boxes without a convention; state box_format in {contract.batch}/batch.json",
-            )
+    objects = None if row.objects is None else _declare_objects(row.objects, where, contract)
     annotations = encode_annotations(
         {
             "box_format": contract.box_format if objects is not None else None,
             "objects": objects,
+            "annotator": row.annotator,
             "descriptions": row.descriptions,
             "orientation": row.orientation,
             "width": row.width,
@@ -103,3 +93,25 @@ def declare_image(
         license=row.license,
         annotations_json=annotations,
     )
+
+
+def _declare_objects(objects: Objects, where: str, contract: BatchContract) -> dict[str, object]:
+    """Boxes with what is said of each. A box of odd numbers is kept: conversion turns away it alone.
+
+    Raises:
+        RecordError: code ``WRONG_TYPE``, ``BOX_COUNT`` or ``MISSING_BOX_FORMAT``.
+    """
+    boxes = decode_boxes(objects.bbox, where)
+    declared: dict[str, object] = {"bbox": boxes}
+    for name, values in (("categories", objects.categories), ("annotators", objects.annotators)):
+        if values is None:
+            continue
+        if len(values) != len(boxes):
+            raise RecordError("BOX_COUNT", f"{where}: {len(boxes)} boxes but {len(values)} {name}; give each box one")
+        declared[name] = values
+    if boxes and contract.box_format is None:
+        raise RecordError(
+            "MISSING_BOX_FORMAT",
+            f"{where}: boxes without a convention; state box_format in {contract.batch}/batch.json",
+        )
+    return declared

@@ -8,7 +8,9 @@ import msgspec
 from mm_assets.errors import RecordError
 
 T = TypeVar("T")
+RowT = TypeVar("RowT", bound="RowFields")
 Box = tuple[float, float, float, float]
+DeclaredBox = list[float | None]
 ShortId = int | Annotated[str, msgspec.Meta(max_length=200)]
 
 # A whole string, so that a NaN inside one is left alone, or a number JSON does not have. Possessive: linear time.
@@ -16,11 +18,12 @@ _STRING_OR_NAN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|-?(?:NaN|Infinity)\b',
 _OUT_OF_RANGE: Final = b"1e999"  # legal JSON that no float can hold
 
 
-class Objects(msgspec.Struct, omit_defaults=True):
-    """Boxes in the batch's convention, with one category each."""
+class Objects(msgspec.Struct):
+    """Boxes in the batch's convention, with one category each; boxes are decoded apart, see `decode_boxes`."""
 
-    bbox: list[Box]
+    bbox: msgspec.Raw
     categories: list[str | int] | None = None
+    annotators: list[str | None] | None = None
 
 
 class RowFields(msgspec.Struct, kw_only=True):
@@ -36,6 +39,7 @@ class RowFields(msgspec.Struct, kw_only=True):
     source: str | None = None
     source_id: ShortId | None = None
     language: str | None = None
+    annotator: str | None = None
 
 
 class ImageRow(RowFields):
@@ -58,6 +62,64 @@ class TextRow(msgspec.Struct):
     language: str | None = None
     source: str | None = None
     license: str | None = None
+
+
+_BOXES: Final = msgspec.json.Decoder(list[DeclaredBox])
+_ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_NUMBER: Final = msgspec.json.Decoder(float)
+
+
+def decode_row(content: bytes, decoder: msgspec.json.Decoder[RowT], where: str) -> RowT:
+    """Decode the row of an image; a NaN inside a box is that box's fault, not the row's.
+
+    Raises:
+        RecordError: as `decode_json`.
+    """
+    try:
+        return decode_json(content, decoder, where)
+    except RecordError as error:
+        masked = mask_nan(content) if error.code == "NAN_VALUE" else None
+        if masked is None:
+            raise
+        row = decode_json(masked, decoder, where)
+        in_boxes = 0 if row.objects is None else bytes(row.objects.bbox).count(_OUT_OF_RANGE)
+        if in_boxes < masked.count(_OUT_OF_RANGE):
+            raise
+        return row
+
+
+def decode_boxes(raw: msgspec.Raw, where: str) -> list[DeclaredBox]:
+    """Numbers of every box, as many as it has; null for what is no finite number, none for what is no list.
+
+    Raises:
+        RecordError: code ``WRONG_TYPE``, the boxes are no list.
+
+    >>> decode_boxes(msgspec.Raw(b'[[1, 2, 3, 4], [5, "6", 1e999], 7]'), "row")
+    [[1.0, 2.0, 3.0, 4.0], [5.0, None, None], []]
+    """
+    try:
+        return _BOXES.decode(raw)
+    except msgspec.DecodeError:
+        pass
+    try:
+        boxes = _ITEMS.decode(raw)
+    except msgspec.DecodeError as error:
+        raise RecordError("WRONG_TYPE", f"{where}: objects.bbox: {error}; write a list of boxes") from None
+    return [_decode_box(box) for box in boxes]
+
+
+def _decode_box(raw: msgspec.Raw) -> DeclaredBox:
+    try:
+        return [_decode_number(item) for item in _ITEMS.decode(raw)]
+    except msgspec.DecodeError:
+        return []
+
+
+def _decode_number(raw: msgspec.Raw) -> float | None:
+    try:
+        return _NUMBER.decode(raw)
+    except msgspec.DecodeError:
+        return None
 
 
 def decode_json(content: bytes | memoryview | msgspec.Raw, decoder: msgspec.json.Decoder[T], where: str) -> T:

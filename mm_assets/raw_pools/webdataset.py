@@ -18,7 +18,7 @@ from mm_assets.raw_pools.imagefolder import declare_image
 from mm_assets.raw_pools.inventory import Inventory
 from mm_assets.raw_pools.names import IMAGE_SUFFIXES, check_name, shown
 from mm_assets.raw_pools.records import Bytes, ImageRecord, Record, Rejection
-from mm_assets.raw_pools.rows import SampleRow, check_utf8, decode_json
+from mm_assets.raw_pools.rows import SampleRow, check_utf8, decode_row
 
 FORM: Final = "webdataset"
 SUFFIX: Final = ".tar"
@@ -136,7 +136,7 @@ class _Archive:
                 sample.text = check_utf8(self._read_whole(member, where), where).removeprefix("\ufeff").strip()
             elif suffix == "json":
                 self._has_rows = True
-                sample.row = decode_json(self._read_whole(member, where), _DECODER, where)
+                sample.row = decode_row(self._read_whole(member, where), _DECODER, where)
         except InputError as error:
             sample.fault = sample.fault or error
 

@@ -41,6 +41,10 @@ TABLES: Final[tuple[Table, ...]] = (
             "clipped": Column(pl.Boolean, "Whether the declared box reached outside the image and was cut."),
             "declared": Column(pl.List(pl.Float64), "The four numbers as delivered."),
             "source_convention": Column(pl.String, "Convention of the declared numbers."),
+            "drawn_width": Column(
+                pl.Int32, "Width of the picture the numbers were drawn on, if other than the stored.", nullable=True
+            ),
+            "drawn_height": Column(pl.Int32, "Height of that picture; the box was scaled from it.", nullable=True),
             "conversion_version": Column(pl.String, "Version of the conversion to pixel corners."),
             "correction_id": Column(pl.String, "Correction in force on the box.", nullable=True),
         },

@@ -104,7 +104,7 @@ def test_steps_write_declared_tables_and_flow_downward():
 
 
 def test_importing_the_definitions_loads_no_model_library():
-    heavy = ["torch", "open_clip", "whisperx", "onnxruntime", "transformers", "faster_whisper"]
+    heavy = ["torch", "open_clip", "whisperx", "onnxruntime", "transformers", "faster_whisper", "matplotlib"]
     code = (
         "import sys, mm_assets.definitions\n"
         f"loaded = [name for name in {heavy!r} if name in sys.modules]\n"

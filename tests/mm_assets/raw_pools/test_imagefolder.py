@@ -80,12 +80,17 @@ def test_text_may_come_from_descriptions_and_the_rest_from_the_contract(read, js
         (b'{"file_name": "a.png", "text": "", "descriptions": [" "]}', "MISSING_FIELD"),
         (b'{"file_name": 7, "text": "x"}', "WRONG_TYPE"),
         (b'{"file_name": "a.png", "text": ["x"]}', "WRONG_TYPE"),
-        (b'{"file_name": "a.png", "text": "x", "objects": {"bbox": [[1, 2, 3]]}}', "WRONG_TYPE"),
+        (b'{"file_name": "a.png", "text": "x", "objects": {"bbox": 7}}', "WRONG_TYPE"),
         (b'["a.png", "x"]', "WRONG_TYPE"),
         (b'{"file_name": "a.png", "text": "x", "width": NaN}', "NAN_VALUE"),
-        (b'{"file_name": "a.png", "text": "x", "objects": {"bbox": [[1, 2, 3, -Infinity]]}}', "NAN_VALUE"),
-        (b'{"file_name": "a.png", "text": "x", "objects": {"bbox": [[1, 2, 3, 1e999]]}}', "NAN_VALUE"),
+        (b'{"file_name": "a.png", "text": "x", "ignored": -Infinity}', "NAN_VALUE"),
+        (
+            b'{"file_name": "a.png", "text": "x", "objects": {"bbox": [[1, NaN]]}, "orientation": {"a": NaN}}',
+            "NAN_VALUE",
+        ),
         (b'{"file_name": "a.png", "text": "x", "objects": {"bbox": [[1, 2, 3, 4]], "categories": []}}', "BOX_COUNT"),
+        (b'{"file_name": "a.png", "text": "x", "objects": {"bbox": [[1]], "annotators": ["a", "b"]}}', "BOX_COUNT"),
+        (b'{"file_name": "a.png", "text": "x", "annotator": "a\\u0000b"}', "NUL_BYTE"),
         (b'{"file_name": "b.png", "text": "x"}', "MISSING_FILE"),
         (b'{"file_name": "' + b"n" * 2_000 + b'.png", "text": "x"}', "NAME_TOO_LONG"),
         (b'{"file_name": "../secret.png", "text": "x"}', "UNSAFE_PATH"),
@@ -108,6 +113,32 @@ def test_broken_row_is_rejected_by_line_and_costs_nothing_else(read_local, jsonl
     assert (fault["code"], fault["record_kind"]) == (code, "image")
     assert fault["record_ref"] == "b1/images/metadata.jsonl:2"
     assert "b1/images/metadata.jsonl:2" in fault["reason"]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "declared"),
+    [
+        (b"[[1, 2, 3], [1, 2, 3, 4, 5], []]", [[1, 2, 3], [1, 2, 3, 4, 5], []]),
+        (b"[[1, 2, 3, -Infinity], [NaN, 2, 3, 4], [1, 2, 3, 4]]", [[1, 2, 3, None], [None, 2, 3, 4], [1, 2, 3, 4]]),
+        (b"[[1, 2, 3, 1e999], [null, true, [1], {}]]", [[1, 2, 3, None], [None, None, None, None]]),
+        (b'["1 2 3 4", 7, null, [1, 2, 3, "4"]]', [[], [], [], [1, 2, 3, None]]),
+    ],
+)
+def test_odd_box_does_not_cost_its_image(read, boxes: bytes, declared: list[list[float | None]]) -> None:
+    line = b'{"file_name": "a.png", "text": "x", "objects": {"bbox": ' + boxes + b"}}"
+    outcome = read({MANIFEST: line, "images/a.png": PICTURE})
+    (image,) = outcome.images
+    assert json.loads(image["annotations_json"])["objects"] == {"bbox": declared}
+    assert not outcome.rejected
+
+
+def test_annotators_of_row_and_boxes_are_carried(read, jsonl) -> None:
+    objects = {"bbox": [[1, 2, 3, 4], [5, 6, 7, 8]], "categories": ["a", "b"], "annotators": ["kim", None]}
+    row = {"file_name": "a.png", "text": "x", "annotator": "lee", "objects": objects}
+    outcome = read({MANIFEST: jsonl(row), "images/a.png": PICTURE})
+    annotations = json.loads(outcome.images[0]["annotations_json"])
+    assert annotations["annotator"] == "lee"
+    assert annotations["objects"] == objects
 
 
 def test_boxes_without_a_convention_are_rejected(read_local, jsonl) -> None:

@@ -1,0 +1,1 @@
+"""Object level: boxes anchored to words, their faults found, named and undone."""
