@@ -15,7 +15,17 @@ from filelock import FileLock
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.models import Identified
 from mm_assets.schemas import TABLES
-from mm_assets.steps import CODEBOOK, CORRECTIONS, LANDING, STEPS, Step, downstream_steps, expected_digests, stale_steps, step_digest
+from mm_assets.steps import (
+    CODEBOOK,
+    CORRECTIONS,
+    LANDING,
+    STEPS,
+    Step,
+    downstream_steps,
+    expected_digests,
+    stale_steps,
+    step_digest,
+)
 from resources.corrections import Corrections
 from resources.delta_lake import DeltaLake, Written
 from resources.policy_file import PolicyFile

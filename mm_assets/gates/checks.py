@@ -8,8 +8,8 @@ import dagster as dg
 
 from mm_assets.display.metadata import picture, rows_table
 from mm_assets.errors import REMEDIES, CrossModalCode
-from mm_assets.gates.evidence import evidence_sheet
 from mm_assets.gates.check_results import batch_check, judged
+from mm_assets.gates.evidence import evidence_sheet
 from mm_assets.gates.recall_verdict import GATE
 from mm_assets.gates.verdicts import GateVerdict
 from resources.delta_lake import DeltaLake
