@@ -150,12 +150,8 @@ def release_hold(
 def repair(
     batch: Annotated[str, typer.Argument(help="The held batch.")],
     gate: Annotated[str | None, typer.Option(help="The gate to repair for, if several hold the batch.")] = None,
-    apply: Annotated[
-        bool, typer.Option("--apply", help="Correct, run again and release; needs --by, --reason.")
-    ] = False,
-    withdraw: Annotated[
-        bool, typer.Option("--withdraw", help="Take corrections back; needs --by and --reason.")
-    ] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Correct and run again; needs --by, --reason.")] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take corrections back; same needs.")] = False,
     by: Annotated[str, typer.Option(help="Who corrects.")] = "",
     reason: Annotated[str, typer.Option(help="Why.")] = "",
     sheet: Annotated[Path | None, typer.Option(help="Where to write the pictures; here by default.")] = None,

@@ -50,9 +50,7 @@ def show_repair(workspace: Workspace, batch: str, gate: str | None, sheet: Path 
     path = sheet or Path(f"{batch}-{plan.gate}-repair.png")
     drawn = evidence_sheet(lake_of(workspace), workspace.landing, batch, dict(plan.diagnosis))
     if drawn is None:
-        raise HoldError(
-            f"batch {batch!r}: its pictures cannot be read for the sheet; see that the landing area is there"
-        )
+        raise HoldError(f"batch {batch!r}: its pictures cannot be read; see that the landing area is there")
     path.write_bytes(drawn)
     return plan, path
 
