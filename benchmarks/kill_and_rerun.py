@@ -1,9 +1,16 @@
 """Kill a batch run with SIGKILL at random moments, rerun it, and compare every table with an undisturbed run.
 
-Usage: python benchmarks/kill_and_rerun.py [--trials 50] [--seed 1] [--batch NAME] [--images 12] [--json]
+Every other run is killed on a machine that has seen nothing yet, so that even Dagster's home is made under fire; the
+others are killed while they replace an earlier delivery of the batch. Tables are read twice, as the kill left them
+(no orphans) and after the rerun (no orphans, and bit for bit the undisturbed run's content).
+
+Usage: python benchmarks/kill_and_rerun.py [--trials 50] [--seed 1] [--batch NAME] [--images 12]
+    [--scenario both|new|changed] [--first-seconds S] [--json]
 """
 
 import argparse
+import hashlib
+import itertools
 import json
 import os
 import random
@@ -12,79 +19,112 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-CONTENT_TABLES = (
-    "raw_images",
-    "raw_captions",
-    "raw_texts",
-    "images",
-    "image_fingerprints",
-    "captions",
-    "texts",
-    "rejected",
-    "image_embeddings",
-    "caption_embeddings",
-    "visual_codes",
-    "image_text_recall",
-    "fusion_samples",
-    "codebook",
-    "batches",
-)
-# child table, its column, parent table, its column
-REFERENCES = (
-    ("captions", "image_id", "images", "image_id"),
-    ("image_embeddings", "image_id", "images", "image_id"),
-    ("caption_embeddings", "caption_id", "captions", "caption_id"),
-    ("visual_codes", "image_id", "image_embeddings", "image_id"),
-    ("fusion_samples", "image_id", "images", "image_id"),
-    ("fusion_samples", "text_id", "texts", "text_id"),
-)
+NEW, CHANGED = "new", "changed"
+TEXTS = 20
+CHANGED_RECORDS = 3
+# What a killed run spent stays spent, and a commit's number or time is not content.
+NOT_COMPARED = {"costs"}
+NOT_CONTENT = {"versions_json", "evaluated_at_us", "at_us"}
+# Ids and the table that owns them; raw tables and fingerprints also hold what cleaning turns away.
+OWNERS = {"image_id": "images", "caption_id": "captions", "text_id": "texts"}
+BEFORE_CLEANING = {"raw_images", "raw_captions", "raw_texts", "image_fingerprints"}
+CHAINED = (("visual_codes", "image_id", "image_embeddings"), ("caption_embeddings", "caption_id", "captions"))
+NEVER_EMPTY = ("images", "captions", "texts", "image_embeddings", "visual_codes", "fusion_samples", "codebook")
+LOG_LINES = 40
 
 
-def small_landing(folder: Path, batch: str, images: int) -> None:
-    """A landing area with the first records of one demo batch and a few texts."""
+@dataclass(frozen=True)
+class Site:
+    """Where one run works."""
+
+    landing: Path
+    home: Path
+    lake: Path
+    log: Path
+
+    @classmethod
+    def named(cls, work: Path, name: str) -> "Site":
+        """A site of its own on the common landing area."""
+        return cls(work / "landing", work / f"home-{name}", work / f"lake-{name}", work / "logs" / f"{name}.log")
+
+    def copy_from(self, other: "Site") -> None:
+        """Start from what another run left."""
+        shutil.copytree(other.home, self.home)
+        shutil.copytree(other.lake, self.lake)
+
+    def remove(self) -> None:
+        """Give the disk space back."""
+        shutil.rmtree(self.home, ignore_errors=True)
+        shutil.rmtree(self.lake, ignore_errors=True)
+
+
+@dataclass
+class Outcome:
+    """What one trial found."""
+
+    trial: int
+    scenario: str
+    moment_s: float
+    killed: bool = False
+    rerun_status: int = 0
+    differing: list[str] = field(default_factory=list)
+    orphans_when_killed: dict[str, int] = field(default_factory=dict)
+    orphans: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def faulty(self) -> bool:
+        """Whether anything is not as an undisturbed run leaves it."""
+        return bool(self.rerun_status or self.differing or self.orphans_when_killed or self.orphans)
+
+
+def write_delivery(folder: Path, batch: str, images: int, skip: int) -> None:
+    """A delivery of the first records of a demo batch but for some, and a few texts."""
     source = ROOT / "demo" / "data" / "landing" / batch
     target = folder / batch
+    shutil.rmtree(target, ignore_errors=True)
     (target / "images").mkdir(parents=True)
     (target / "text").mkdir()
     shutil.copy(source / "batch.json", target / "batch.json")
-    lines = (source / "images" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()[:images]
+    lines = (source / "images" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()[skip : skip + images]
     for line in lines:
         name = json.loads(line)["file_name"]
         if (source / "images" / name).is_file():
             shutil.copy(source / "images" / name, target / "images" / name)
     (target / "images" / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    records = [{"text": f"A lemma about the number {number} and its divisors.", "kind": "math"} for number in range(20)]
+    numbers = range(skip, skip + TEXTS)
+    records = [{"text": f"A lemma about the number {number} and its divisors.", "kind": "math"} for number in numbers]
     text = "".join(json.dumps(record) + "\n" for record in records)
     (target / "text" / "lemmas.jsonl").write_text(text, encoding="utf-8")
     (target / "_SUCCESS").touch()
 
 
-def run_in_child(home: Path, landing: Path, lake: Path, batch: str | None) -> int:
-    """Fork a child that runs the batch to its end, or only sets up Dagster's home; returns its process id."""
+def in_child(log: Path, work: Callable[[], int]) -> int:
+    """Fork a child that does the work, its output going to the log; returns its process id.
+
+    A fork spares every child the import of Dagster, and keeps the threads of polars and delta-rs out of the parent.
+    """
     child = os.fork()
     if child:
         return child
     status = 1
     try:
-        os.environ |= {"DAGSTER_HOME": str(home), "MM_LANDING": str(landing), "MM_LAKE": str(lake)}
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 1)
-        os.dup2(silence, 2)
-        from rich.console import Console  # noqa: PLC0415
-
-        from mm_assets.commands.run import Runner  # noqa: PLC0415
-        from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
-
-        workspace = open_workspace()
-        if batch is None:
-            status = min(workspace.instance.get_runs_count(), 1)
-        else:
-            summary = Runner(workspace, Console(stderr=True)).run([batch], None)
-            status = 1 if summary.failed or summary.refused else 0
+        stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(stream, 1)
+        os.dup2(stream, 2)
+        status = work()
+    except BaseException:  # noqa: BLE001 - a forked child must not return to the parent's code
+        traceback.print_exc()
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(status)
 
 
@@ -93,112 +133,232 @@ def wait(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def read_in_child(lake: Path, batch: str, out: Path, reference: Path | None = None) -> None:
-    """Write every content table, what differs from a reference, and orphans; in a child, which keeps us fork-safe."""
-    child = os.fork()
-    if child:
-        if wait(child) != 0:
-            raise SystemExit("the tables could not be read")
-        return
-    status = 1
+def run_batch(site: Site, batch: str) -> int:
+    """Fork a child that runs the batch to its end, as ``mm run --batch`` does."""
+
+    def work() -> int:
+        os.environ |= {"DAGSTER_HOME": str(site.home), "MM_LANDING": str(site.landing), "MM_LAKE": str(site.lake)}
+        tempfile.tempdir = str(site.landing.parent / "spool")  # a killed run cannot remove what it spooled
+        from rich.console import Console  # noqa: PLC0415
+
+        from mm_assets.commands.run import Runner  # noqa: PLC0415
+        from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
+
+        summary = Runner(open_workspace(), Console(quiet=True)).run([batch], None)
+        if summary.failed or summary.refused:
+            print("failed", summary.failed, "refused", summary.refused, file=sys.stderr)
+        return 1 if summary.failed or summary.refused else 0
+
+    return in_child(site.log, work)
+
+
+def read_tables(site: Site, batch: str) -> dict[str, Any]:
+    """Digest of every table's content and of every shard, and the orphans, as a reader of this moment finds them."""
+    found = site.lake.with_name(f"found-{site.lake.name}.json")
+
+    def work() -> int:
+        found.write_text(json.dumps(examine(site.lake, batch)), encoding="utf-8")
+        return 0
+
+    if wait(in_child(site.log, work)) != 0:
+        raise SystemExit(f"the tables could not be read:\n{tail(site.log)}")
+    return json.loads(found.read_text(encoding="utf-8"))
+
+
+def examine(lake: Path, batch: str) -> dict[str, Any]:
+    """See `read_tables`; in this process."""
+    import polars as pl  # noqa: PLC0415
+
+    from mm_assets.schemas import TABLES  # noqa: PLC0415
+    from resources.delta_lake import DeltaLake  # noqa: PLC0415
+
+    store = DeltaLake(root=str(lake))
+    digests: dict[str, str] = {}
+    empty: list[str] = []
+    for name in sorted(TABLES.keys() - NOT_COMPARED):
+        rows = store.read(name).drop(NOT_CONTENT, strict=False)
+        keys = [column for column, dtype in rows.schema.items() if not dtype.is_nested()]
+        values = repr(rows.sort(keys).rows())  # exact, down to a float's last bit, whatever the layout in memory
+        digests[name] = hashlib.sha256(values.encode()).hexdigest()
+        if rows.is_empty():
+            empty.append(name)
+    orphans: dict[str, int] = {}
+    for child, column, parent in references(TABLES):
+        held = store.scan(child, batch).drop_nulls(column)
+        dangling = held.join(store.scan(parent, batch), on=column, how="anti").select(pl.len()).collect().item()
+        orphans[f"{child}.{column}"] = dangling
+    named = store.read("image_embeddings", batch)["spatial_features"].str.split("#").list.first().unique()
+    present = {file.relative_to(lake).as_posix(): file for file in (lake / "features" / batch).glob("*")}
+    orphans["feature shards missing"] = len(set(named) - present.keys())
+    for path in sorted(set(named) & present.keys()):
+        digests[path] = hashlib.sha256(present[path].read_bytes()).hexdigest()
+    return {
+        "digests": digests,
+        "empty": empty,
+        "orphans": {name: count for name, count in orphans.items() if count},
+        "stray_shards": len(present.keys() - set(named)),
+    }
+
+
+def references(tables: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Every child table, its column, and the parent table in which the column's values must stand."""
+    for name, table in tables.items():
+        for column, owner in OWNERS.items():
+            if column in table.columns and "batch" in table.columns and name not in {owner, *BEFORE_CLEANING}:
+                yield name, column, owner
+    yield from CHAINED
+
+
+def tail(log: Path) -> str:
+    """The end of a log."""
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:])
+
+
+class Trials:
+    """Undisturbed runs to compare with, and runs that are killed."""
+
+    def __init__(self, work: Path, batch: str, images: int) -> None:
+        self.work, self.batch = work, batch
+        self.undisturbed_s: dict[str, float] = {}
+        self.expected: dict[str, dict[str, str]] = {}
+        self.earlier = Site.named(work, "earlier")
+        (work / "logs").mkdir()
+        (work / "spool").mkdir()
+        write_delivery(work / "landing", batch, images, 0)
+        self._undisturbed(self.earlier)
+        write_delivery(work / "landing", batch, images, CHANGED_RECORDS)
+
+    def measure(self, scenario: str) -> None:
+        """Run undisturbed, remember how long it takes and what it leaves."""
+        site = self._site(f"undisturbed-{scenario}", scenario)
+        self.undisturbed_s[scenario] = self._undisturbed(site)
+        found = read_tables(site, self.batch)
+        lacking = set(NEVER_EMPTY) & set(found["empty"])
+        if lacking or found["orphans"] or found["stray_shards"]:
+            raise SystemExit(
+                f"the undisturbed run left empty {lacking}, orphans {found['orphans']}; nothing to compare"
+            )
+        self.expected[scenario] = found["digests"]
+        site.remove()
+
+    def _undisturbed(self, site: Site) -> float:
+        started = time.monotonic()
+        if wait(run_batch(site, self.batch)) != 0:
+            raise SystemExit(f"an undisturbed run failed:\n{tail(site.log)}")
+        return time.monotonic() - started
+
+    def _site(self, name: str, scenario: str) -> Site:
+        site = Site.named(self.work, name)
+        if scenario == CHANGED:
+            site.copy_from(self.earlier)
+        return site
+
+    def kill_once(self, number: int, scenario: str, moment_s: float) -> Outcome:
+        """Kill one run after this many seconds, rerun it, and compare; a run that ended before is not compared."""
+        outcome = Outcome(number, scenario, round(moment_s, 2))
+        site = self._site(str(number), scenario)
+        child = run_batch(site, self.batch)
+        time.sleep(moment_s)
+        os.kill(child, signal.SIGKILL)
+        status = wait(child)
+        outcome.killed = status == -signal.SIGKILL
+        if not outcome.killed:
+            outcome.rerun_status = status
+            site.remove()
+            return outcome
+        outcome.orphans_when_killed = read_tables(site, self.batch)["orphans"]
+        again = replace(site, log=site.log.with_suffix(".rerun.log"))
+        outcome.rerun_status = wait(run_batch(again, self.batch))
+        if outcome.rerun_status == 0:
+            found = read_tables(again, self.batch)
+            expected = self.expected[scenario]
+            named = expected.keys() | found["digests"].keys()
+            outcome.differing = sorted(name for name in named if found["digests"].get(name) != expected.get(name))
+            stray = {"feature shards nobody names": found["stray_shards"]} if found["stray_shards"] else {}
+            outcome.orphans = found["orphans"] | stray
+        if outcome.faulty:
+            print(f"trial {number}, killed run:\n{tail(site.log)}\nrerun:\n{tail(again.log)}", file=sys.stderr)
+        else:
+            site.remove()
+        return outcome
+
+
+@contextmanager
+def kept_on_failure(outcomes: list[Outcome]) -> Iterator[Path]:
+    """A working folder, removed at the end unless a trial went wrong: then its logs, home and lake stay for a look."""
+    work = Path(tempfile.mkdtemp(prefix="mm-kill-"))
     try:
-        import polars as pl  # noqa: PLC0415
-
-        from mm_assets.schemas import TABLES  # noqa: PLC0415
-        from resources.delta_lake import DeltaLake  # noqa: PLC0415
-
-        store = DeltaLake(root=str(lake))
-        out.mkdir()
-        differing: list[str] = []
-        for table in CONTENT_TABLES:
-            rows = store.read(table, batch if "batch" in TABLES[table].columns else None)
-            keys = [name for name, dtype in rows.schema.items() if not dtype.is_nested()]
-            rows = rows.sort(keys)
-            rows.write_ipc(out / f"{table}.arrow")
-            if reference is not None and not rows.equals(pl.read_ipc(reference / f"{table}.arrow")):
-                differing.append(table)
-        orphans: dict[str, int] = {}
-        for child_table, column, parent, key in REFERENCES:
-            references = store.scan(child_table, batch).drop_nulls(column)
-            dangling = references.join(store.scan(parent, batch), left_on=column, right_on=key, how="anti").collect()
-            orphans[f"{child_table}.{column}"] = dangling.height
-        shards = store.read("image_embeddings", batch)["spatial_features"].str.split("#").list.first().unique()
-        missing = [path for path in shards if not (lake / path).is_file()]
-        stray = len(list((lake / "features" / batch).glob("*"))) - (len(shards) - len(missing))
-        orphans |= {"feature shards missing": len(missing), "feature shards nobody names": stray}
-        found = {"orphans": orphans, "differing": differing}
-        (out / "found.json").write_text(json.dumps(found), encoding="utf-8")
-        status = 0
+        yield work
     finally:
-        os._exit(status)
+        if any(outcome.faulty for outcome in outcomes):
+            print(f"the logs, homes and lakes of the faulty trials are in {work}", file=sys.stderr)
+        else:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def run_trials(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Kill until enough runs were killed while they ran; returns the report."""
+    generator = random.Random(arguments.seed)  # noqa: S311 - moments, not secrets
+    scenarios = (NEW, CHANGED) if arguments.scenario == "both" else (arguments.scenario,)
+    outcomes: list[Outcome] = []
+    with kept_on_failure(outcomes) as work:
+        trials = Trials(work, arguments.batch or first_clean_batch(), arguments.images)
+        for scenario in scenarios:
+            trials.measure(scenario)
+        limits = {name: min(trials.undisturbed_s[name], arguments.first_seconds) for name in scenarios}
+        for number, scenario in enumerate(itertools.cycle(scenarios), start=1):
+            outcome = trials.kill_once(number, scenario, generator.uniform(0.0, limits[scenario]))
+            outcomes.append(outcome)
+            ending = f"rerun exited {outcome.rerun_status}" if outcome.rerun_status else "rerun as undisturbed"
+            left = [*outcome.differing, *outcome.orphans_when_killed, *outcome.orphans]
+            state = f"killed at {outcome.moment_s:.2f} s, {ending}" if outcome.killed else "ended before its moment"
+            print(f"trial {number} ({scenario}): {state}{', found ' if left else ''}{left or ''}", file=sys.stderr)
+            if not outcome.killed:  # the machine is less busy now: draw from a shorter span
+                limits[scenario] = outcome.moment_s
+            if sum(each.killed for each in outcomes) == arguments.trials:
+                break
+    return {
+        "undisturbed_s": {name: round(seconds, 2) for name, seconds in trials.undisturbed_s.items()},
+        "trials": len(outcomes),
+        "killed": sum(outcome.killed for outcome in outcomes),
+        "differences": sum(bool(outcome.differing) for outcome in outcomes),
+        "orphans": sum(bool(outcome.orphans or outcome.orphans_when_killed) for outcome in outcomes),
+        "failed_reruns": sum(outcome.rerun_status != 0 for outcome in outcomes),
+        "faulty": [asdict(outcome) for outcome in outcomes if outcome.faulty],
+    }
+
+
+def first_clean_batch() -> str:
+    """A demo batch in the ImageFolder form that nobody spoiled."""
+    expected = json.loads((ROOT / "demo" / "expected.json").read_text(encoding="utf-8"))
+    landing = ROOT / "demo" / "data" / "landing"
+    clean = sorted(expected["batches"].keys() - set(expected["spoiled"]))
+    return next(name for name in clean if (landing / name / "images" / "metadata.jsonl").is_file())
 
 
 def main() -> int:
     """Run the trials and print what was found."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=50)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=50, help="runs to kill while they run")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", default=None)
     parser.add_argument("--images", type=int, default=12)
+    parser.add_argument("--scenario", choices=("both", NEW, CHANGED), default="both")
+    parser.add_argument("--first-seconds", type=float, default=float("inf"), help="draw moments from these alone")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     sys.path.insert(0, str(ROOT))
     import mm_assets.commands.run  # noqa: F401, PLC0415 - imported once, so that every child starts at once
 
-    expected = json.loads((ROOT / "demo" / "expected.json").read_text(encoding="utf-8"))
-    landing_root = ROOT / "demo" / "data" / "landing"
-    batch = arguments.batch or next(
-        name
-        for name in sorted(expected["batches"])
-        if name not in expected["spoiled"] and (landing_root / name / "images" / "metadata.jsonl").is_file()
-    )
-    generator = random.Random(arguments.seed)  # noqa: S311 - moments, not secrets
-    work = Path(tempfile.mkdtemp(prefix="mm-kill-"))
-    try:
-        small_landing(work / "landing", batch, arguments.images)
-        started = time.monotonic()
-        if wait(run_in_child(work / "home-0", work / "landing", work / "lake-0", batch)) != 0:
-            raise SystemExit("the undisturbed run failed")
-        whole = time.monotonic() - started
-        read_in_child(work / "lake-0", batch, work / "tables-0")
-        outcomes: list[dict] = []
-        while sum(outcome["killed"] for outcome in outcomes) < arguments.trials:
-            outcomes.append(trial(work, batch, len(outcomes) + 1, generator.uniform(0.0, whole)))
-            if not outcomes[-1]["killed"]:  # it ended before the moment: draw from a shorter span
-                whole = min(whole, outcomes[-1]["moment_s"])
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    killed = sum(outcome["killed"] for outcome in outcomes)
-    faulty = [outcome for outcome in outcomes if outcome["differing"] or any(outcome["orphans"].values())]
-    report = {"undisturbed_s": round(whole, 2), "trials": len(outcomes), "killed": killed, "faulty": faulty}
+    report = run_trials(arguments)
     if arguments.json:
         print(json.dumps(report))
     else:
         print(
-            f"undisturbed run {whole:.1f} s; {killed} of {len(outcomes)} runs killed; {len(faulty)} left a difference"
+            "undisturbed runs {undisturbed_s} s; {killed} of {trials} runs killed: {differences} with differing "
+            "tables, {orphans} with orphans, {failed_reruns} failed reruns".format(**report)
         )
-        for outcome in faulty:
-            print(outcome)
-    return 1 if faulty else 0
-
-
-def trial(work: Path, batch: str, number: int, after_s: float) -> dict:
-    """Kill one run after this many seconds, rerun it, and compare."""
-    home, lake, tables = work / f"home-{number}", work / f"lake-{number}", work / f"tables-{number}"
-    if wait(run_in_child(home, work / "landing", lake, None)) != 0:
-        raise SystemExit(f"trial {number}: Dagster's home could not be set up")
-    child = run_in_child(home, work / "landing", lake, batch)
-    time.sleep(after_s)
-    os.kill(child, signal.SIGKILL)
-    killed = wait(child) == -signal.SIGKILL
-    if wait(run_in_child(home, work / "landing", lake, batch)) != 0:
-        raise SystemExit(f"trial {number}: the rerun failed after a kill at {after_s:.2f} s")
-    read_in_child(lake, batch, tables, work / "tables-0")
-    found = json.loads((tables / "found.json").read_text(encoding="utf-8"))
-    shutil.rmtree(home, ignore_errors=True)
-    shutil.rmtree(lake, ignore_errors=True)
-    print(f"trial {number}: killed at {after_s:.2f} s, differing {found['differing'] or 'nothing'}", file=sys.stderr)
-    return {"moment_s": round(after_s, 2), "killed": killed, **found}
+    return 1 if report["faulty"] else 0
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ Override any of them in one TOML file named by ``MM_POLICY``; sections and keys 
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -212,6 +212,9 @@ class ObjectPolicy(_Section):
         default=0.01,
         description="Relative difference of the aspects of declared and stored size that is still a plain resize.",
     )
+    min_visible_share: Share = Field(
+        default=0.3, description="Share of a box's area a crop must leave; a box with less is not the object any more."
+    )
 
 
 class ObjectGatePolicy(_Section):
@@ -271,6 +274,147 @@ class ObjectGatePolicy(_Section):
     seed: int = Field(default=20_240_611, description="Seed of sampling, shams, bootstrap and permutations.")
 
 
+class AnchoringPolicy(_Section):
+    """When a box is taken to be what a phrase of a caption names."""
+
+    read_undetermined: bool = Field(
+        default=True,
+        description="Read captions without a language as English; most are too short for one to be told.",
+    )
+    place_weight: NonNegativeFloat = Field(
+        default=0.5, description="Worth of a cue about place or size; a label that agrees in its last word has 0.8."
+    )
+    min_gap: Share = Field(
+        default=0.05, description="Share of the picture's side that centres must be apart for one to be further left."
+    )
+    contradiction: Annotated[float, Field(gt=0.5, le=1.0)] = Field(
+        default=0.66, description="Share of the side beyond which a centre contradicts a caption that says otherwise."
+    )
+    min_margin: NonNegativeFloat = Field(
+        default=0.05, description="How much worse every other choice must be for a phrase to be decided; cosine."
+    )
+    min_label_similarity: float = Field(
+        default=0.1,
+        description="Cosine of label and noun below which a phrase in other words is not tried; depends on the encoder.",
+    )
+    min_evidence: float = Field(
+        default=0.4,
+        description="Cosines of crop with phrase and label with noun, added, from which on a phrase in other words is the "
+        "box's. Of bridge-lite0-minilm: 66 % of right and 3 % of wrong kinds pass on 160 stamps.",
+    )
+    max_tied_boxes: PositiveInt = Field(
+        default=64, description="Boxes of one caption that compete for its phrases; of more, none is decided."
+    )
+
+
+class WarpingPolicy(_Section):
+    """How two sequences are laid along each other."""
+
+    engine: Literal["exact", "fastdtw"] = Field(
+        default="exact", description="exact (every cell that can matter) or fastdtw (an approximation, compiled)."
+    )
+    band_share: Annotated[float, Field(gt=0.0, le=1.0)] | None = Field(
+        default=None,
+        description="Half-width of the Sakoe-Chiba band, as a share of the longer sequence; none: no band. "
+        "A path outside is not found, so set it only where larger shifts are known not to occur.",
+    )
+    diagonal_weight: Literal[1, 2] = Field(
+        default=1,
+        description="Times a diagonal step counts its distance: 1 for the least sum along the path, 2 to favour no "
+        "direction (Sakoe and Chiba's symmetric form).",
+    )
+    memory_bytes: PositiveInt = Field(
+        default=67_108_864,
+        description="Memory of one call beside its inputs; over it the sequences are downsampled and refined.",
+    )
+    window_frames: PositiveInt = Field(
+        default=256,
+        description="Rows searched on either side of a downsampled path; halved until the quota allows it.",
+    )
+    fastdtw_radius: PositiveInt = Field(
+        default=10, description="Of fastdtw; at 1 it costs 28 % more path than the optimum, at 10 next to nothing."
+    )
+
+
+class FaithfulnessPolicy(_Section):
+    """When captions are taken to invent objects or to contradict one another."""
+
+    detector: str = Field(
+        default="imagenet-lite0-tiles",
+        description="What looks for objects nobody annotated: imagenet-lite0-tiles (embedded), "
+        "torchvision:ARCHITECTURE:CHECKPOINT-PATH, or empty for none.",
+    )
+    detector_threshold: Share = Field(
+        default=0.01, description="Probability from which the embedded detector may have seen an object."
+    )
+    detector_certainty: Share = Field(
+        default=0.3, description="Probability from which its sight disputes an annotation that lacks the object."
+    )
+    clear_probability: Share = Field(
+        default=0.6,
+        description="Top probability above which a picture is clear to the detector; drawings mostly are not.",
+    )
+    miss_rate_clear: Share = Field(
+        default=0.05,
+        description="Share of named, visible objects the detector misses in clear pictures: 2 of 65 measured.",
+    )
+    miss_rate_unclear: Share = Field(
+        default=0.2, description="The same in unclear pictures: 12 of 65 measured on cut-outs and drawings."
+    )
+    false_alarm_rate: Share = Field(
+        default=0.05, description="Share of absent objects it takes for present: 0.043 measured."
+    )
+    annotation_miss_rate: Share = Field(
+        default=0.01, description="Share of objects an annotator leaves out although their label is in use."
+    )
+    broader_evidence: Share = Field(
+        default=0.7, description="Weight of a missing annotation for a word that is broader than any label."
+    )
+    disputed_evidence: Share = Field(
+        default=0.25, description="Weight left to a missing annotation when the detector is certain to see the object."
+    )
+    min_evidence: Share = Field(default=0.5, description="Weight from which an unsupported object counts as invented.")
+    reject_evidence: Share = Field(
+        default=0.98, description="Weight from which the caption is rejected; below it a person reviews it."
+    )
+    entailment: str = Field(
+        default="", description="Folder of an NLI model asked about pairs the rules leave open; empty for none."
+    )
+    min_contradiction: Share = Field(default=0.9, description="Probability from which the NLI model's word counts.")
+    max_entailment_pairs: PositiveInt = Field(
+        default=2_000, description="Pairs of one batch an NLI model reads; a small one takes 0.15 s for each on a core."
+    )
+    min_conflict_confidence: Share = Field(
+        default=0.6, description="Confidence of a rule from which two captions contradict each other."
+    )
+    reject_conflict_confidence: Share = Field(
+        default=0.8,
+        description="Confidence from which a caption that contradicts most of its siblings, which agree, is rejected.",
+    )
+    invention_ceiling: Share = Field(
+        default=0.10,
+        description="Share of captions with an invented object a batch must not be significantly above; the captioners "
+        "of Rohrbach et al. 2018 reach 0.07 to 0.15.",
+    )
+    conflict_ceiling: Share = Field(
+        default=0.05, description="Share of contradicting pairs a batch must not be significantly above."
+    )
+    baseline_tolerance: NonNegativeFloat = Field(
+        default=1.0, description="How much a batch may exceed the rate of its source's trusted batches, relative to it."
+    )
+    baseline_floor: Share = Field(
+        default=0.02, description="Rate that is always allowed, however clean the trusted batches are."
+    )
+    min_captions: PositiveInt = Field(default=20, description="Fewer captions with a claim to check are not judged.")
+    min_pairs: PositiveInt = Field(default=20, description="Fewer pairs of captions of one picture are not judged.")
+    false_hold_rate: Share = Field(default=0.005, description="Significance of each of the two comparisons.")
+    confidence: Share = Field(default=0.95, description="Of the intervals.")
+    max_rewrites: PositiveInt = Field(
+        default=200, description="Captions of one batch a vision-language endpoint is asked to rewrite."
+    )
+    rewrite_attempts: PositiveInt = Field(default=2, description="Rewrites asked for one caption before giving up.")
+
+
 class BudgetPolicy(_Section):
     """What a batch may cost."""
 
@@ -317,6 +461,9 @@ class Policy(_Section):
     recall_gate: RecallGatePolicy = RecallGatePolicy()
     objects: ObjectPolicy = ObjectPolicy()
     object_gate: ObjectGatePolicy = ObjectGatePolicy()
+    anchoring: AnchoringPolicy = AnchoringPolicy()
+    warping: WarpingPolicy = WarpingPolicy()
+    faithfulness: FaithfulnessPolicy = FaithfulnessPolicy()
     budget: BudgetPolicy = BudgetPolicy()
     fusion: FusionPolicy = FusionPolicy()
     mixtures: MixturePolicy = MixturePolicy()

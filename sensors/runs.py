@@ -1,11 +1,14 @@
 """What the sensors ask of Dagster's run storage."""
 
+import json
 import os
+import socket
 import time
 
 import dagster as dg
 import psutil
 from dagster._core.events import EngineEventData  # names the process of a run; no public home in dagster 1.13
+from dagster._core.storage.tags import GRPC_INFO_TAG  # names the server that launches it; likewise
 
 from mm_assets.gates.guard import PROCESS_TAG
 from mm_assets.jobs import BATCH_ASSETS
@@ -26,6 +29,7 @@ _HAS_PROCESS = (
     dg.DagsterRunStatus.CANCELING,
 )
 _LAUNCH_SECONDS = 90.0
+_ORPHAN_SECONDS = 15.0
 
 
 def unfinished_runs(instance: dg.DagsterInstance, batch: str | None = None) -> list[dg.DagsterRun]:
@@ -56,10 +60,25 @@ def process_is_gone(mark: str) -> bool:
         return True
 
 
+def launching_server_is_gone(run: dg.DagsterRun) -> bool:
+    """Whether nobody listens any more on the local socket that the run was to be launched through."""
+    path = json.loads(run.tags.get(GRPC_INFO_TAG, "{}")).get("socket")
+    if path is None:
+        return False
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1.0)
+        try:
+            client.connect(path)
+        except OSError as error:  # a server that is merely slow is not gone
+            return isinstance(error, FileNotFoundError | ConnectionRefusedError)
+    return False
+
+
 def launched_process_is_gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether a run that was never marked lost the process that its own log names.
 
-    A run without even such a line was being launched; it is given up ninety seconds after its last sign of life.
+    A run without even such a line was being launched. It is given up ninety seconds after its last sign of life, or
+    fifteen if the server that was launching it is gone too.
     """
     started: tuple[int, float] | None = None
     for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
@@ -69,7 +88,8 @@ def launched_process_is_gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -
             started = (int(str(pid.value)), entry.timestamp)
     if started is None:
         record = instance.get_run_record_by_id(run.run_id)
-        return record is not None and time.time() - record.update_timestamp.timestamp() > _LAUNCH_SECONDS
+        patience = _ORPHAN_SECONDS if launching_server_is_gone(run) else _LAUNCH_SECONDS
+        return record is not None and time.time() - record.update_timestamp.timestamp() > patience
     try:
         return psutil.Process(started[0]).create_time() > started[1]
     except psutil.NoSuchProcess:

@@ -15,13 +15,13 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
+from mm_assets.cleaned.bounds import refuse_scans, refuse_size, too_many_pixels
 from mm_assets.errors import DecodeError
 from mm_assets.policy import ImagePolicy
+from mm_assets.raw_pools.names import is_dicom
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-# libjpeg-turbo's own bound for untrusted files: every scan of a progressive JPEG costs a pass over all pixels.
-MAX_JPEG_SCANS: Final = 500
-_SCAN_MARKER: Final = b"\xff\xda"
+DICOM: Final = "DICOM"
 # libjpeg says this of junk between two segments; every block of pixels was there.
 _HARMLESS: Final = "extraneous bytes before marker"
 _FILLING: Final = 165
@@ -78,10 +78,17 @@ def decode_image(data: bytes, name: str, policy: ImagePolicy) -> DecodedImage:
         policy: bounds on size and aspect.
 
     Raises:
-        DecodeError: EMPTY_FILE, NOT_AN_IMAGE, DECOMPRESSION_BOMB, TOO_SMALL, EXTREME_ASPECT or TRUNCATED_IMAGE.
+        DecodeError: EMPTY_FILE, NOT_AN_IMAGE, DECOMPRESSION_BOMB, TOO_SMALL, EXTREME_ASPECT or TRUNCATED_IMAGE; of a
+            DICOM file also DICOM_INVALID, DICOM_NO_PIXELS, DICOM_NO_DECODER or DICOM_UNSUPPORTED.
     """
     if not data:
         raise DecodeError("EMPTY_FILE", f"{name}: the file is empty; deliver it again")
+    if is_dicom(data):
+        from mm_assets.cleaned.dicom_pixels import decode_dicom  # noqa: PLC0415 - pydicom takes a second to load
+
+        pixels = decode_dicom(data, name, policy.max_pixels)
+        refuse_size(pixels.shape[1], pixels.shape[0], name, policy)
+        return DecodedImage(pixels, DICOM)
     try:
         opened = Image.open(BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -89,11 +96,11 @@ def decode_image(data: bytes, name: str, policy: ImagePolicy) -> DecodedImage:
             "NOT_AN_IMAGE", f"{name}: the bytes are no {', '.join(FORMATS)} picture; convert or remove the file"
         ) from error
     except Image.DecompressionBombError as error:
-        raise _bomb(name, "too many", policy) from error
+        raise too_many_pixels(name, "too many", policy.max_pixels) from error
     except _DAMAGE as error:
         raise _damaged(name, error) from error
     with opened:
-        _refuse_by_header(opened, name, policy)
+        refuse_size(*opened.size, name, policy)
         try:
             if opened.format == "JPEG":
                 pixels = _decode_jpeg(data, opened, name)
@@ -102,7 +109,7 @@ def decode_image(data: bytes, name: str, policy: ImagePolicy) -> DecodedImage:
             else:
                 pixels = _to_rgb(ImageOps.exif_transpose(opened))
         except Image.DecompressionBombError as error:
-            raise _bomb(name, "too many", policy) from error
+            raise too_many_pixels(name, "too many", policy.max_pixels) from error
         except _DAMAGE as error:
             raise _damaged(name, error) from error
         return DecodedImage(pixels, str(opened.format))
@@ -145,12 +152,7 @@ def _decode_jpeg(data: bytes, opened: Image.Image, name: str) -> NDArray[np.uint
         DecodeError: DECOMPRESSION_BOMB, a progressive file of absurdly many scans.
         ValueError: damaged.
     """
-    scans = data.count(_SCAN_MARKER)
-    if scans > MAX_JPEG_SCANS:
-        raise DecodeError(
-            "DECOMPRESSION_BOMB",
-            f"{name}: {scans} scans, at most {MAX_JPEG_SCANS} are decoded; save it as baseline JPEG",
-        )
+    refuse_scans(data, name)
     if opened.mode in {"RGB", "L"}:
         try:
             pixels = simplejpeg.decode_jpeg(data, "RGB")
@@ -165,28 +167,6 @@ def _decode_jpeg(data: bytes, opened: Image.Image, name: str) -> NDArray[np.uint
             return np.asarray(ImageOps.exif_transpose(upright))
     opened.load()
     return _to_rgb(ImageOps.exif_transpose(opened))
-
-
-def _refuse_by_header(opened: Image.Image, name: str, policy: ImagePolicy) -> None:
-    width, height = opened.size
-    if width * height > policy.max_pixels:
-        raise _bomb(name, f"{width} x {height}", policy)
-    if min(width, height) < policy.min_side_px:
-        raise DecodeError(
-            "TOO_SMALL",
-            f"{name}: {width} x {height} px, the shorter side must have {policy.min_side_px}; deliver a larger picture",
-        )
-    if max(width, height) > policy.max_aspect * min(width, height):
-        raise DecodeError(
-            "EXTREME_ASPECT",
-            f"{name}: {width} x {height} px is longer than {policy.max_aspect:g} to 1; crop the picture",
-        )
-
-
-def _bomb(name: str, size: str, policy: ImagePolicy) -> DecodeError:
-    return DecodeError(
-        "DECOMPRESSION_BOMB", f"{name}: {size} pixels declared, at most {policy.max_pixels:,} are decoded; shrink it"
-    )
 
 
 def _damaged(name: str, error: BaseException) -> DecodeError:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from mm_assets.raw_pools.names import is_dicom
+
 _TEXT_LINES = 3
+_MAX_DICOM_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 1)  # where Pillow refuses the other formats
 _GAP = 8
 
 
@@ -27,9 +30,14 @@ class Tile:
 
 def thumbnail(encoded: bytes, side: int) -> Image.Image:
     """The picture on a white square of this side."""
-    with Image.open(io.BytesIO(encoded)) as opened:
-        opened.draft("RGB", (side, side))
-        picture = ImageOps.exif_transpose(opened).convert("RGBA")
+    if is_dicom(encoded):
+        from mm_assets.cleaned.dicom_pixels import decode_dicom  # noqa: PLC0415 - pydicom takes a second to load
+
+        picture = Image.fromarray(decode_dicom(encoded, "the picture", _MAX_DICOM_PIXELS)).convert("RGBA")
+    else:
+        with Image.open(io.BytesIO(encoded)) as opened:
+            opened.draft("RGB", (side, side))
+            picture = ImageOps.exif_transpose(opened).convert("RGBA")
     picture.thumbnail((side, side))
     square = Image.new("RGBA", (side, side), "white")
     square.alpha_composite(picture, ((side - picture.width) // 2, (side - picture.height) // 2))

@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mm_assets.errors import DecodeError
 from mm_assets.features.interfaces import ResizeMode
+from mm_assets.raw_pools.names import is_dicom
 
 _ORIENTATION_TAG: Final = 0x0112
 _HEADER_BYTES: Final = 65_536
@@ -24,6 +25,7 @@ _ORIENTATION_MARKS: Final = (b"Exif\0\0", b"eXIf", b"EXIF")  # JPEG, PNG, WEBP
 _TIFF_STARTS: Final = frozenset({b"II", b"MM"})  # Pillow turns a TIFF upright as it loads
 _OPAQUE: Final = 255
 _RGBA_CHANNELS: Final = 4
+_MAX_DICOM_PIXELS: Final = 2 * (Image.MAX_IMAGE_PIXELS or 1)  # where Pillow refuses the other formats
 
 Pixels = NDArray[np.uint8]
 
@@ -42,7 +44,7 @@ def decode_square(data: bytes, side_px: int, mode: ResizeMode, padding_rgb: tupl
         uint8 RGB, shape (side_px, side_px, 3), contiguous.
 
     Raises:
-        DecodeError: code ``IMAGE_UNREADABLE``.
+        DecodeError: code ``IMAGE_UNREADABLE``, or of a DICOM file the codes of `decode_dicom`.
     """
     small = _orient(_decode_small(data, side_px, mode), _orientation(data))
     return _make_square(small, side_px, mode, padding_rgb)
@@ -70,7 +72,11 @@ def fitted_size(width: int, height: int, side_px: int, mode: ResizeMode) -> tupl
 
 def _decode_small(data: bytes, side_px: int, mode: ResizeMode) -> Pixels:
     pixels: Pixels | None = None
-    if data.startswith(b"\xff\xd8"):
+    if is_dicom(data):
+        from mm_assets.cleaned.dicom_pixels import decode_dicom  # noqa: PLC0415 - pydicom takes a second to load
+
+        pixels = decode_dicom(data, "the picture", _MAX_DICOM_PIXELS)
+    elif data.startswith(b"\xff\xd8"):
         pixels = _decode_jpeg(data, side_px, mode)
     elif data.startswith(b"\x89PNG"):
         pixels = _decode_png(data)

@@ -1,14 +1,18 @@
-"""Hash the files that records declare, as a stream, some at once where the store is far away."""
+"""Hash the files that records declare, as a stream, some at once where the store is far away.
+
+What a DICOM file says of orientation joins its record here, where the bytes are at hand.
+"""
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from mm_assets.errors import InputError, RecordError
 from mm_assets.landing import LandedObject, Landing
 from mm_assets.policy import IngestPolicy
+from mm_assets.raw_pools.names import DICOM_SUFFIXES, suffix_of
 from mm_assets.raw_pools.records import Bytes, DeclaredImage, ImageRecord, Record, Rejection
 
 _WHOLE_BYTES: Final = 1_048_576
@@ -45,9 +49,29 @@ def _hash(item: Declared | Rejection, landing: Landing, policy: IngestPolicy) ->
         return [item]
     image, landed = item
     try:
-        return [ImageRecord(image, hash_file(landing, landed, policy, image.record_ref))]
+        at = hash_file(landing, landed, policy, image.record_ref)
+        return [describe_file(image, at, lambda size: landing.read(landed.key, 0, size))]
     except InputError as error:
         return [*image.reject(error)]
+
+
+def describe_file(image: DeclaredImage, at: Bytes, read: Callable[[int], bytes]) -> ImageRecord:
+    """The record with its bytes, and with what a DICOM file says of its orientation.
+
+    Args:
+        image: the record as declared.
+        at: where its file lies.
+        read: the first so many bytes of the file.
+
+    Raises:
+        DecodeError: the file is named as DICOM and is none that can be read.
+        RecordError, UnsafePathError: the file is gone since it was hashed.
+    """
+    if suffix_of(image.file_name) not in DICOM_SUFFIXES:
+        return ImageRecord(image, at)
+    from mm_assets.raw_pools.dicom import add_orientation  # noqa: PLC0415 - pydicom takes a second to load
+
+    return ImageRecord(add_orientation(image, read, at.size_bytes), at)
 
 
 def check_size(size_bytes: int, policy: IngestPolicy, where: str) -> None:

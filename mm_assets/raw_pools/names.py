@@ -6,7 +6,9 @@ from typing import Final
 from mm_assets.errors import RecordError, UnsafePathError
 
 SUCCESS: Final = "_SUCCESS"
-IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+DICOM_SUFFIXES: Final = frozenset({".dcm", ".dicom"})
+IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}) | DICOM_SUFFIXES
+_DICOM_MAGIC: Final = (128, b"DICM")  # after a preamble of any bytes, PS3.10
 MAX_NAME_BYTES: Final = 1_024  # the longest key S3 accepts
 _SHOWN_CHARACTERS: Final = 120
 
@@ -36,6 +38,16 @@ def suffix_of(name: str) -> str:
     '.png'
     """
     return PurePosixPath(name).suffix.lower()
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether the bytes start as a DICOM file does.
+
+    >>> is_dicom(bytes(128) + b"DICM"), is_dicom(b"DICM")
+    (True, False)
+    """
+    start, magic = _DICOM_MAGIC
+    return data[start : start + len(magic)] == magic
 
 
 def check_name(name: str, where: str) -> str:

@@ -13,11 +13,11 @@ from mm_assets.landing import LandedObject, Landing
 from mm_assets.policy import IngestPolicy
 from mm_assets.raw_pools.archives import read_members
 from mm_assets.raw_pools.contract import BatchContract
-from mm_assets.raw_pools.fingerprints import check_size
+from mm_assets.raw_pools.fingerprints import check_size, describe_file
 from mm_assets.raw_pools.imagefolder import declare_image
 from mm_assets.raw_pools.inventory import Inventory
 from mm_assets.raw_pools.names import IMAGE_SUFFIXES, check_name, shown
-from mm_assets.raw_pools.records import Bytes, ImageRecord, Record, Rejection
+from mm_assets.raw_pools.records import Bytes, Record, Rejection
 from mm_assets.raw_pools.rows import SampleRow, check_utf8, decode_row
 
 FORM: Final = "webdataset"
@@ -171,6 +171,10 @@ class _Archive:
             left -= len(block)
             yield block
 
+    def _first(self, at: Bytes, size: int) -> bytes:
+        self._stream.seek(at.offset)
+        return self._stream.read(size)
+
     def _close(self, sample: _Sample) -> Record:
         where = f"{self._key}!{sample.name}"
         try:
@@ -190,6 +194,8 @@ class _Archive:
             row = sample.row or SampleRow()
             texts = list(dict.fromkeys(text for text in (sample.text, row.text, row.caption) if text))
             file_name = f"{self._inventory.name(self._key)}/{sample.image.member}"
-            return ImageRecord(declare_image(row, file_name, [*texts], FORM, where, self._contract), sample.image)
+            declared = declare_image(row, file_name, [*texts], FORM, where, self._contract)
+            at = sample.image
+            return describe_file(declared, at, lambda size: self._first(at, size))
         except InputError as error:
             return Rejection.of("image", where, error)

@@ -103,6 +103,7 @@ TABLES: Final[tuple[Table, ...]] = (
             "boxes": Column(pl.Int64, "Labelled boxes evaluated."),
             "images": Column(pl.Int64, "Images they lie in."),
             "labels": Column(pl.Int64, "Distinct labels among them."),
+            "pool_size": Column(pl.Int64, "Labels per query, the right one among them."),
             "region_r1": Column(pl.Float64, "Share of crops whose label ranks first among those of the batch: gated."),
             "region_low": Column(pl.Float64, "Lower end of its bootstrap interval."),
             "region_high": Column(pl.Float64, "Upper end of its bootstrap interval."),

@@ -1,9 +1,9 @@
 """One test drives a real ``dagster dev`` through GraphQL: hold, refuse, kill, restart, release, resume."""
 
+import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LANDING = ROOT / "demo" / "data" / "landing"
 EXPECTED = json.loads((ROOT / "demo" / "expected.json").read_text(encoding="utf-8"))
 HOLD_WITHIN_SECONDS = 30
+ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
 def free_port() -> int:
@@ -74,21 +75,27 @@ class Stack:
         except OSError:
             return False
 
-    def kill(self) -> None:
-        """SIGKILL every process of the stack, run workers included."""
-        assert self.process is not None
-        family = [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid)]
-        for member in family:
-            member.kill()
-        psutil.wait_procs(family, timeout=30)
-
-    def stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGINT)
+    def members(self) -> list[psutil.Process]:
+        """Every living process that was started for this home, whoever its parent is by now."""
+        found = []
+        for process in psutil.process_iter():
             try:
-                self.process.wait(timeout=15)
-            except subprocess.TimeoutExpired:
-                self.kill()
+                ours = process.environ().get("DAGSTER_HOME") == self.environment["DAGSTER_HOME"]
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except psutil.Error:  # gone meanwhile, or somebody else's
+                continue
+        return found
+
+    def kill(self) -> None:
+        """SIGKILL every process of the stack, run workers and what was being started included."""
+        assert self.process is not None
+        while family := self.members():
+            for member in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.kill()
+            psutil.wait_procs(family, timeout=5)
+        self.process.wait(timeout=30)
 
     def query(self, text: str, **variables: object) -> dict:
         body = json.dumps({"query": text, "variables": variables}).encode()
@@ -139,6 +146,16 @@ class Stack:
         )
         return answer["runsOrError"]["results"]
 
+    def ticks(self, sensor: str) -> list[float]:
+        """When the sensor last looked, newest first."""
+        answer = self.query(
+            """query($s: SensorSelector!) { sensorOrError(sensorSelector: $s) { ... on Sensor {
+                 sensorState { ticks(limit: 20) { timestamp endTimestamp status } } } } }""",
+            s={"repositoryLocationName": "mm_assets", "repositoryName": "__repository__", "sensorName": sensor},
+        )
+        ticks = answer["sensorOrError"]["sensorState"]["ticks"]
+        return [tick["timestamp"] for tick in ticks if tick["endTimestamp"] is not None]
+
     def status(self, run_id: str) -> str:
         answer = self.query("query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", id=run_id)
         return answer["runOrError"]["status"]
@@ -164,7 +181,7 @@ class Stack:
         pytest.fail(f"waited {seconds} s for {what}\n{self.tail()}")
 
     def ended(self, run_id: str, seconds: float = 120) -> str:
-        self.until(lambda: self.status(run_id) in {"SUCCESS", "FAILURE", "CANCELED"}, seconds, f"run {run_id} to end")
+        self.until(lambda: self.status(run_id) in ENDED, seconds, f"run {run_id} to end")
         return self.status(run_id)
 
     def tail(self) -> str:
@@ -185,7 +202,9 @@ def stack(tmp_path):
     running = Stack(home, landing, tmp_path / "lake")
     running.clean, running.spoiled = clean, EXPECTED["spoiled"][0]
     yield running
-    running.stop()
+    if running.process is not None:
+        running.kill()
+    assert running.members() == []
 
 
 def _rows(lake: DeltaLake, table: str, batch: str) -> pl.DataFrame:
@@ -216,15 +235,10 @@ def test_a_spoiled_batch_halts_by_itself_and_nothing_is_lost(stack, tmp_path):
     stack.until(lambda: lake.count("fusion_samples", stack.clean) > 0, 300, "the clean batch's samples")
     assert lake.count("fusion_samples", stack.spoiled) == 0
 
-    # By hand and by backfill the held batch is refused, with the reason.
+    # By hand and by backfill the held batch is refused, with the reason; Dagster looks for backfills every 30 s only.
+    backfill = stack.backfill(["fusion_samples"], [stack.spoiled])
     manual = stack.launch("batch_pipeline", assets=["visual_codes", "fusion_samples"], partition=stack.spoiled)
     assert stack.ended(manual) in {"FAILURE", "CANCELED"}
-    backfill = stack.backfill(["fusion_samples"], [stack.spoiled])
-    filled = stack.until(lambda: stack.runs(dagster__backfill=backfill), 90, "the backfill's run")[0]["runId"]
-    assert stack.ended(filled) in {"FAILURE", "CANCELED"}
-    refusals = stack.failure(manual) + stack.failure(filled)
-    assert stack.status(manual) == "CANCELED" or "is held by gate" in refusals
-    assert lake.count("fusion_samples", stack.spoiled) == 0
 
     # A release leaves it out and says so.
     stack.query(
@@ -237,6 +251,13 @@ def test_a_spoiled_batch_halts_by_itself_and_nothing_is_lost(stack, tmp_path):
     manifest = json.loads((tmp_path / "lake" / "releases" / "r1" / "manifest.json").read_text(encoding="utf-8"))
     assert stack.spoiled in manifest["excluded_batches"]
     assert stack.spoiled not in lake.scan("mixtures").collect()["batch"].to_list()
+
+    # The backfill's run has come by now.
+    filled = stack.until(lambda: stack.runs(dagster__backfill=backfill), 90, "the backfill's run")[0]["runId"]
+    assert stack.ended(filled) in {"FAILURE", "CANCELED"}
+    refusals = stack.failure(manual) + stack.failure(filled)
+    assert stack.status(manual) == "CANCELED" or "is held by gate" in refusals
+    assert lake.count("fusion_samples", stack.spoiled) == 0
 
     # One successful ingest per batch, although the stack died in the middle.
     for batch in (stack.clean, stack.spoiled):
@@ -257,7 +278,15 @@ def test_a_spoiled_batch_halts_by_itself_and_nothing_is_lost(stack, tmp_path):
     )
     assert stack.ended(released) == "SUCCESS", stack.failure(released)
     stack.until(lambda: lake.count("fusion_samples", stack.spoiled) > 0, 180, "the released batch to resume")
-    time.sleep(15)
+    stack.until(
+        lambda: all(run["status"] in ENDED for run in stack.runs(dagster__partition=stack.spoiled)),
+        60,
+        "its run to end",
+    )
+    resumed_at = time.time()
+    stack.until(
+        lambda: sum(tick > resumed_at for tick in stack.ticks("resume")) > 1, 90, "two more looks of the sensor"
+    )
     resumed = [run for run in stack.runs(dagster__partition=stack.spoiled) if run["pipelineName"] == "batch_pipeline"]
     by_sensor = [
         run

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageDraw, ImageOps
 
-from mm_assets.cleaned.decoding import FORMATS, MAX_JPEG_SCANS, DecodedImage, decode_image, quiet_decoders
+from mm_assets.cleaned.bounds import MAX_JPEG_SCANS
+from mm_assets.cleaned.decoding import FORMATS, DecodedImage, decode_image, quiet_decoders
 from mm_assets.errors import DecodeError
 from mm_assets.policy import ImagePolicy
 

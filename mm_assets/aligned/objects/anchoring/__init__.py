@@ -1,0 +1,1 @@
+"""Boxes anchored to the phrases of captions that name them."""
