@@ -20,13 +20,13 @@ class BoxedPicture:
 
     Attributes:
         encoded: encoded image bytes that decode (cleaning has seen to it).
-        given: x1, y1, x2, y2 as delivered, pixels of the stored picture; drawn in crimson.
+        given: x1, y1, x2, y2 as delivered, pixels of the stored picture; drawn in crimson; None if it shows nothing.
         restored: the box a diagnosis puts in its place, drawn in green; None without one.
         lines: text under the picture.
     """
 
     encoded: bytes
-    given: Corners
+    given: Corners | None
     restored: Corners | None
     lines: tuple[str, ...]
 

@@ -41,7 +41,11 @@ def _pair(example: Mapping[str, Any], encoded: bytes) -> Tile:
 
 
 def _boxed(example: Mapping[str, Any], encoded: bytes) -> BoxedPicture:
-    scores = f"as given {example['score']:.2f}" if example.get("score") is not None else "as given -"
-    if example.get("restored_score") is not None:
-        scores += f", restored {example['restored_score']:.2f}"
-    return BoxedPicture(encoded, example["xyxy"], example.get("restored_xyxy"), (str(example["label"]), scores))
+    label, restored = example["label"], example.get("label_restored")
+    named = str(label) if restored in (None, label) else f"{label}, restored: {restored}"
+    scores = [
+        f"{told} {example[key]:.2f}"
+        for told, key in (("as given", "score"), ("restored", "score_restored"))
+        if example.get(key) is not None
+    ]
+    return BoxedPicture(encoded, example["xyxy"], example.get("xyxy_restored"), (named, ", ".join(scores)))

@@ -46,8 +46,7 @@ def plan_object_repair(lake: DeltaLake, verdict: Mapping[str, Any]) -> RepairPla
     batch = verdict["batch"]
     row = lake.read("object_recall", batch).row(0, named=True)
     diagnosis = json.loads(row["diagnosis_json"])
-    repair = diagnosis.get("repair")
-    if row["evaluation_id"] != verdict["evaluation_id"] or not repair:
+    if row["evaluation_id"] != verdict["evaluation_id"] or not diagnosis.get("repairable"):
         raise HoldError(
             f"batch {batch!r}: the diagnosis names no repair ({row['reason']}); correct the delivery at its source"
         )
@@ -56,8 +55,8 @@ def plan_object_repair(lake: DeltaLake, verdict: Mapping[str, Any]) -> RepairPla
         gate="objects",
         evaluation_id=row["evaluation_id"],
         level="object",
-        kind=repair["kind"],
-        parameters=repair["parameters"],
+        kind=diagnosis["kind"],
+        parameters=diagnosis["parameters"],
         rows=tuple(row["affected_boxes"]),
         of=lake.scan("boxes", batch).select(pl.len()).collect().item(),
         reason=row["reason"],
