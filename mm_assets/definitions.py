@@ -31,7 +31,6 @@ from resources.holds import Holds
 from resources.image_text_encoder import ImageTextEncoderResource
 from resources.language_identifier import LanguageIdentifierResource
 from resources.model_set import ModelSet
-from resources.object_detector import ObjectDetectorResource
 from resources.object_store import LandingStore
 from resources.ocr import OcrResource
 from resources.phrase_extractor import PhraseExtractorResource
@@ -63,7 +62,6 @@ def make_resources(landing_root: str, lake_root: str, policy_path: str) -> dict[
         "language": LanguageIdentifierResource(),
         "phrases": PhraseExtractorResource(),
         "ocr": OcrResource(),
-        "detector": ObjectDetectorResource(),
     }
     return {
         "landing": LandingStore(root=landing_root),

@@ -117,22 +117,6 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         models=("encoder", "phrases"),
     ),
     Step(
-        name="orientation_checks",
-        assets=("orientation_checks",),
-        tables=("orientation_checks",),
-        upstream=("object_alignments",),
-        policy=("orientation",),
-        models=("ocr",),
-    ),
-    Step(
-        name="caption_claims",
-        assets=("caption_claims", "caption_faithfulness"),
-        tables=("caption_claims", "caption_faithfulness"),
-        upstream=("boxes", "cleaned_images"),
-        policy=("faithfulness",),
-        models=("detector",),
-    ),
-    Step(
         name="visual_codes",
         assets=("visual_codes",),
         tables=("visual_codes",),
@@ -148,8 +132,6 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
             "texts",
             "image_text_recall",
             "object_alignments",
-            "orientation_checks",
-            "caption_claims",
         ),
         policy=("fusion",),
     ),
@@ -166,15 +148,11 @@ INGEST_STEPS: Final = (
     "boxes",
     "object_recall",
     "object_alignments",
-    "orientation_checks",
-    "caption_claims",
 )
 ASSEMBLY_STEPS: Final = ("visual_codes", "fusion_samples")
 GATE_STEPS: Final[dict[str, str]] = {
     "recall": "image_text_recall",
     "objects": "object_recall",
-    "orientation": "orientation_checks",
-    "faithfulness": "caption_claims",
     "budget": "raw_pools",
 }
 """The step that measures each gate; what stands on the step waits for the gate."""

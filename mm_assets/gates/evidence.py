@@ -41,7 +41,7 @@ def _pair(example: Mapping[str, Any], encoded: bytes) -> Tile:
 
 
 def _boxed(example: Mapping[str, Any], encoded: bytes) -> BoxedPicture:
-    label, restored = example["label"], example.get("label_restored")
+    label, restored = example["phrase"], example.get("label_restored")
     named = str(label) if restored in (None, label) else f"{label}, restored: {restored}"
     scores = [
         f"{told} {example[key]:.2f}"
