@@ -295,15 +295,46 @@ class AnchoringPolicy(_Section):
     )
     min_label_similarity: float = Field(
         default=0.1,
-        description="Cosine of label and noun below which a phrase in other words is not tried; depends on the encoder.",
+        description="Cosine of label and noun below which a phrase in other words is not tried; of the encoder.",
     )
     min_evidence: float = Field(
         default=0.4,
-        description="Cosines of crop with phrase and label with noun, added, from which on a phrase in other words is the "
-        "box's. Of bridge-lite0-minilm: 66 % of right and 3 % of wrong kinds pass on 160 stamps.",
+        description="Cosines of crop with phrase and label with noun, added, that make a phrase in other words the box's; "
+        "of the encoder. With bridge-lite0-minilm 66 % of right and 3 % of wrong kinds pass on 160 stamps.",
     )
     max_tied_boxes: PositiveInt = Field(
         default=64, description="Boxes of one caption that compete for its phrases; of more, none is decided."
+    )
+
+
+class OrientationPolicy(_Section):
+    """When left and right in a picture, its metadata and its captions agree."""
+
+    ocr_enabled: bool = Field(default=True, description="Look for burned-in side markers in medical pictures.")
+    ocr_modalities: tuple[str, ...] = Field(
+        default=("CR", "DX", "MG", "RG", "RF", "XA", "PX", "IO"),
+        description="DICOM modalities whose pictures carry side markers. A picture of another modality, or without any "
+        "medical orientation, is not read: that costs about a second of CPU time.",
+    )
+    marker_levels: tuple[PositiveInt, ...] = Field(
+        default=(24, 48, 80),
+        description="Levels of 255 above or below its surroundings at which a marker is cut out; fainter are lost.",
+    )
+    min_marker_height: Share = Field(
+        default=0.018, description="Height of a marker's letters, as a share of the picture's shorter side: at least."
+    )
+    max_marker_height: Share = Field(default=0.13, description="And at most.")
+    max_marker_candidates: PositiveInt = Field(
+        default=24, description="Candidates read per picture, the most contrasting first; each is read twice."
+    )
+    min_marker_confidence: Share = Field(
+        default=0.95, description="Confidence of the reading that makes a marker; noise stays below 0.9."
+    )
+    max_counter_confidence: Share = Field(
+        default=0.7, description="Confidence the same side may reach the other way round; above, nothing is concluded."
+    )
+    min_finding_confidence: Share = Field(
+        default=0.8, description="Confidence from which a contradiction in medical metadata or markers counts."
     )
 
 
@@ -462,6 +493,7 @@ class Policy(_Section):
     objects: ObjectPolicy = ObjectPolicy()
     object_gate: ObjectGatePolicy = ObjectGatePolicy()
     anchoring: AnchoringPolicy = AnchoringPolicy()
+    orientation: OrientationPolicy = OrientationPolicy()
     warping: WarpingPolicy = WarpingPolicy()
     faithfulness: FaithfulnessPolicy = FaithfulnessPolicy()
     budget: BudgetPolicy = BudgetPolicy()
