@@ -28,7 +28,7 @@ from deliveries import (
     write_web_dataset,
 )
 from pictures import encode, picture_root, read_caption, read_picture
-from scenes import compose_scenes
+from scenes import compose_scenes, mirror_boxes
 from texts import Row, read_code, read_dialogues, read_prose, read_theorems
 
 DEMO: Final = Path(__file__).resolve().parent
@@ -52,12 +52,14 @@ def build(packages: Path, demo: Path) -> None:
         shutil.rmtree(landing)
     batches: dict[str, Counts] = {}
     for batch, choice in selection.items():
+        if "objects_of" in choice:
+            choice["objects"] = selection[choice["objects_of"]]["objects"]
         batches[batch] = _build_images(packages, landing / batch, choice)
         print(batch, json.dumps(batches[batch]))
     for batch, rows in _texts(packages, texts).items():
         batches[batch] = _build_texts(landing / batch, rows)
         print(batch, json.dumps(batches[batch]))
-    spoiled = [batch for batch, choice in selection.items() if "shift_captions" in choice]
+    spoiled = [batch for batch, choice in selection.items() if choice.keys() & {"shift_captions", "mirror_boxes"}]
     expected = {"spoiled": spoiled, "batches": batches}
     (demo / "expected.json").write_text(json.dumps(expected, indent=2) + "\n", encoding="utf-8")
 
@@ -69,6 +71,8 @@ def _build_images(packages: Path, folder: Path, choice: Mapping[str, Any]) -> Co
     planted = Counter(fault["kind"] for fault in choice.get("faults", []))
     if choice["form"] == "coco":
         scenes = compose_scenes(root, choice["objects"], choice["scenes"], choice["seed"])
+        if choice.get("mirror_boxes"):
+            scenes = [mirror_boxes(scene) for scene in scenes]
         write_coco(images, scenes, choice["license"], _SCENES_DESCRIPTION)
         records = len(scenes)
     else:

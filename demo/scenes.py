@@ -1,7 +1,7 @@
 """Constructed scenes: three cut-out stamps on a plain background, with boxes that are exact because we placed them."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +41,12 @@ def compose_scenes(root: Path, objects: list[str], count: int, seed: int) -> lis
         chosen = [deck.pop() for _ in range(_OBJECTS_PER_SCENE)]
         scenes.append(_compose([cutouts[name] for name in chosen], [captions[name] for name in chosen], position, draw))
     return scenes
+
+
+def mirror_boxes(scene: Scene) -> Scene:
+    """Spoil a scene as an augmentation does that flips pictures and forgets their boxes."""
+    width = scene.picture.width
+    return replace(scene, boxes=tuple((width - x - w, y, w, h) for x, y, w, h in scene.boxes))
 
 
 def _trimmed(cutout: Image.Image) -> Image.Image:

@@ -30,7 +30,7 @@ def _console(*, stderr: bool = False) -> Console:
 
 @app.command()
 def demo(as_json: Json = False) -> None:
-    """Run the vendored demo batches, one of them spoiled on purpose, to a release."""
+    """Run the vendored demo batches, two of them spoiled on purpose, to a release."""
     from mm_assets.commands import demo as command  # noqa: PLC0415 - imports dagster
     from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
 
@@ -144,6 +144,52 @@ def release_hold(
         _print_json({"batch": batch, "gate": gate, "evaluation_id": evaluation, "by": by, "reason": reason})
     else:
         _console().print(f"Released {gate} of {batch}; run it on with: mm run --batch {batch}")
+
+
+@app.command()
+def repair(
+    batch: Annotated[str, typer.Argument(help="The held batch.")],
+    gate: Annotated[str | None, typer.Option(help="The gate to repair for, if several hold the batch.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Correct and run again; needs --by, --reason.")] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take corrections back; same needs.")] = False,
+    by: Annotated[str, typer.Option(help="Who corrects.")] = "",
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    sheet: Annotated[Path | None, typer.Option(help="Where to write the pictures; here by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show with pictures what would undo a held batch's fault; with --apply, undo it in a layer beside the raw data."""
+    from mm_assets.commands import repair as command  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.run import Runner  # noqa: PLC0415
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
+
+    if (apply or withdraw) and not (by.strip() and reason.strip()):
+        raise typer.BadParameter("needs a name (--by) and a reason (--reason)", param_hint="--apply / --withdraw")
+    workspace = open_workspace()
+    if withdraw:
+        taken = command.withdraw_repairs(workspace, batch, by, reason)
+        _print_json({"batch": batch, "withdrawn": taken}) if as_json else _console().print(f"withdrawn: {taken}")
+        return
+    plan, path = command.show_repair(workspace, batch, gate, sheet)
+    document = command.plan_as_document(plan, path)
+    console = _console()
+    if not as_json:
+        console.print(f"[bold]{batch}[/bold]  gate {plan.gate}: {plan.reason}", highlight=False)
+        console.print(f"would undo {plan.kind} {dict(plan.parameters) or ''} on {len(plan.rows)} of {plan.of} rows")
+        console.print(f"pictures before (red) and after (green): {path}")
+    if not apply:
+        if as_json:
+            _print_json(document)
+        else:
+            console.print(f"Correct it with: mm repair {batch} --apply --by WHO --reason TEXT")
+        return
+    done = command.apply_repair(workspace, Runner(workspace, _console(stderr=True)), plan, by, reason)
+    if as_json:
+        _print_json(document | {"correction": done})
+    else:
+        console.print(f"correction {done.correction_id}: {done.reason}", highlight=False)
+        told = f"released; run it on with: mm run --batch {batch}" if done.released else "still held, see: mm holds"
+        console.print(told)
+    raise typer.Exit(DONE if done.passed else HELD)
 
 
 @app.command()

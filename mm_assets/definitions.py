@@ -6,6 +6,8 @@ from typing import Any
 
 import dagster as dg
 
+from mm_assets.aligned.objects import assets as objects_assets
+from mm_assets.aligned.objects import checks as objects_checks
 from mm_assets.cleaned import assets as cleaned_assets
 from mm_assets.cleaned import checks as cleaned_checks
 from mm_assets.features import assets as features_assets
@@ -15,18 +17,23 @@ from mm_assets.fusion import checks as fusion_checks
 from mm_assets.gates import assets as gates_assets
 from mm_assets.gates import checks as gates_checks
 from mm_assets.gates import views as gates_views
+from mm_assets.gates.correction_job import apply_correction
 from mm_assets.gates.release_job import release_hold
 from mm_assets.jobs import assemble_batch, batch_pipeline, ingest_batch, make_release, refresh_views, train_codebook
 from mm_assets.mixtures import assets as mixtures_assets
 from mm_assets.mixtures import checks as mixtures_checks
 from mm_assets.raw_pools import assets as raw_pools_assets
 from mm_assets.raw_pools import checks as raw_pools_checks
+from resources.corrections import Corrections
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
 from resources.image_text_encoder import ImageTextEncoderResource
 from resources.language_identifier import LanguageIdentifierResource
+from resources.model_set import ModelSet
 from resources.object_store import LandingStore
+from resources.ocr import OcrResource
+from resources.phrase_extractor import PhraseExtractorResource
 from resources.policy_file import PolicyFile
 from resources.provenance import Provenance
 from resources.registry import BatchRegistry
@@ -48,17 +55,25 @@ def make_resources(landing_root: str, lake_root: str, policy_path: str) -> dict[
     lake = DeltaLake(root=lake_root)
     policy_file = PolicyFile(path=policy_path)
     features = policy_file.policy.features
+    corrections = Corrections(lake=lake)
+    models: dict[str, Any] = {
+        "encoder": ImageTextEncoderResource(encoder=features.encoder, threads=features.encoder_threads),
+        "safety": SafetyModelResource(),
+        "language": LanguageIdentifierResource(),
+        "phrases": PhraseExtractorResource(),
+        "ocr": OcrResource(),
+    }
     return {
         "landing": LandingStore(root=landing_root),
         "lake": lake,
         "policy_file": policy_file,
         "holds": Holds(lake=lake),
-        "provenance": Provenance(lake=lake, policy_file=policy_file),
+        "corrections": corrections,
+        "provenance": Provenance(lake=lake, policy_file=policy_file, corrections=corrections),
         "registry": BatchRegistry(lake=lake),
         "costs": Costs(lake=lake, policy_file=policy_file),
-        "encoder": ImageTextEncoderResource(encoder=features.encoder, threads=features.encoder_threads),
-        "safety": SafetyModelResource(),
-        "language": LanguageIdentifierResource(),
+        "models": ModelSet(**models),
+        **models,
     }
 
 
@@ -70,6 +85,7 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
                 raw_pools_assets,
                 cleaned_assets,
                 features_assets,
+                objects_assets,
                 gates_assets,
                 gates_views,
                 fusion_assets,
@@ -80,11 +96,21 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
             *raw_pools_checks.CHECKS,
             *cleaned_checks.CHECKS,
             *features_checks.CHECKS,
+            *objects_checks.CHECKS,
             *gates_checks.CHECKS,
             *fusion_checks.CHECKS,
             *mixtures_checks.CHECKS,
         ],
-        jobs=[batch_pipeline, ingest_batch, assemble_batch, train_codebook, make_release, refresh_views, release_hold],
+        jobs=[
+            batch_pipeline,
+            ingest_batch,
+            assemble_batch,
+            train_codebook,
+            make_release,
+            refresh_views,
+            release_hold,
+            apply_correction,
+        ],
         sensors=[new_batches, features_ready, recall_halt, resume],
         resources=make_resources(landing_root, lake_root, policy_path),
         executor=dg.in_process_executor,

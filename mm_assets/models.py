@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from mm_assets.errors import WeightsHashError, WeightsMissingError
 
@@ -29,6 +29,15 @@ class ModelIdentity:
 
     def __str__(self) -> str:
         return f"{self.name}@{self.revision}#{self.sha256[:_SHORT_DIGEST]}"
+
+
+class Identified(Protocol):
+    """A model that says which it is without loading its weights."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Name, revision and hash of the weights."""
+        ...
 
 
 def sha256_of(path: Path) -> str:

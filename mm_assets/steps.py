@@ -14,6 +14,7 @@ from mm_assets.policy import Policy
 
 LANDING: Final = "landing"
 CODEBOOK: Final = "codebook"
+CORRECTIONS: Final = "corrections"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Step:
         name: step name; equal to the asset's where there is only one.
         assets: asset keys it materializes.
         tables: tables it writes, parents before children.
-        upstream: steps it reads, or ``landing`` and ``codebook``.
+        upstream: steps it reads, or ``landing``, ``codebook`` and ``corrections``.
         policy: policy sections, or ``section.field``, its rows depend on.
         models: models its rows depend on.
         code_version: raised whenever the same inputs would give other rows.
@@ -93,6 +94,29 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         policy=("recall_gate", "captions"),
     ),
     Step(
+        name="boxes",
+        assets=("boxes",),
+        tables=("boxes",),
+        upstream=("cleaned_images", CORRECTIONS),
+        policy=("objects",),
+    ),
+    Step(
+        name="object_recall",
+        assets=("region_embeddings", "object_recall"),
+        tables=("region_embeddings", "object_recall"),
+        upstream=("boxes",),
+        policy=("object_gate", "objects", "images", "features"),
+        models=("encoder",),
+    ),
+    Step(
+        name="object_alignments",
+        assets=("object_alignments",),
+        tables=("object_alignments",),
+        upstream=("object_recall", "cleaned_images"),
+        policy=("anchoring", "object_gate.context_margin", "features"),
+        models=("encoder", "phrases"),
+    ),
+    Step(
         name="visual_codes",
         assets=("visual_codes",),
         tables=("visual_codes",),
@@ -103,7 +127,12 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         name="fusion_samples",
         assets=("fusion_samples",),
         tables=("fusion_samples",),
-        upstream=("visual_codes", "texts", "image_text_recall"),
+        upstream=(
+            "visual_codes",
+            "texts",
+            "image_text_recall",
+            "object_alignments",
+        ),
         policy=("fusion",),
     ),
 )
@@ -116,8 +145,19 @@ INGEST_STEPS: Final = (
     "image_embeddings",
     "caption_embeddings",
     "image_text_recall",
+    "boxes",
+    "object_recall",
+    "object_alignments",
 )
 ASSEMBLY_STEPS: Final = ("visual_codes", "fusion_samples")
+GATE_STEPS: Final[dict[str, str]] = {
+    "recall": "image_text_recall",
+    "objects": "object_recall",
+    "budget": "raw_pools",
+}
+"""The step that measures each gate; what stands on the step waits for the gate."""
+GATES: Final = tuple(gate for gate in GATE_STEPS if gate != "budget")
+"""Gates that must have passed, or been waived, before a batch is assembled."""
 
 
 def step_digest(step: Step, policy: Policy, models: Mapping[str, str], upstream: Mapping[str, str]) -> str:
@@ -145,9 +185,11 @@ def _settings(policy: Policy, name: str) -> object:
     return settings[field] if field else settings
 
 
-def expected_digests(policy: Policy, models: Mapping[str, str], landing: str, codebook: str) -> dict[str, str]:
+def expected_digests(
+    policy: Policy, models: Mapping[str, str], landing: str, codebook: str, corrections: str
+) -> dict[str, str]:
     """The digest each step has once it is up to date, without running anything."""
-    digests = {LANDING: landing, CODEBOOK: codebook}
+    digests = {LANDING: landing, CODEBOOK: codebook, CORRECTIONS: corrections}
     for step in BATCH_STEPS:
         digests[step.name] = step_digest(step, policy, models, digests)
     return {step.name: digests[step.name] for step in BATCH_STEPS}
@@ -172,3 +214,12 @@ def downstream_steps(name: str) -> list[Step]:
             reached.add(step.name)
             found.append(step)
     return found
+
+
+def upstream_steps(name: str) -> list[Step]:
+    """The named step and every step it stands on, directly or not, in graph order."""
+    needed = {name}
+    for step in reversed(BATCH_STEPS):
+        if step.name in needed:
+            needed.update(step.upstream)
+    return [step for step in BATCH_STEPS if step.name in needed]

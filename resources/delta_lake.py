@@ -13,7 +13,7 @@ import dagster as dg
 import polars as pl
 from arro3.core import RecordBatchReader
 from arro3.core import Table as ArrowTable
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -118,10 +118,10 @@ class DeltaLake(dg.ConfigurableResource):
         """Where the table lies.
 
         Raises:
-            ContractError: no such table in ``mm_assets/schemas.py``.
+            ContractError: no such table in ``mm_assets/schemas``.
         """
         if table not in TABLES:
-            raise ContractError(f"there is no table {table!r}; add it to mm_assets/schemas.py")
+            raise ContractError(f"there is no table {table!r}; add it to mm_assets/schemas")
         return f"{self.root.rstrip('/')}/tables/{table}"
 
     def open(self, table: str) -> DeltaTable | None:
@@ -145,7 +145,11 @@ class DeltaLake(dg.ConfigurableResource):
             return TABLES[table].empty().lazy()
         if version is not None:
             opened.load_as_version(version)
-        rows = pl.scan_delta(opened).select(list(TABLES[table].columns))
+        present = {field.name for field in opened.schema().fields}
+        rows = pl.scan_delta(opened).select(
+            pl.col(name) if name in present else pl.lit(None, dtype=column.dtype).alias(name)
+            for name, column in TABLES[table].columns.items()
+        )
         return rows if batch is None else rows.filter(pl.col("batch") == batch)
 
     def read(self, table: str, batch: str | None = None) -> pl.DataFrame:
@@ -280,11 +284,18 @@ class DeltaLake(dg.ConfigurableResource):
         return 0 if opened is None else opened.transaction_version(application) or 0
 
     def _ensure(self, declared: Table) -> None:
-        """Create the table with its constraints, if nobody has yet."""
+        """Create the table with its constraints, or bring an older one up to date."""
         opened = self.open(declared.name)
-        if opened is not None and not self._missing_constraints(opened, declared):
-            return
-        self._create(declared)
+        current = opened is not None and not self._missing_columns(opened, declared)
+        if opened is None or not current or self._missing_constraints(opened, declared):
+            self._create(declared)
+
+    @staticmethod
+    def _missing_columns(opened: DeltaTable, declared: Table) -> list[Field]:
+        """Fields that a newer version declares and the table lacks; rows written before it hold null there."""
+        present = {field.name for field in opened.schema().fields}
+        wanted = Schema.from_arrow(ArrowTable.from_arrow(declared.empty()).schema).fields
+        return [Field(field.name, field.type, nullable=True) for field in wanted if field.name not in present]
 
     @staticmethod
     def _missing_constraints(opened: DeltaTable, declared: Table) -> dict[str, str]:
@@ -311,6 +322,8 @@ class DeltaLake(dg.ConfigurableResource):
                 storage_options=self._options,
             )
         opened = DeltaTable(uri, storage_options=self._options)
+        if missing := self._missing_columns(opened, declared):
+            opened.alter.add_columns(missing)
         for name, rule in self._missing_constraints(opened, declared).items():
             try:
                 opened.alter.add_constraint({name: rule})

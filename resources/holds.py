@@ -7,11 +7,13 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mm_assets.aligned.objects.corrections import active_corrections
 from mm_assets.errors import HoldError
 from mm_assets.gates import ledger
 from mm_assets.gates.verdicts import GateVerdict
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.schemas import TABLES
+from mm_assets.steps import GATE_STEPS, upstream_steps
 from resources.delta_lake import DeltaLake
 
 
@@ -43,6 +45,11 @@ class Holds(dg.ConfigurableResource):
         rows = ledger.latest_evaluations(self._evaluations(batch)).filter(pl.col("gate") == gate).to_dicts()
         return rows[0] if rows else None
 
+    def unjudged(self, batch: str, gates: tuple[str, ...]) -> list[str]:
+        """Those of the gates that never gave a verdict on the batch."""
+        judged = set(self._evaluations(batch)["gate"])
+        return [gate for gate in gates if gate not in judged]
+
     def active(self) -> pl.DataFrame:
         """Holds that nobody has released (see `ledger.hold_history` for the columns)."""
         return ledger.active_holds(self._events())
@@ -62,15 +69,28 @@ class Holds(dg.ConfigurableResource):
         """Whether a person released the hold bound to this verdict."""
         return evaluation_id in ledger.waived_evaluations(self._events())
 
-    def refusal(self, batch: str, after: tuple[str, ...] = ()) -> str | None:
+    def corrected_at_us(self, hold: dict[str, Any]) -> int | None:
+        """When the batch was last corrected after this hold (a row of `active`) was placed; None if it was not."""
+        rows = self.lake.scan("corrections").filter(pl.col("batch") == hold["batch"]).collect()
+        later = active_corrections(rows).filter(pl.col("at_us") > hold["opened_at_us"])
+        return later["at_us"].to_list()[-1] if later.height else None
+
+    def refusal(self, batch: str, after: tuple[str, ...] = (), step: str | None = None) -> str | None:
         """Why a step on this batch may not run, or None if it may.
+
+        A batch that was corrected after its hold was placed may run again as far as the gate that holds it.
 
         Args:
             batch: the batch.
             after: gates that must have passed, or been waived, before the step.
+            step: name of the step.
         """
         events = self._events()
-        held = ledger.active_holds(events).filter(pl.col("batch") == batch).to_dicts()
+        held = [
+            hold
+            for hold in ledger.active_holds(events).filter(pl.col("batch") == batch).to_dicts()
+            if not (_leads_to_gate(step, hold["gate"]) and self.corrected_at_us(hold) is not None)
+        ]
         if held:
             first = held[0]
             return (
@@ -88,6 +108,22 @@ class Holds(dg.ConfigurableResource):
             if not newest[0]["passed"] and newest[0]["evaluation_id"] not in waived:
                 return f"batch {batch!r} failed gate {gate!r}: {newest[0]['reason']}"
         return None
+
+    def _refuse_unproven_repair(self, hold: dict[str, Any]) -> None:
+        """A corrected batch is released by passing its gate, not by a person's word alone.
+
+        Raises:
+            HoldError: the batch was corrected, and its gate was not measured since or fails still.
+        """
+        if self.corrected_at_us(hold) is None:
+            return
+        newest = self.latest(hold["batch"], hold["gate"])
+        if newest is not None and newest["passed"]:
+            return
+        raise HoldError(
+            f"batch {hold['batch']!r} was corrected, but gate {hold['gate']!r} has not passed since; run it again with "
+            f"mm repair {hold['batch']} --apply, or take the correction back with mm repair {hold['batch']} --withdraw"
+        )
 
     def place_due(self, by: str) -> list[dict[str, Any]]:
         """Place a hold for every failed verdict that has none; returns the new holds."""
@@ -124,6 +160,7 @@ class Holds(dg.ConfigurableResource):
         if held.is_empty():
             names = self.active().select(pl.format("{}:{}", "batch", "gate")).to_series().to_list()
             raise HoldError(f"batch {batch!r} is not held by gate {gate!r}; held now: {names or 'nothing'}")
+        self._refuse_unproven_repair(held.row(0, named=True))
         rows = held.select(
             pl.lit("released").alias("event"),
             "evaluation_id",
@@ -139,6 +176,10 @@ class Holds(dg.ConfigurableResource):
         )
         self.lake.append("holds", rows)
         return held["evaluation_id"][0]
+
+
+def _leads_to_gate(step: str | None, gate: str) -> bool:
+    return any(step == needed.name for needed in upstream_steps(GATE_STEPS[gate]))
 
 
 def describe_hold(row: dict[str, Any]) -> dict[str, Any]:

@@ -7,27 +7,32 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import dagster as dg
 import polars as pl
 from filelock import FileLock
 
 from mm_assets.identifiers import validate_batch_id
-from mm_assets.models import ModelIdentity
+from mm_assets.models import Identified
 from mm_assets.schemas import TABLES
-from mm_assets.steps import CODEBOOK, LANDING, STEPS, Step, downstream_steps, expected_digests, stale_steps, step_digest
+from mm_assets.steps import (
+    CODEBOOK,
+    CORRECTIONS,
+    LANDING,
+    STEPS,
+    Step,
+    downstream_steps,
+    expected_digests,
+    stale_steps,
+    step_digest,
+)
+from resources.corrections import Corrections
 from resources.delta_lake import DeltaLake, Written
 from resources.policy_file import PolicyFile
 
 NO_CODEBOOK = "none"
 RELEASE_STEP = "release_packages"
 RELEASE_CODE_VERSION = "1"
-
-
-class _Identified(Protocol):
-    @property
-    def identity(self) -> ModelIdentity: ...
 
 
 @dataclass
@@ -59,6 +64,7 @@ class Provenance(dg.ConfigurableResource):
 
     lake: dg.ResourceDependency[DeltaLake]
     policy_file: dg.ResourceDependency[PolicyFile]
+    corrections: dg.ResourceDependency[Corrections]
 
     def recorded(self, batch: str) -> dict[str, str]:
         """Digest of each step as last written for the batch."""
@@ -84,10 +90,12 @@ class Provenance(dg.ConfigurableResource):
         rows = self.lake.scan("codebook").select("version", "sequence").collect()
         return rows.sort("sequence")["version"][-1] if rows.height else NO_CODEBOOK
 
-    def stale(self, batch: str, landing: str, models: Mapping[str, _Identified], among: tuple[str, ...]) -> list[str]:
+    def stale(self, batch: str, landing: str, models: Mapping[str, Identified], among: tuple[str, ...]) -> list[str]:
         """Steps of the batch that are not up to date, in graph order."""
         identities = {name: str(model.identity) for name, model in models.items()}
-        expected = expected_digests(self.policy_file.policy, identities, landing, self.codebook_version())
+        expected = expected_digests(
+            self.policy_file.policy, identities, landing, self.codebook_version(), self.corrections.digest(batch)
+        )
         return stale_steps(expected, self.recorded(batch), among)
 
     def release_digest(self, excluded: Mapping[str, str]) -> str:
@@ -127,7 +135,7 @@ class Provenance(dg.ConfigurableResource):
         name: str,
         batch: str,
         *,
-        models: Mapping[str, _Identified] | None = None,
+        models: Mapping[str, Identified] | None = None,
         landing: str | None = None,
     ) -> Iterator[Writing]:
         """Hold the batch's lock while a step writes, and record what it wrote.
@@ -143,6 +151,8 @@ class Provenance(dg.ConfigurableResource):
                 upstream[LANDING] = landing
             if CODEBOOK in upstream:
                 upstream[CODEBOOK] = self.codebook_version()
+            if CORRECTIONS in upstream:
+                upstream[CORRECTIONS] = self.corrections.digest(batch)
             identities = {key: str(model.identity) for key, model in (models or {}).items()}
             digest = step_digest(step, self.policy_file.policy, identities, upstream)
             if name in recorded and recorded[name] != digest:

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from mm_assets.jobs import assemble_batch, train_codebook
-from mm_assets.steps import INGEST_STEPS, STEPS, step_digest
+from mm_assets.steps import ASSEMBLY_STEPS, GATES, INGEST_STEPS, STEPS, step_digest
 from resources.holds import Holds
 from resources.provenance import NO_CODEBOOK, Provenance
 from sensors.runs import ATTEMPT_TAG, attempt_key, busy_partitions, unfinished_runs
@@ -41,11 +41,12 @@ def features_ready(
     ever_held = set(holds.history()["batch"])
     requests: list[dg.RunRequest] = []
     for batch, digests in sorted(judged.items()):
-        if batch in held or batch in busy or batch in ever_held or holds.latest(batch, "recall") is None:
+        if batch in held or batch in busy or batch in ever_held or holds.unjudged(batch, GATES):
             continue
-        if _is_assembled(provenance, digests, codebook):
+        due = _due_assembly(provenance, digests, codebook)
+        if due is None:
             continue
-        purpose = f"assemble:{batch}:{digests['image_text_recall']}:{digests['texts']}:{codebook}"
+        purpose = f"assemble:{batch}:{due}"
         requests.append(
             dg.RunRequest(
                 run_key=attempt_key(context.instance, purpose),
@@ -57,14 +58,11 @@ def features_ready(
     return requests or dg.SkipReason("every judged batch is assembled or held")
 
 
-def _is_assembled(provenance: Provenance, digests: dict[str, str], codebook: str) -> bool:
+def _due_assembly(provenance: Provenance, digests: dict[str, str], codebook: str) -> str | None:
+    """Digest of the batch's samples once they are up to date, if they are not."""
     policy = provenance.policy_file.policy
-    upstream = {**digests, "codebook": codebook}
-    for name in ("visual_codes", "fusion_samples"):
-        step = STEPS[name]
-        if any(parent not in upstream for parent in step.upstream):
-            return False
-        upstream[name] = step_digest(step, policy, {}, upstream)
-        if digests.get(name) != upstream[name]:
-            return False
-    return True
+    expected = {**digests, "codebook": codebook}
+    for name in ASSEMBLY_STEPS:
+        expected[name] = step_digest(STEPS[name], policy, {}, expected)
+    stale = any(digests.get(name) != expected[name] for name in ASSEMBLY_STEPS)
+    return expected[ASSEMBLY_STEPS[-1]] if stale else None

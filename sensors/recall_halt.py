@@ -3,11 +3,10 @@
 import dagster as dg
 
 from mm_assets.jobs import refresh_views
-from mm_assets.steps import STEPS, downstream_steps
+from mm_assets.steps import GATE_STEPS, STEPS, downstream_steps
 from resources.holds import Holds
 from sensors.runs import fail_interrupted_runs, runs_assets_of_batches, unfinished_runs
 
-GATE_STEPS = {"recall": "image_text_recall", "budget": "raw_pools"}
 _CANCELLABLE = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED)
 
 

@@ -1,16 +1,14 @@
-"""A hold was released: run the batch on, once per release."""
+"""A hold was released, or a held batch corrected: run the batch on, once per release and per correction."""
 
 import dagster as dg
 
 from mm_assets.jobs import assets_of, batch_pipeline
 from mm_assets.raw_pools.contract import landing_signature
-from mm_assets.steps import BATCH_STEPS
+from mm_assets.steps import BATCH_STEPS, GATE_STEPS, upstream_steps
 from resources.holds import Holds
-from resources.image_text_encoder import ImageTextEncoderResource
-from resources.language_identifier import LanguageIdentifierResource
+from resources.model_set import ModelSet
 from resources.object_store import LandingStore
 from resources.provenance import Provenance
-from resources.safety_model import SafetyModelResource
 from sensors.runs import ATTEMPT_TAG, attempt_key, busy_partitions
 
 
@@ -18,32 +16,20 @@ from sensors.runs import ATTEMPT_TAG, attempt_key, busy_partitions
     job=batch_pipeline,
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Runs what is still due of every released batch, once per release.",
+    description="Runs what is due of every released batch, and of every corrected one as far as its gate, once each.",
 )
 def resume(
-    context: dg.SensorEvaluationContext,
-    holds: Holds,
-    provenance: Provenance,
-    landing: LandingStore,
-    encoder: ImageTextEncoderResource,
-    safety: SafetyModelResource,
-    language: LanguageIdentifierResource,
+    context: dg.SensorEvaluationContext, holds: Holds, provenance: Provenance, landing: LandingStore, models: ModelSet
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Request the stale steps of each batch whose last hold was released."""
-    history = holds.history()
-    held = holds.held_batches()
+    """Request the stale steps of each batch whose last hold was released, or that was corrected while held."""
     busy = busy_partitions(context.instance)
-    steps = tuple(step.name for step in BATCH_STEPS)
     requests: list[dg.RunRequest] = []
-    for row in history.drop_nulls("released_at_us").unique("batch", keep="last", maintain_order=True).to_dicts():
-        batch = row["batch"]
-        if batch in held or batch in busy:
+    for batch, purpose, steps in (*_released(holds), *_corrected(holds)):
+        if batch in busy:
             continue
-        models = {"encoder": encoder, "safety": safety, "language": language}
-        stale = provenance.stale(batch, landing_signature(landing, batch), models, steps)
+        stale = provenance.stale(batch, landing_signature(landing, batch), models.by_name, steps)
         if not stale:
             continue
-        purpose = f"resume:{row['evaluation_id']}:{row['released_at_us']}"
         requests.append(
             dg.RunRequest(
                 run_key=attempt_key(context.instance, purpose),
@@ -52,4 +38,29 @@ def resume(
                 tags={ATTEMPT_TAG: purpose},
             )
         )
-    return requests or dg.SkipReason("no released batch is waiting")
+    return requests or dg.SkipReason("no released or corrected batch is waiting")
+
+
+def _released(holds: Holds) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Batch, purpose and steps of every batch that is held no more."""
+    held = holds.held_batches()
+    everything = tuple(step.name for step in BATCH_STEPS)
+    latest = holds.history().drop_nulls("released_at_us").unique("batch", keep="last", maintain_order=True)
+    return [
+        (row["batch"], f"resume:{row['evaluation_id']}:{row['released_at_us']}", everything)
+        for row in latest.to_dicts()
+        if row["batch"] not in held
+    ]
+
+
+def _corrected(holds: Holds) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Batch, purpose and the steps up to its gate of every batch that was corrected while held."""
+    return [
+        (
+            hold["batch"],
+            f"repair:{hold['evaluation_id']}:{holds.corrected_at_us(hold)}",
+            tuple(step.name for step in upstream_steps(GATE_STEPS[hold["gate"]])),
+        )
+        for hold in holds.active().to_dicts()
+        if holds.corrected_at_us(hold) is not None
+    ]

@@ -14,8 +14,8 @@ from mm_assets.cleaned.texts import STAGE as TEXTS_STAGE
 from mm_assets.cleaned.texts import TextCleaner
 from mm_assets.display.contact_sheet import Tile, contact_sheet
 from mm_assets.display.metadata import counts_table, picture, preview, rows_table, table_metadata
+from mm_assets.gates.evidence import read_picture
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
-from mm_assets.gates.views import read_picture
 from mm_assets.partitions import batches
 from mm_assets.schemas import TABLES
 from mm_assets.steps import STEPS

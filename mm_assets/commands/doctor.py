@@ -44,9 +44,9 @@ def examine(workspace: Workspace) -> dict[str, Any]:
     """Everything worth knowing when something is off; problems name their fix."""
     problems: list[str] = []
     models: dict[str, str] = {}
-    for name in ("encoder", "safety", "language"):
+    for name, model in workspace.models.by_name.items():
         try:
-            models[name] = str(workspace.resource(name).identity)  # pyright: ignore[reportAttributeAccessIssue]
+            models[name] = str(model.identity)
         except MMAssetsError as error:
             problems.append(f"model {name}: {error}")
     compiled = fastdtw_is_compiled()

@@ -21,7 +21,7 @@ from mm_assets.jobs import assets_of
 from mm_assets.mixtures.exclusions import exclusions
 from mm_assets.partitions import batches, releases
 from mm_assets.raw_pools.contract import landing_signature
-from mm_assets.steps import ASSEMBLY_STEPS, BATCH_STEPS, INGEST_STEPS
+from mm_assets.steps import ASSEMBLY_STEPS, BATCH_STEPS, GATE_STEPS, GATES, INGEST_STEPS
 from resources.provenance import NO_CODEBOOK, RELEASE_STEP
 from resources.release_store import releases_of_lake
 from sensors.runs import fail_interrupted_runs
@@ -124,6 +124,13 @@ class Runner:
         self.summary.held = self._workspace.holds.held_batches()
         return self.summary
 
+    def rerun(self, batch: str, steps: tuple[str, ...]) -> RunSummary:
+        """Run what is due of these steps although the batch is held: it was corrected, and the guard knows."""
+        self._workspace.instance.add_dynamic_partitions(batches.name or "", [batch])
+        with self._bars.progress:
+            self._run_due(batch, steps)
+        return self.summary
+
     def _landed(self, chosen: Sequence[str] | None) -> list[str]:
         present = self._workspace.landing.batches()
         valid: list[str] = []
@@ -147,12 +154,15 @@ class Runner:
         if batch in workspace.holds.held_batches():
             self._bars.start(batch, 1, "held")
             return
-        models = {name: workspace.resource(name) for name in ("encoder", "safety", "language")}
+        self._run_due(batch, steps)
+
+    def _run_due(self, batch: str, steps: tuple[str, ...]) -> None:
+        """Run the stale ones of these steps."""
+        workspace = self._workspace
         signature = landing_signature(workspace.landing, batch)
-        stale = workspace.provenance.stale(batch, signature, models, steps)  # pyright: ignore[reportArgumentType]
-        unjudged = "image_text_recall" in steps and workspace.holds.latest(batch, "recall") is None
-        if unjudged and "image_text_recall" not in stale:
-            stale.append("image_text_recall")
+        stale = workspace.provenance.stale(batch, signature, workspace.models.by_name, steps)
+        unjudged = [GATE_STEPS[gate] for gate in workspace.holds.unjudged(batch, GATES)]
+        stale += [step for step in unjudged if step in steps and step not in stale]
         if not stale:
             self._bars.start(batch, 1, "up to date")
             self._bars.end(batch, "up to date")

@@ -11,7 +11,9 @@ from typing import Final
 import dagster as dg
 from filelock import FileLock
 
+from resources.corrections import Corrections
 from resources.holds import Holds
+from resources.model_set import ModelSet
 from resources.object_store import LandingStore
 from resources.provenance import Provenance
 
@@ -108,6 +110,16 @@ class Workspace:
     def landing(self) -> LandingStore:
         """The landing area."""
         return self.resources["landing"]  # pyright: ignore[reportReturnType] - keyed by definitions.py
+
+    @property
+    def models(self) -> ModelSet:
+        """Every model of the graph."""
+        return self.resources["models"]  # pyright: ignore[reportReturnType] - keyed by definitions.py
+
+    @property
+    def corrections(self) -> Corrections:
+        """The correction layer."""
+        return self.resources["corrections"]  # pyright: ignore[reportReturnType] - keyed by definitions.py
 
     @property
     def provenance(self) -> Provenance:

@@ -6,13 +6,10 @@ from typing import Any
 
 import dagster as dg
 
-from mm_assets.display.contact_sheet import contact_sheet
-from mm_assets.display.metadata import picture, rows_table
-from mm_assets.errors import REMEDIES, CrossModalCode
-from mm_assets.gates.check_results import batch_check, judged
+from mm_assets.gates.check_results import batch_check
+from mm_assets.gates.gate_check import gate_check
 from mm_assets.gates.recall_verdict import GATE
 from mm_assets.gates.verdicts import GateVerdict
-from mm_assets.gates.views import pair_tiles
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
 from resources.object_store import LandingStore
@@ -40,38 +37,8 @@ def captions_find_their_images(
 ) -> dg.AssetCheckResult:
     """The batch's recall is that of its source and differs from chance; otherwise the batch is held."""
     row = lake.read("image_text_recall", context.partition_key).row(0, named=True)
-    verdict = stored_verdict(row)
-    holds.record(verdict)
-    waived = holds.is_waived(verdict.evaluation_id)
-    metadata: dict[str, Any] = {
-        "interval_low": row["recall_low"],
-        "interval_high": row["recall_high"],
-        "null_mean": row["null_mean"],
-        "null_p_value": row["null_p_value"],
-        "pairs": row["pairs"],
-        "pool_size": row["pool_size"],
-        "baseline_kind": row["baseline_kind"],
-        "evaluation_id": verdict.evaluation_id,
-        "waived": waived,
-    }
-    metadata = {name: value for name, value in metadata.items() if not (isinstance(value, float) and math.isnan(value))}
-    if not verdict.passed:
-        evidence = verdict.diagnosis.get("evidence", [])
-        metadata["fix"] = REMEDIES[CrossModalCode(verdict.code)].fix if verdict.code else ""
-        metadata["hypothesis"] = row["hypothesis"] or "unknown"
-        metadata["rows_explained"] = row["rows_explained"] or 0.0
-        metadata["evidence"] = rows_table(evidence, tuple(evidence[0]) if evidence else ("hypothesis",))
-        tiles = pair_tiles(lake, landing, verdict.batch, dict(verdict.diagnosis))
-        if tiles:
-            metadata["pairs_side_by_side"] = picture(contact_sheet(tiles), "as given, and as restored")
-    return judged(
-        passed=verdict.passed or waived,
-        measured=verdict.measured,
-        threshold=verdict.threshold,
-        code=verdict.code,
-        description=verdict.reason,
-        metadata=metadata,
-    )
+    shown = ("recall_low", "recall_high", "null_mean", "null_p_value", "pairs", "pool_size", "baseline_kind")
+    return gate_check(holds, lake, landing, stored_verdict(row), {name: row[name] for name in shown})
 
 
 CHECKS = (captions_find_their_images,)

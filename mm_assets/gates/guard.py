@@ -34,7 +34,7 @@ def refuse_if_held(context: dg.AssetExecutionContext, holds: Holds, after: tuple
         dg.Failure: not retried; its description is the reason.
     """
     mark_run(context)
-    reason = holds.refusal(context.partition_key, after)
+    reason = holds.refusal(context.partition_key, after, context.op_execution_context.op_def.name)
     if reason is not None:
         raise dg.Failure(description=reason, metadata={"batch": context.partition_key}, allow_retries=False)
 

@@ -25,6 +25,10 @@ ASSETS = {
     "image_embeddings",
     "caption_embeddings",
     "image_text_recall",
+    "boxes",
+    "region_embeddings",
+    "object_recall",
+    "object_alignments",
     "codebook",
     "visual_codes",
     "fusion_samples",
@@ -47,7 +51,8 @@ def test_the_asset_keys_are_exactly_these(graph):
 
 def test_every_asset_but_the_views_is_checked(graph):
     checked = {key.asset_key.to_user_string() for key in graph.asset_check_keys}
-    assert ASSETS - VIEWS - checked == {"image_fingerprints", "captions"}  # judged by the checks of images
+    # Judged by the checks of images and of object_recall.
+    assert ASSETS - VIEWS - checked == {"image_fingerprints", "captions", "region_embeddings"}
 
 
 def test_every_description_states_the_grain(graph):
@@ -57,7 +62,7 @@ def test_every_description_states_the_grain(graph):
 
 
 def test_assets_of_a_batch_are_partitioned_by_batch_and_grouped_by_folder(graph):
-    folders = {"raw_pools", "cleaned", "features", "gates", "fusion", "mixtures"}
+    folders = {"raw_pools", "cleaned", "features", "aligned_objects", "gates", "fusion", "mixtures"}
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.group_name in folders, key
@@ -76,7 +81,7 @@ def test_assets_of_a_batch_are_partitioned_by_batch_and_grouped_by_folder(graph)
 def test_the_first_statement_of_every_batch_asset_is_the_guard():
     steps = {step.name for step in BATCH_STEPS}
     guarded = set()
-    for module in ("raw_pools", "cleaned", "features", "gates", "fusion"):
+    for module in ("raw_pools", "cleaned", "features", "aligned/objects", "gates", "fusion"):
         tree = ast.parse((ROOT / "mm_assets" / module / "assets.py").read_text(encoding="utf-8"))
         for function in [node for node in tree.body if isinstance(node, ast.FunctionDef)]:
             if function.name not in steps:

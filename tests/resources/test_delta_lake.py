@@ -1,3 +1,4 @@
+import dataclasses
 import multiprocessing as mp
 
 import polars as pl
@@ -181,3 +182,14 @@ def test_two_writers_of_one_batch_leave_one_whole_outcome(tmp_path):
     rows = DeltaLake(root=root).read("texts", "same")
     assert rows.height == 20
     assert rows["text"].str.split(" ").list.first().n_unique() == 1
+
+
+def test_a_table_of_an_older_version_gains_the_columns_declared_since(lake, monkeypatch):
+    declared = TABLES["texts"]
+    older = {name: column for name, column in declared.columns.items() if name != "language"}
+    monkeypatch.setitem(TABLES, "texts", dataclasses.replace(declared, columns=older))
+    lake.replace("texts", "a", texts("a", 2))
+    monkeypatch.setitem(TABLES, "texts", declared)
+    assert lake.read("texts", "a")["language"].to_list() == [None, None]
+    lake.replace("texts", "b", texts("b", 2))
+    assert lake.read("texts").sort("batch")["language"].to_list() == [None, None, "en", "en"]

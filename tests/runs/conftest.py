@@ -51,6 +51,22 @@ def cut_batch(landing: Path, source: str, name: str, images: int | None, *, text
     return target
 
 
+def cut_scenes(landing: Path, source: str, name: str, scenes: int) -> Path:
+    """Copy the first scenes of a COCO batch as a delivery of its own."""
+    target = landing / name
+    (target / "images").mkdir(parents=True)
+    shutil.copy(DEMO / source / "batch.json", target / "batch.json")
+    document = json.loads((DEMO / source / "images" / "coco.json").read_text(encoding="utf-8"))
+    document["images"] = document["images"][:scenes]
+    kept = {image["id"] for image in document["images"]}
+    document["annotations"] = [note for note in document["annotations"] if note["image_id"] in kept]
+    for image in document["images"]:
+        shutil.copy(DEMO / source / "images" / image["file_name"], target / "images" / image["file_name"])
+    (target / "images" / "coco.json").write_text(json.dumps(document), encoding="utf-8")
+    (target / "_SUCCESS").touch()
+    return target
+
+
 @dataclass
 class Site:
     """One landing area and one lake, with everything that runs on them."""
@@ -72,6 +88,10 @@ class Site:
     def cut(self, kind: str, name: str, images: int | None) -> Path:
         """Deliver the first records of a demo batch, clean or spoiled, under another name."""
         return cut_batch(self.landing_folder, {"clean": CLEAN, "spoiled": SPOILED}[kind], name, images)
+
+    def cut_scenes(self, source: str, name: str, scenes: int) -> Path:
+        """Deliver the first scenes of a demo batch under another name."""
+        return cut_scenes(self.landing_folder, source, name, scenes)
 
     def run(self, *batches: str, release: str | None = None) -> RunSummary:
         return Runner(self.workspace, Console(quiet=True)).run(list(batches) or None, release)

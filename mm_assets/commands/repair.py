@@ -1,0 +1,113 @@
+"""Show what a held batch's diagnosis would correct, and correct it: apply, run again, pass the gate, release."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mm_assets.aligned.objects.corrections import make_correction, withdraw_correction
+from mm_assets.commands.run import Runner
+from mm_assets.commands.workspace import Workspace
+from mm_assets.errors import HoldError
+from mm_assets.gates.evidence import evidence_sheet
+from mm_assets.gates.repairs import RepairPlan, plan_repair
+from mm_assets.identifiers import validate_batch_id
+from mm_assets.steps import GATE_STEPS, upstream_steps
+from resources.delta_lake import DeltaLake
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What a repair did.
+
+    Attributes:
+        correction_id: the correction in force.
+        passed: whether the gate passed on the corrected rows.
+        reason: the gate's new verdict in one sentence.
+        released: whether the hold was released.
+    """
+
+    correction_id: str
+    passed: bool
+    reason: str
+    released: bool
+
+
+def lake_of(workspace: Workspace) -> DeltaLake:
+    """The workspace's tables."""
+    return workspace.resources["lake"]  # pyright: ignore[reportReturnType] - keyed by definitions.py
+
+
+def show_repair(workspace: Workspace, batch: str, gate: str | None, sheet: Path | None) -> tuple[RepairPlan, Path]:
+    """The plan, and a sheet of pictures with boxes before and after.
+
+    Raises:
+        HoldError: the batch is not held, or its diagnosis names no repair.
+    """
+    validate_batch_id(batch)
+    workspace.holds.place_due(by="mm repair")
+    plan = plan_repair(lake_of(workspace), workspace.holds, batch, gate)
+    path = sheet or Path(f"{batch}-{plan.gate}-repair.png")
+    drawn = evidence_sheet(lake_of(workspace), workspace.landing, batch, dict(plan.diagnosis))
+    if drawn is None:
+        raise HoldError(f"batch {batch!r}: its pictures cannot be read; see that the landing area is there")
+    path.write_bytes(drawn)
+    return plan, path
+
+
+def apply_repair(workspace: Workspace, runner: Runner, plan: RepairPlan, by: str, reason: str) -> Repaired:
+    """Apply the plan as a correction layer, run the batch up to the gate, and release the hold if it passes."""
+    now_us = time.time_ns() // 1_000
+    event = make_correction(
+        batch=plan.batch,
+        level=plan.level,
+        kind=plan.kind,
+        parameters=plan.parameters,
+        rows=plan.rows,
+        evaluation_id=plan.evaluation_id,
+        by=by,
+        reason=reason,
+        at_us=now_us,
+    )
+    workspace.corrections.append(event)
+    correction_id = event["correction_id"][0]
+    runner.rerun(plan.batch, tuple(step.name for step in upstream_steps(GATE_STEPS[plan.gate])))
+    verdict = workspace.holds.latest(plan.batch, plan.gate)
+    if verdict is None or verdict["evaluation_id"] == plan.evaluation_id:
+        raise HoldError(
+            f"batch {plan.batch!r} was corrected but could not be run again: "
+            f"{runner.summary.failed.get(plan.batch, 'see its run')}; mend that and run mm repair {plan.batch} again"
+        )
+    workspace.holds.place_due(by="mm repair")
+    if not verdict["passed"]:
+        return Repaired(correction_id, passed=False, reason=verdict["reason"], released=False)
+    workspace.holds.release(plan.batch, plan.gate, by, f"{reason} (corrected by {correction_id}: {plan.kind})")
+    return Repaired(correction_id, passed=True, reason=verdict["reason"], released=True)
+
+
+def withdraw_repairs(workspace: Workspace, batch: str, by: str, reason: str) -> list[str]:
+    """Take back every correction in force on the batch; returns their ids.
+
+    Raises:
+        HoldError: none is in force.
+    """
+    in_force = workspace.corrections.in_force(validate_batch_id(batch))
+    if in_force.is_empty():
+        raise HoldError(f"no correction is in force on batch {batch!r}")
+    workspace.corrections.append(withdraw_correction(in_force, by=by, reason=reason, at_us=time.time_ns() // 1_000))
+    return in_force["correction_id"].to_list()
+
+
+def plan_as_document(plan: RepairPlan, sheet: Path) -> dict[str, Any]:
+    """The plan as ``mm repair --json`` prints it."""
+    return {
+        "batch": plan.batch,
+        "gate": plan.gate,
+        "evaluation_id": plan.evaluation_id,
+        "kind": plan.kind,
+        "parameters": dict(plan.parameters),
+        "rows": list(plan.rows),
+        "of": plan.of,
+        "reason": plan.reason,
+        "sheet": str(sheet),
+    }

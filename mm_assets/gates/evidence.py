@@ -1,0 +1,51 @@
+"""Pictures of what gave a batch away, drawn from the examples in its diagnosis."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from mm_assets.display.box_sheet import BoxedPicture, box_sheet
+from mm_assets.display.contact_sheet import Tile, contact_sheet
+from mm_assets.landing import Landing
+from resources.delta_lake import DeltaLake
+
+_PICTURES = 12
+
+
+def read_picture(landing: Landing, source_ref: Mapping[str, Any]) -> bytes:
+    """Encoded bytes of an image row."""
+    return landing.read(landing.key(source_ref["uri"]), source_ref["byte_offset"], source_ref["byte_size"])
+
+
+def evidence_sheet(lake: DeltaLake, landing: Landing, batch: str, diagnosis: Mapping[str, Any]) -> bytes | None:
+    """A PNG of the examples: pairs as given and restored, or boxes as given and restored; None without any."""
+    examples: list[dict[str, Any]] = diagnosis.get("examples", [])[:_PICTURES]
+    ids = [example["image_id"] for example in examples]
+    images = lake.scan("images", batch).filter(pl.col("image_id").is_in(ids)).select("image_id", "source_ref").collect()
+    references = dict(images.iter_rows())
+    shown = [example for example in examples if example["image_id"] in references]
+    if not shown:
+        return None
+    encoded = {name: read_picture(landing, reference) for name, reference in references.items()}
+    if "xyxy" in shown[0]:
+        return box_sheet([_boxed(example, encoded[example["image_id"]]) for example in shown])
+    return contact_sheet([_pair(example, encoded[example["image_id"]]) for example in shown], columns=6)
+
+
+def _pair(example: Mapping[str, Any], encoded: bytes) -> Tile:
+    lines = [f"given: {example['text']}"]
+    if example.get("restored_text") is not None:
+        lines.append(f"restored: {example['restored_text']}")
+    return Tile(encoded, tuple(lines), mark="crimson")
+
+
+def _boxed(example: Mapping[str, Any], encoded: bytes) -> BoxedPicture:
+    label, restored = example["phrase"], example.get("label_restored")
+    named = str(label) if restored in (None, label) else f"{label}, restored: {restored}"
+    scores = [
+        f"{told} {example[key]:.2f}"
+        for told, key in (("as given", "score"), ("restored", "score_restored"))
+        if example.get(key) is not None
+    ]
+    return BoxedPicture(encoded, example["xyxy"], example.get("xyxy_restored"), (named, ", ".join(scores)))

@@ -1,0 +1,31 @@
+"""Every model of the graph by the name its steps know it by."""
+
+import dagster as dg
+
+from mm_assets.models import Identified
+from resources.image_text_encoder import ImageTextEncoderResource
+from resources.language_identifier import LanguageIdentifierResource
+from resources.ocr import OcrResource
+from resources.phrase_extractor import PhraseExtractorResource
+from resources.safety_model import SafetyModelResource
+
+
+class ModelSet(dg.ConfigurableResource):
+    """The models whose identity decides whether a step is up to date."""
+
+    encoder: dg.ResourceDependency[ImageTextEncoderResource]
+    safety: dg.ResourceDependency[SafetyModelResource]
+    language: dg.ResourceDependency[LanguageIdentifierResource]
+    phrases: dg.ResourceDependency[PhraseExtractorResource]
+    ocr: dg.ResourceDependency[OcrResource]
+
+    @property
+    def by_name(self) -> dict[str, Identified]:
+        """Models by the names in `mm_assets.steps`."""
+        return {
+            "encoder": self.encoder,
+            "safety": self.safety,
+            "language": self.language,
+            "phrases": self.phrases,
+            "ocr": self.ocr,
+        }

@@ -1,0 +1,64 @@
+"""Mirrored boxes: held by their gate, repaired in a layer beside the raw data, run again, released, true in samples."""
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+from mm_assets.commands.repair import apply_repair, show_repair, withdraw_repairs
+from mm_assets.commands.run import Runner
+from mm_assets.errors import HoldError
+
+CLEAN, MIRRORED = "scenes-coco-04", "scenes-mirrored-10"
+SCENES = 30
+WIDTH = 480
+
+
+@pytest.mark.slow
+def test_a_mirrored_batch_is_held_repaired_and_released(site, tmp_path):
+    site.cut_scenes(CLEAN, "a-clean", SCENES)
+    site.cut_scenes(MIRRORED, "b-mirrored", SCENES)
+    summary = site.run()
+    assert summary.failed == {}
+    assert summary.held == {"b-mirrored": "objects"}
+    workspace, lake = site.workspace, site.lake
+    hold = workspace.holds.active().row(0, named=True)
+    assert hold["code"] == "ERR_CROSS_MDL_OBJ_FLIP"
+    assert "mirror_x" in hold["reason"]
+    assert lake.count("fusion_samples", "b-mirrored") == 0
+    raw, given = lake.read("raw_images", "b-mirrored"), lake.read("boxes", "b-mirrored")
+
+    plan, sheet = show_repair(workspace, "b-mirrored", None, tmp_path / "sheet.png")
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    assert (plan.kind, len(plan.rows), plan.of) == ("mirror_x", given.height, given.height)
+    assert lake.read("boxes", "b-mirrored").equals(given)  # showing changes nothing
+
+    runner = Runner(workspace, Console(quiet=True))
+    done = apply_repair(workspace, runner, plan, "ada", "the pictures were flipped after annotation")
+    assert (done.passed, done.released) == (True, True)
+    assert workspace.holds.held_batches() == {}
+    assert lake.read("raw_images", "b-mirrored").equals(raw)
+    repaired = lake.read("boxes", "b-mirrored")
+    assert repaired["correction_id"].unique().to_list() == [done.correction_id]
+    assert (repaired["x1"] - (WIDTH - given["x2"])).abs().max() <= 1e-3
+    assert repaired.select("box_id", "y1", "y2").equals(given.select("box_id", "y1", "y2"))
+
+    assert site.run().failed == {}
+    assert lake.count("fusion_samples", "b-mirrored") > 0
+    event = lake.scan("corrections").filter(pl.col("correction_id") == done.correction_id).collect().row(0, named=True)
+    assert (event["by"], event["kind"]) == ("ada", "mirror_x")
+    assert len(event["rows"]) == given.height
+
+    # Taken back, the batch is mirrored again, and its old verdict, which was released, is not held twice.
+    assert withdraw_repairs(workspace, "b-mirrored", "ada", "for the test") == [done.correction_id]
+    site.run()
+    assert lake.read("boxes", "b-mirrored").equals(given)
+
+
+@pytest.mark.slow
+def test_what_is_not_held_or_has_no_repair_is_said(site):
+    site.cut("spoiled", "shifted", None)
+    site.run()
+    with pytest.raises(HoldError, match="a repair is known for"):
+        show_repair(site.workspace, "shifted", None, None)
+    with pytest.raises(HoldError, match="held by nothing"):
+        show_repair(site.workspace, "other", None, None)
