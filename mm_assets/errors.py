@@ -7,7 +7,8 @@
     │  ├─ BatchContractError   the whole delivery is refused
     │  ├─ RecordError          one manifest row breaks the contract
     │  ├─ UnsafePathError      a name leads out of its root
-    │  └─ DecodeError          the bytes are not the medium they claim to be
+    │  ├─ DecodeError          the bytes are not the medium they claim to be
+    │  └─ MemoryQuotaError     two sequences cannot be warped inside the memory quota, not even downsampled
     ├─ PolicyError     the policy file is unusable: nothing starts
     ├─ ContractError   our code is wrong: the run fails
     │  ├─ SchemaMismatchError
@@ -61,6 +62,13 @@ class UnsafePathError(InputError):
 
 class DecodeError(InputError):
     """The bytes cannot be decoded within the policy's bounds."""
+
+
+class MemoryQuotaError(InputError):
+    """Two sequences cannot be warped inside the memory quota, not even downsampled."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(CrossModalCode.DTW_OOM.value, reason)
 
 
 class PolicyError(MMAssetsError):

@@ -1,0 +1,1 @@
+"""Segment level: sound, video, subtitles and speech on one clock."""
