@@ -8,8 +8,9 @@ from mm_assets.gates.guard import refuse_if_held
 from mm_assets.gates.recall import evaluate_recall
 from mm_assets.gates.recall_baseline import trusted_baseline
 from mm_assets.gates.recall_figures import draw_hypotheses, draw_recall_history, draw_similarities
-from mm_assets.gates.recall_input import read_recall_input
+from mm_assets.gates.recall_input import RecallInput, read_recall_input, sample_pairs
 from mm_assets.partitions import batches
+from mm_assets.policy import RecallGatePolicy
 from mm_assets.schemas import TABLES
 from mm_assets.steps import STEPS
 from resources.delta_lake import DeltaLake
@@ -19,6 +20,27 @@ from resources.provenance import Provenance
 from resources.registry import BatchRegistry
 
 GROUP = "gates"
+
+
+def _read_pairs(lake: DeltaLake, batch: str, policy: RecallGatePolicy) -> RecallInput:
+    """The pairs the gate looks at; no other embedding is read, so that memory is flat in the batch's rows."""
+    images, captions = lake.scan("image_embeddings", batch), lake.scan("caption_embeddings", batch)
+    chosen, available = sample_pairs(
+        images.select("image_id", "position").collect(),
+        captions.select("caption_id", "image_id", "caption_index").collect(),
+        max_pairs=policy.max_pairs,
+        seed=policy.seed,
+    )
+    texts = lake.scan("captions", batch).select("caption_id", "text")
+    claimed = pl.col("caption_id").is_in(chosen["caption_id"].implode())
+    return read_recall_input(
+        images.filter(pl.col("image_id").is_in(chosen["image_id"].implode())).sort("position").collect(),
+        captions.filter(claimed)
+        .join(texts.filter(claimed), on="caption_id")
+        .sort("position", "caption_index")
+        .collect(),
+        available,
+    )
 
 
 @dg.asset(
@@ -44,12 +66,9 @@ def image_text_recall(
     with provenance.writing("image_text_recall", batch) as writing:
         earlier = [name for name in before if name not in holds.held_batches()]
         trusted = lake.scan("image_text_recall").filter(pl.col("batch").is_in(earlier) & pl.col("passed")).collect()
-        images = lake.read("image_embeddings", batch)
-        captions = lake.read("caption_embeddings", batch).join(
-            lake.scan("captions", batch).select("caption_id", "text").collect(), on="caption_id", maintain_order="left"
-        )
+        pairs = _read_pairs(lake, batch, policy.recall_gate)
         baseline = trusted_baseline(trusted, policy.recall_gate)
-        verdict = evaluate_recall(read_recall_input(images, captions), baseline, policy.recall_gate, policy.captions)
+        verdict = evaluate_recall(pairs, baseline, policy.recall_gate, policy.captions)
         row = pl.DataFrame([verdict.to_row(batch, source)], schema=TABLES["image_text_recall"].schema)
         written = lake.replace("image_text_recall", batch, row)
         writing.written.append(written)

@@ -39,6 +39,7 @@ class RecallInput:
         texts: M caption texts.
         image_ids: N ids, for evidence.
         caption_ids: M ids, for evidence.
+        available: pairs of the whole delivery, where these are a sample of it; else 0.
 
     Raises:
         EmbeddingShapeError: shapes disagree, a caption claims an image that is not there, positions repeat, or an
@@ -53,6 +54,7 @@ class RecallInput:
     texts: tuple[str, ...]
     image_ids: tuple[str, ...]
     caption_ids: tuple[str, ...]
+    available: int = 0
 
     def __post_init__(self) -> None:
         images, captions = len(self.images), len(self.captions)
@@ -142,7 +144,30 @@ def select_pairs(batch: RecallInput, *, max_pairs: int, seed: int) -> Pairs:
     texts = [caption_key(batch.texts[row]) for row in chosen]
     codes: dict[str, int] = {}
     keys = np.array([codes.setdefault(text, len(codes)) for text in texts], dtype=np.int64)
-    return Pairs(image_rows, caption_rows, batch.positions[image_rows].astype(np.int64), keys, available)
+    positions = batch.positions[image_rows].astype(np.int64)
+    return Pairs(image_rows, caption_rows, positions, keys, max(available, batch.available))
+
+
+def sample_pairs(
+    images: pl.DataFrame, captions: pl.DataFrame, *, max_pairs: int, seed: int
+) -> tuple[pl.DataFrame, int]:
+    """Choose from the ids alone the pairs that `select_pairs` would, so that no other embedding need be read.
+
+    Args:
+        images: ``image_id``, ``position``.
+        captions: ``caption_id``, ``image_id``, ``caption_index``.
+        max_pairs: most pairs to keep.
+        seed: seed of the sample.
+
+    Returns:
+        ``image_id`` and ``caption_id`` of the chosen pairs in delivery order, and how many there were to choose from.
+    """
+    claims = captions.join(images, on="image_id", how="inner").sort("position", "caption_index", "caption_id")
+    pairs = claims.unique("image_id", keep="first", maintain_order=True)
+    chosen = pairs
+    if pairs.height > max_pairs:
+        chosen = pairs.filter(pl.Series(_sample_windows(pairs["position"].to_numpy(), max_pairs, seed)))
+    return chosen.select("image_id", "caption_id"), pairs.height
 
 
 def _sample_windows(positions: Integers, max_pairs: int, seed: int) -> Booleans:
@@ -157,12 +182,13 @@ def _sample_windows(positions: Integers, max_pairs: int, seed: int) -> Booleans:
     return np.isin(from_edge, kept_windows)
 
 
-def read_recall_input(images: pl.DataFrame, captions: pl.DataFrame) -> RecallInput:
+def read_recall_input(images: pl.DataFrame, captions: pl.DataFrame, available: int = 0) -> RecallInput:
     """Shape two tables into the gate's input; captions whose image is not among the images are left out.
 
     Args:
         images: ``image_id``, ``position``, ``embedding``.
         captions: ``caption_id``, ``image_id``, ``caption_index``, ``text``, ``embedding``.
+        available: pairs of the whole delivery, where the tables are a sample of it.
 
     Raises:
         EmbeddingShapeError: embeddings differ in length, hold nulls or are not unit vectors.
@@ -182,6 +208,7 @@ def read_recall_input(images: pl.DataFrame, captions: pl.DataFrame) -> RecallInp
         texts=tuple(claims["text"].to_list()),
         image_ids=tuple(images["image_id"].to_list()),
         caption_ids=tuple(claims["caption_id"].to_list()),
+        available=available,
     )
 
 

@@ -5,7 +5,13 @@ import polars as pl
 import pytest
 
 from mm_assets.errors import EmbeddingShapeError
-from mm_assets.gates.recall_input import WINDOW_POSITIONS, caption_key, read_recall_input, select_pairs
+from mm_assets.gates.recall_input import (
+    WINDOW_POSITIONS,
+    caption_key,
+    read_recall_input,
+    sample_pairs,
+    select_pairs,
+)
 
 
 def test_one_pair_per_image_with_its_first_surviving_caption(make_batch):
@@ -105,3 +111,38 @@ def test_uneven_embeddings_are_refused(make_batch):
     uneven = images.with_columns(embedding=pl.Series([[1.0], [1.0, 0.0], [1.0]], dtype=pl.List(pl.Float32)))
     with pytest.raises(EmbeddingShapeError, match="differ in length"):
         read_recall_input(uneven, captions)
+
+
+@pytest.mark.parametrize("max_pairs", [50, 500, 5_000])
+def test_a_sample_drawn_from_ids_alone_is_the_one_the_gate_would_take(make_batch, max_pairs):
+    positions = np.setdiff1d(np.arange(2_000), np.random.default_rng(0).choice(2_000, 100, replace=False))
+    whole = make_batch(len(positions), positions=positions, dimension=4)
+    images, captions = frames(whole)
+    captions = captions.tail(-3)  # three pictures without a caption
+    further = captions.with_columns(
+        pl.format("{}b", "caption_id").alias("caption_id"), caption_index=pl.lit(1, pl.Int64)
+    )
+    captions = pl.concat([further, captions])
+    ids = captions.select("caption_id", "image_id", "caption_index").sample(fraction=1.0, shuffle=True, seed=0)
+    chosen, available = sample_pairs(images.select("image_id", "position"), ids, max_pairs=max_pairs, seed=1)
+    assert available == len(positions) - 3
+
+    read = read_recall_input(
+        images.join(chosen, on="image_id", how="semi"), captions.join(chosen, on="caption_id", how="semi"), available
+    )
+    wanted = select_pairs(read_recall_input(images, captions), max_pairs=max_pairs, seed=1)
+    found = select_pairs(read, max_pairs=max_pairs, seed=1)
+    assert len(read.image_ids) == len(read.caption_ids) == len(wanted) <= max_pairs
+    assert found.available == wanted.available == available
+    np.testing.assert_array_equal(found.positions, wanted.positions)
+    np.testing.assert_array_equal(found.keys, wanted.keys)
+    np.testing.assert_array_equal(read.images[found.image_rows], whole.images[wanted.image_rows])
+    taken = {caption for caption in read.caption_ids if not caption.endswith("b")}
+    assert taken == set(read.caption_ids)  # the main caption of each, not a further one
+
+
+def test_nothing_is_sampled_from_empty_tables():
+    images = pl.DataFrame(schema={"image_id": pl.String, "position": pl.Int64})
+    captions = pl.DataFrame(schema={"caption_id": pl.String, "image_id": pl.String, "caption_index": pl.Int32})
+    chosen, available = sample_pairs(images, captions, max_pairs=5, seed=0)
+    assert (chosen.height, available) == (0, 0)
