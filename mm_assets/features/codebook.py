@@ -81,7 +81,7 @@ def train_codebook(spatial: Iterable[NDArray[np.floating]], policy: CodebookPoli
     codes, squared_distances = nearest_codes(centroids, vectors)
     used = np.bincount(codes, minlength=size)
     shares = used[used > 0] / len(vectors)
-    variance = float(vectors.var(axis=0, dtype=np.float64).sum())
+    variance = _variance(vectors)
     return Codebook(
         version=_version_of(centroids),
         centroids=centroids,
@@ -151,6 +151,15 @@ def nearest_codes(
             found, nearest = index.search(np.ascontiguousarray(vectors[block], np.float32), 1)
             codes[block], distances[block] = nearest[:, 0], found[:, 0]
     return codes, np.maximum(distances, 0.0)
+
+
+def _variance(vectors: NDArray[np.float32]) -> float:
+    """Mean squared distance of the vectors from their mean, a block at a time: the sample is held once."""
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    total = 0.0
+    for start in range(0, len(vectors), _VECTORS_PER_SEARCH):
+        total += float(np.square(vectors[start : start + _VECTORS_PER_SEARCH] - mean).sum())
+    return total / len(vectors)
 
 
 def _version_of(centroids: NDArray[np.float32]) -> str:

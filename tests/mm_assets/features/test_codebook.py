@@ -1,5 +1,7 @@
 """k-means and codes against values worked by hand and by brute force."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -81,6 +83,19 @@ def test_sample_is_uniform_over_the_stream():
 def test_unusable_features_are_refused(blocks, message):
     with pytest.raises(ContractError, match=message):
         train_codebook(blocks, CodebookPolicy(size=2))
+
+
+def test_the_sample_is_held_once():
+    random = np.random.default_rng(0)
+    blocks = [random.normal(size=(4_096, 96)).astype(np.float16) for _ in range(16)]
+    policy = CodebookPolicy(size=8, iterations=2, max_training_vectors=65_536)
+    tracemalloc.start()
+    codebook = train_codebook(iter(blocks), policy)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    sample = 65_536 * 96 * 4
+    assert codebook.vectors == 65_536
+    assert sample <= peak < 1.7 * sample
 
 
 def test_row_and_back():
