@@ -4,8 +4,8 @@
 ==========  ===========================================================================================
 ``exact``   The same words: label "rubber duck", phrase "rubber duck".
 ``lemma``   The same but for number, spacing and words that say where: "rubber ducks", "left duck".
-``synonym`` Their longest known endings mean the same.
 ``head``    Their last words agree: "duck" and "rubber duck". Not "lion" and "sea lion".
+``synonym`` Their longest known endings mean the same.
 ``kind``    One is a kind that the other belongs to: "bird" and "duck".
 ``none``    None of these.
 ==========  ===========================================================================================
@@ -29,15 +29,15 @@ SYNONYM: Final = "synonym"
 HEAD: Final = "head"
 KIND: Final = "kind"
 NONE: Final = "none"
-RELATIONS: Final = (EXACT, LEMMA, SYNONYM, HEAD, KIND, NONE)
-"""Best first."""
+RELATIONS: Final = (EXACT, LEMMA, HEAD, SYNONYM, KIND, NONE)
+"""The first that holds counts."""
 RELATION_WEIGHTS: Final[Mapping[str, float]] = {EXACT: 1.0, LEMMA: 1.0, SYNONYM: 0.9, HEAD: 0.8, KIND: 0.7}
 """Order of preference where a box may go to several phrases; only the differences count."""
 
 RELATION_SCHEMA: Final = pl.Schema(
     {"label": pl.String, "phrase": pl.String, "relation": pl.Enum(RELATIONS), "colors_clash": pl.Boolean}
 )
-_KEYS: Final = (EXACT, LEMMA, SYNONYM, HEAD, KIND)
+_KEYS: Final = (EXACT, LEMMA, HEAD, SYNONYM, KIND)
 _SPLIT: Final = re.compile(r"[^\w]+|_+")
 _BRACKETS: Final = re.compile(r"\([^)]*\)")
 _SIBILANT_ES: Final = ("ses", "xes", "zes", "ches", "shes", "oes")

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -86,11 +87,11 @@ class CaptionBoard:
         """
         ordered = pairs.sort("caption", "box", "phrase")
         caption = ordered["caption"].to_numpy()
-        starts = np.flatnonzero(np.append(True, caption[1:] != caption[:-1])) if len(caption) else np.empty(0, np.int64)
+        bounds = [0, *(np.flatnonzero(caption[1:] != caption[:-1]) + 1).tolist(), len(caption)] if len(caption) else []
         numbers = ordered["box"].to_numpy().astype(np.int64), ordered["phrase"].to_numpy().astype(np.int64)
         weight, clash = ordered["weight"].to_numpy(), ordered["colors_clash"].to_numpy()
         used = dict(taken.group_by("phrase").len().iter_rows()) if taken is not None else {}
-        for start, end in zip(starts, np.append(starts[1:], len(caption)), strict=True):
+        for start, end in pairwise(bounds):
             rows = slice(start, end)
             yield self._one(int(caption[start]), numbers[0][rows], numbers[1][rows], weight[rows], clash[rows], used)
 

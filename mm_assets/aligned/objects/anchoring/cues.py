@@ -53,10 +53,10 @@ _RELATIONS: Final[dict[str, tuple[Axis, int]]] = {
 }
 _SIDE: Final = r"(?:left|right|top|bottom|upper|lower|middle|center|centre)"
 _PICTURE: Final = r"(?:picture|image|photo|photograph|frame|scene|screen)"
+_PART: Final = r"(?:[\s-]+hand)?(?:\s+(?:side|corner|edge|part|half))?"
 _PLACE: Final = (
-    rf"(?:on|at|in|to)\s+(?:the\s+)?(?:far\s+|very\s+|extreme\s+)?(?P<sides>{_SIDE}(?:[\s-]+(?:hand\s+)?{_SIDE})?)"
-    rf"(?:[\s-]+hand)?(?:\s+(?:side|corner|edge|part|half))?"
-    rf"(?!\s+of\b(?!\s+(?:the|this)\s+{_PICTURE}))(?:\s+of\s+(?:the|this)\s+{_PICTURE})?\b"
+    rf"(?:on|at|in|to)\s+(?:the\s+)?(?:far\s+|very\s+|extreme\s+)?(?P<sides>{_SIDE}(?:[\s-]+(?:hand\s+)?{_SIDE})?)\b"
+    rf"(?!{_PART}\s+of\b(?!\s+(?:the|this)\s+{_PICTURE})){_PART}(?:\s+of\s+(?:the|this)\s+{_PICTURE})?\b"
 )
 _AFTER: Final = re.compile(rf"[\s,]*(?:[\w'-]+\s+){{0,3}}?{_PLACE}")
 _BARE: Final = re.compile(rf"\s+(?P<sides>{_SIDE})\s*(?:[,.;:!]|$)")
