@@ -155,7 +155,11 @@ class CodebookPolicy(_Section):
 
     size: PositiveInt = Field(default=1_024, description="Number of codes.")
     iterations: PositiveInt = Field(default=20, description="k-means iterations.")
-    max_training_vectors: PositiveInt = Field(default=262_144, description="Spatial features sampled for training.")
+    max_training_vectors: PositiveInt = Field(
+        default=98_304,
+        description="Spatial features sampled for training, 96 a code; 2.7 times as many lower the error on pictures "
+        "not trained on by 0.4 % and take 400 MB in place of 150.",
+    )
     min_vectors_per_code: PositiveInt = Field(
         default=39, description="Fewer training vectors a code than this and the codebook shrinks; faiss's own advice."
     )
@@ -314,7 +318,7 @@ class OrientationPolicy(_Section):
     ocr_modalities: tuple[str, ...] = Field(
         default=("CR", "DX", "MG", "RG", "RF", "XA", "PX", "IO"),
         description="DICOM modalities whose pictures carry side markers. A picture of another modality, or without any "
-        "medical orientation, is not read: that costs about a second of CPU time.",
+        "medical orientation, is not read: reading takes about 0.4 s of CPU time.",
     )
     marker_levels: tuple[PositiveInt, ...] = Field(
         default=(24, 48, 80),
@@ -325,7 +329,7 @@ class OrientationPolicy(_Section):
     )
     max_marker_height: Share = Field(default=0.13, description="And at most.")
     max_marker_candidates: PositiveInt = Field(
-        default=24, description="Candidates read per picture, the most contrasting first; each is read twice."
+        default=16, description="Candidates read per picture, the most contrasting first; each is read twice."
     )
     min_marker_confidence: Share = Field(
         default=0.95, description="Confidence of the reading that makes a marker; noise stays below 0.9."
@@ -365,6 +369,15 @@ class WarpingPolicy(_Section):
     fastdtw_radius: PositiveInt = Field(
         default=10, description="Of fastdtw; at 1 it costs 28 % more path than the optimum, at 10 next to nothing."
     )
+    association_temperature: Annotated[float, Field(gt=0.0)] = Field(
+        default=0.05,
+        description="Similarity that makes a frame e times likelier to show a sentence. CLIP's own is 0.01 a pair, but "
+        "neighbouring frames repeat each other, about five at a time.",
+    )
+    association_background: float | None = Field(
+        default=None,
+        description="Similarity at which a frame shows no sentence as likely as one; none: every frame shows one.",
+    )
 
 
 class FaithfulnessPolicy(_Section):
@@ -387,16 +400,19 @@ class FaithfulnessPolicy(_Section):
     )
     miss_rate_clear: Share = Field(
         default=0.05,
-        description="Share of named, visible objects the detector misses in clear pictures: 2 of 65 measured.",
+        description="Share of named, visible objects the detector misses in clear pictures; the embedded one missed 3 of "
+        "163 in cut-outs, drawings and photographs.",
     )
     miss_rate_unclear: Share = Field(
-        default=0.2, description="The same in unclear pictures: 12 of 65 measured on cut-outs and drawings."
+        default=0.2, description="The same in unclear pictures: 12 of 85, of which 11 of 33 in drawings."
     )
     false_alarm_rate: Share = Field(
-        default=0.05, description="Share of absent objects it takes for present: 0.043 measured."
+        default=0.1, description="Share of absent objects it takes for present: 0.04 in cut-outs, 0.12 in photographs."
     )
     annotation_miss_rate: Share = Field(
-        default=0.01, description="Share of objects an annotator leaves out although their label is in use."
+        default=0.02,
+        description="Share of named objects that annotators left out although their label is in use; 0.017 of those in "
+        "714 human captions of 159 photographs of COCO.",
     )
     disputed_evidence: Share = Field(
         default=0.25, description="Weight left to a missing annotation when the detector is certain to see the object."
