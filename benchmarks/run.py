@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-BENCHMARKS = ("overhead", "features", "cleaning", "near_duplicates", "lint", "recall_gate")
+BENCHMARKS = ("overhead", "features", "cleaning", "near_duplicates", "lint", "recall_gate", "warping")
 
 
 def main() -> int:

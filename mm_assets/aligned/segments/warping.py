@@ -115,6 +115,8 @@ def warp(reference: npt.ArrayLike, query: npt.ArrayLike, policy: WarpingPolicy) 
             f"reference has {first.shape[1]} dimensions, query {second.shape[1]}; give both from one encoder"
         )
     if policy.engine == "fastdtw":
+        _check_values(first, "reference")
+        _check_values(second, "query")
         return _warp_approximately(first, second, policy)
     from mm_assets.aligned.segments import warping_search  # noqa: PLC0415 - numba takes a second to load
 
@@ -123,6 +125,9 @@ def warp(reference: npt.ArrayLike, query: npt.ArrayLike, policy: WarpingPolicy) 
     if copies > policy.memory_bytes:
         raise _over_quota(rows, columns, dimensions, copies, policy)
     pair = warping_search.pair_sequences(first, second, doubled=policy.diagonal_weight > 1)
+    for frames, copy, name in ((first, pair.x, "reference"), (second, pair.y, "query")):
+        if not np.vdot(copy, copy) <= LARGEST_VALUE:  # quick, and false for NaN
+            _check_values(frames, name)
     return _warp_pair(pair, dimensions, copies, policy)
 
 
@@ -138,14 +143,18 @@ def warp_distances(distances: npt.ArrayLike, policy: WarpingPolicy) -> Warping:
         MemoryQuotaError: the quota does not allow it; a matrix is not downsampled.
     """
     given = np.asarray(distances)
+    _check_shape(given, "distances")
     _check_values(given, "distances")
+    copies = 0 if given.dtype == np.float64 and given.flags.c_contiguous else 8 * given.size
+    if copies > policy.memory_bytes:
+        raise _over_quota(len(given), given.shape[1], 1, copies, policy)
     matrix = np.ascontiguousarray(given, dtype=np.float64)
     if matrix.min() < 0.0:
         raise InputError("NEGATIVE_DISTANCE", "distances: a value is below 0; give distances, such as 1 - similarity")
     from mm_assets.aligned.segments import warping_search  # noqa: PLC0415 - numba takes a second to load
 
     pair = warping_search.pair_distances(matrix, doubled=policy.diagonal_weight > 1)
-    return _warp_pair(pair, 1, 0 if np.shares_memory(matrix, given) else matrix.nbytes, policy)
+    return _warp_pair(pair, 1, copies, policy)
 
 
 def _warp_pair(pair: "Pair", dimensions: int, copies: int, policy: WarpingPolicy) -> Warping:
@@ -219,7 +228,7 @@ def _warp_approximately(first: Numbers, second: Numbers, policy: WarpingPolicy) 
             1,
             radius,
         )
-    # fastdtw's way with a number is a power; it has none for one dimension, where any norm is the absolute difference
+    # without a norm fastdtw adds absolute differences up: right for one dimension, and quicker there than a power
     if dimensions == 1:
         cost, path = fastdtw(first[:, 0], second[:, 0], radius)
     else:
@@ -247,16 +256,20 @@ def _fastdtw_bytes(rows: int, columns: int, dimensions: int, radius: int) -> int
 def _check_frames(frames: npt.ArrayLike, name: str) -> Numbers:
     values = np.asarray(frames)
     values = values[:, None] if values.ndim == 1 else values
-    _check_values(values, name)
+    _check_shape(values, name)
     return values
 
 
-def _check_values(values: Numbers, name: str) -> None:
-    """Refuse what is no matrix of real numbers, empty, not finite, or too large to be squared."""
-    if values.ndim != 2 or values.dtype.kind not in "fiub":  # noqa: PLR2004 - a matrix
+def _check_shape(values: Numbers, name: str) -> None:
+    """Refuse what is no matrix of real numbers, or empty."""
+    if values.ndim != 2 or values.dtype.kind not in "fiub" or values.itemsize > 8:  # noqa: PLR2004 - a float64 matrix
         raise ContractError(f"{name}: shape {values.shape} of {values.dtype}; give (frames, dimensions) real numbers")
     if not values.size:
         raise InputError("EMPTY_SEQUENCE", f"{name}: shape {values.shape} holds nothing to warp; drop the clip")
+
+
+def _check_values(values: Numbers, name: str) -> None:
+    """Refuse what is not finite, or too large to be squared."""
     if float(values.min()) >= -LARGEST_VALUE and float(values.max()) <= LARGEST_VALUE:  # false for NaN
         return
     row = int(np.argmax(~(np.abs(values.astype(np.float64)) <= LARGEST_VALUE).all(axis=1)))

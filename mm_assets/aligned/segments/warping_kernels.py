@@ -136,7 +136,7 @@ def _close(rows, first, count, low, high):
 
 @inlined
 def _pass_group(x, y, matrix, rows, steps, k, low, high, doubled, last, before, ends):
-    """Four diagonals from k on; ``last`` and ``before`` start one row before ``low[0]``. Gives the rows done."""
+    """Four diagonals from k on; ``last`` and ``before`` start one row before ``low[0]``."""
     first = low[0]
     count = (high[3] - first) // _LANES * _LANES + _LANES
     if rows is None:
@@ -162,12 +162,11 @@ def _pass_group(x, y, matrix, rows, steps, k, low, high, doubled, last, before, 
         _advance(x[0], y[0], rows, steps, count, first, low, high, False, doubled, last, before, ends)
     # What lies beside the rows just done belongs to older diagonals.
     last[0] = before[0] = last[count + 1] = before[count + 1] = _INF
-    return count
 
 
 @inlined
 def _start(x, y, matrix, lead, doubled):
-    """Values one row before the first cell: what makes that cell cost its distance once."""
+    """Values one row before the first cell, which make that cell cost its distance once."""
     seed = 0.0
     if doubled is not None and matrix.shape[1] > 0:
         seed = -matrix[0, 0]

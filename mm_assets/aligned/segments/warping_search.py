@@ -151,10 +151,9 @@ def search(pair: Pair, window: Window, room: int, bound: float = math.inf, *, co
     by_row = pair.by_matrix or len(pair.x) > 1
     if by_row:
         fixed += 8 * GROUP * (window.widest + PAD)
-    every = _choose_blocks(pair, window, room - fixed)
+    every, needed = _choose_blocks(pair, window, room - fixed)
     side, blocks = GROUP * every, -(-len(window.lows) // (GROUP * every))
     fixed += _block_bytes(window, every)
-    needed = 8 * window.kept_values(every)
     capacity = min(needed, room - fixed)
     if capacity < needed and (math.isinf(bound) or capacity * _WORTH_A_TRY < needed):
         return None
@@ -268,18 +267,25 @@ def _widen(pair: Pair, band: int | None, factor: int) -> Window:
     return windows.band_window(pair.rows, pair.columns, half_width)
 
 
-def _choose_blocks(pair: Pair, window: Window, room: int) -> int:
-    """Groups of a block: what costs least time; where the room is short as many as it takes, or what takes least."""
+def _choose_blocks(pair: Pair, window: Window, room: int) -> tuple[int, int]:
+    """Groups of a block and bytes of its kept diagonals.
+
+    What costs least time; where the room is short as many groups as it takes, or what takes least.
+    """
     mean_width = window.cells / len(window.lows)
     best = round(1.5 * math.sqrt(mean_width / (2 + len(pair.x))))
-    every = least = min(max(best, _FEWEST_GROUPS), _MOST_GROUPS_BY_CHOICE)
-    least_bytes = math.inf
+    every = min(max(best, _FEWEST_GROUPS), _MOST_GROUPS_BY_CHOICE)
+    most = 16 * (window.widest + GROUP) * (len(window.lows) // (GROUP * every) + 1)
+    if most + _block_bytes(window, every) <= room:
+        return every, most  # without a look at every block
+    least, least_bytes = (every, most), math.inf
     while every <= _MOST_GROUPS:
-        needed = 8 * window.kept_values(every) + _block_bytes(window, every)
+        kept = 8 * window.kept_values(every)
+        needed = kept + _block_bytes(window, every)
         if needed <= room:
-            return every
+            return every, kept
         if needed < least_bytes:
-            least, least_bytes = every, needed
+            least, least_bytes = (every, kept), needed
         every *= 2
     return least
 

@@ -134,7 +134,7 @@ def test_long_sequences_equal_the_full_matrix_whatever_the_blocks(
     first, second = make_alike(rows, columns, dimensions, 0.05)
     first, second = first.round(1), second.round(1)  # many equal distances
     path, cost = _by_rows(measure_distances(first, second), doubled)
-    monkeypatch.setattr(warping_search, "_choose_blocks", lambda *_: every)
+    monkeypatch.setattr(warping_search, "_choose_blocks", lambda *_: (every, 10**7))
     pair = warping_search.pair_sequences(first, second, doubled=doubled)
     window = warping_windows.full_window(rows, columns)
     for bound in (np.inf, cost):
@@ -277,6 +277,36 @@ def test_quota_keeps_the_band():
     assert best.cost <= found.cost <= 1.02 * best.cost
 
 
+@given(
+    st.integers(2, 400),
+    st.integers(2, 400),
+    st.integers(1, 3),
+    st.integers(3_000, 30_000),
+    st.sampled_from([None, 0.03, 0.2]),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_quota_gives_a_path_or_an_error(rows, columns, dimensions, room, band, seed):
+    rng = np.random.default_rng(seed)
+    first, second = (np.cumsum(rng.standard_normal((n, dimensions)), axis=0) for n in (rows, columns))
+    fixed = warping_search.pair_bytes(rows, columns, dimensions) + warping_search.window_bytes(rows, columns)
+    try:
+        found = warp(first, second, WarpingPolicy(memory_bytes=fixed + room, band_share=band))
+    except MemoryQuotaError:
+        assert room < 20_000
+        return
+    best = warp(first, second, WarpingPolicy(band_share=band))
+    assert is_path(found.path, rows, columns)
+    assert found.used_bytes <= fixed + room
+    assert found.cost >= best.cost
+    assert found.cost == pytest.approx(measure_distances(first, second)[tuple(found.path.T)].sum())
+    if found.notice is None:
+        assert found.path.tolist() == best.path.tolist()
+    if band is not None:
+        offsets = np.abs(found.path[:, 0] * (columns - 1) - found.path[:, 1] * (rows - 1))
+        assert (offsets <= found.band_frames * (min(rows, columns) - 1)).all()
+
+
 def test_refuses_what_no_downsampling_fits():
     first, second = make_alike(2_000, 1_800, 20, 0.2)
     for quota in (100_000, 700_000):
@@ -285,6 +315,8 @@ def test_refuses_what_no_downsampling_fits():
         assert caught.value.code == "ERR_CROSS_MDL_DTW_OOM"
     with pytest.raises(MemoryQuotaError):
         warp_distances(np.zeros((500, 500)), WarpingPolicy(memory_bytes=20_000))
+    with pytest.raises(MemoryQuotaError, match="2,000,000 go before any search"):
+        warp_distances(np.zeros((500, 500), dtype=np.float32), WarpingPolicy(memory_bytes=1_000_000))
 
 
 MEASURED_CHILD = """
