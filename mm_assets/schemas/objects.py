@@ -158,10 +158,16 @@ TABLES: Final[tuple[Table, ...]] = (
             "read": Column(pl.Boolean, "Whether the rules read its language."),
             "mentioned": Column(pl.List(pl.String), "Objects the caption names, canonical, sorted."),
             "checked": Column(pl.List(pl.String), "Those of them somebody could have known of."),
-            "known": Column(pl.List(pl.String), "Labels of the picture, and named objects that a detector saw, sorted."),
-            "knowledge": Column(pl.String, "annotated, detected, both or none: what the named objects were held against."),
+            "known": Column(
+                pl.List(pl.String), "Labels of the picture, and named objects that a detector saw, sorted."
+            ),
+            "knowledge": Column(
+                pl.String, "annotated, detected, both or none: what the named objects were held against."
+            ),
             "invented": Column(pl.List(pl.String), "Named objects that nobody knows of."),
-            "weights": Column(pl.List(pl.Float64), "How much each of them counts: 1 for annotations, less for a detector."),
+            "weights": Column(
+                pl.List(pl.Float64), "How much each of them counts: 1 for annotations, less for a detector."
+            ),
             "evidence_weight": Column(pl.Float64, "The largest of the weights; 0 without an invention."),
             "blindness": Column(pl.Float64, "Chance that a true caption of these objects is taken to invent one."),
             "conflicts_with": Column(pl.List(pl.String), "Sibling captions it contradicts."),
@@ -181,7 +187,9 @@ TABLES: Final[tuple[Table, ...]] = (
             "source": SOURCE,
             "captions": Column(pl.Int64, "Captions with an object that could be checked."),
             "images": Column(pl.Int64, "Pictures of these captions."),
-            "chair_instance": Column(pl.Float64, "CHAIR-i: weighted inventions over the mentions that could be checked."),
+            "chair_instance": Column(
+                pl.Float64, "CHAIR-i: weighted inventions over the mentions that could be checked."
+            ),
             "chair_sentence": Column(pl.Float64, "CHAIR-s: weighted captions with an invention over captions: gated."),
             "chair_low": Column(pl.Float64, "Lower end of CHAIR-s' interval."),
             "chair_high": Column(pl.Float64, "Upper end of CHAIR-s' interval."),
