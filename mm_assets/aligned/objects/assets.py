@@ -15,7 +15,7 @@ from mm_assets.aligned.objects.object_figures import (
 )
 from mm_assets.aligned.objects.object_gate import evaluate_objects
 from mm_assets.aligned.objects.region_recall import trusted_region_baseline
-from mm_assets.display.metadata import counts_table, table_metadata
+from mm_assets.display.metadata import counts_table, picture, table_metadata
 from mm_assets.features.timed_encoder import TimedEncoder
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.partitions import batches
