@@ -26,6 +26,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 ROOT = Path(__file__).resolve().parents[1]
 NEW, CHANGED = "new", "changed"
 TEXTS = 20
@@ -34,10 +36,10 @@ CHANGED_RECORDS = 3
 NOT_COMPARED = {"costs"}
 NOT_CONTENT = {"versions_json", "evaluated_at_us", "at_us"}
 # Ids and the table that owns them; raw tables and fingerprints also hold what cleaning turns away.
-OWNERS = {"image_id": "images", "caption_id": "captions", "text_id": "texts"}
+OWNERS = {"image_id": "images", "caption_id": "captions", "text_id": "texts", "box_id": "boxes"}
 BEFORE_CLEANING = {"raw_images", "raw_captions", "raw_texts", "image_fingerprints"}
-CHAINED = (("visual_codes", "image_id", "image_embeddings"), ("caption_embeddings", "caption_id", "captions"))
-NEVER_EMPTY = ("images", "captions", "texts", "image_embeddings", "visual_codes", "fusion_samples", "codebook")
+CHAINED = (("visual_codes", "image_id", "image_embeddings"),)
+NEVER_EMPTY = ("images", "captions", "texts", "boxes", "image_embeddings", "visual_codes", "fusion_samples", "codebook")
 LOG_LINES = 40
 
 
@@ -86,7 +88,7 @@ class Outcome:
 
 
 def write_delivery(folder: Path, batch: str, images: int, skip: int) -> None:
-    """A delivery of the first records of a demo batch but for some, and a few texts."""
+    """A delivery of the first records of a demo batch but for some, a box around the middle of each, a few texts."""
     source = ROOT / "demo" / "data" / "landing" / batch
     target = folder / batch
     shutil.rmtree(target, ignore_errors=True)
@@ -94,11 +96,17 @@ def write_delivery(folder: Path, batch: str, images: int, skip: int) -> None:
     (target / "text").mkdir()
     shutil.copy(source / "batch.json", target / "batch.json")
     lines = (source / "images" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()[skip : skip + images]
-    for line in lines:
-        name = json.loads(line)["file_name"]
-        if (source / "images" / name).is_file():
-            shutil.copy(source / "images" / name, target / "images" / name)
-    (target / "images" / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows: list[str] = []
+    for record in map(json.loads, lines):
+        file = source / "images" / record["file_name"]
+        if file.is_file():
+            shutil.copy(file, target / "images" / file.name)
+            with Image.open(file) as picture:
+                width, height = picture.size
+            middle = [width * 0.1, height * 0.1, width * 0.9, height * 0.9]
+            record["objects"] = {"bbox": [middle], "categories": [record["text"].split()[-1].strip(".()").lower()]}
+        rows.append(json.dumps(record) + "\n")
+    (target / "images" / "metadata.jsonl").write_text("".join(rows), encoding="utf-8")
     numbers = range(skip, skip + TEXTS)
     records = [{"text": f"A lemma about the number {number} and its divisors.", "kind": "math"} for number in numbers]
     text = "".join(json.dumps(record) + "\n" for record in records)

@@ -155,7 +155,11 @@ class CodebookPolicy(_Section):
 
     size: PositiveInt = Field(default=1_024, description="Number of codes.")
     iterations: PositiveInt = Field(default=20, description="k-means iterations.")
-    max_training_vectors: PositiveInt = Field(default=262_144, description="Spatial features sampled for training.")
+    max_training_vectors: PositiveInt = Field(
+        default=98_304,
+        description="Spatial features sampled for training, 96 a code; 2.7 times as many lower the error on pictures "
+        "not trained on by 0.4 % and take 400 MB in place of 150.",
+    )
     min_vectors_per_code: PositiveInt = Field(
         default=39, description="Fewer training vectors a code than this and the codebook shrinks; faiss's own advice."
     )

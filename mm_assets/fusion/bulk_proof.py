@@ -71,7 +71,7 @@ class BulkProof:
     def _settle(self, data: bytes, facts: Integers) -> JudgedLines:
         doubtful = facts[:, f.STATUS] == f.DOUBTFUL
         for place in np.flatnonzero(facts[:, f.STATUS] == f.NESTED):
-            doubtful[place] = not self._decodes(_line(data, facts[place]))
+            doubtful[place] = not self._is_clean_without_boxes(_line(data, facts[place]))
         for column, codes, shards in ((f.VISUAL, self._images, self._visual), (f.AUDIO, self._audios, self._audio)):
             referring = np.flatnonzero(~doubtful & (facts[:, column + f.PATH_END] > 0))
             if referring.size:
@@ -80,12 +80,11 @@ class BulkProof:
         places = np.flatnonzero(doubtful)
         return JudgedLines(facts[:, f.ID_KEY].copy(), [(int(place), _line(data, facts[place])) for place in places])
 
-    def _decodes(self, raw: bytes) -> bool:
+    def _is_clean_without_boxes(self, raw: bytes) -> bool:
         try:
-            self._decoder.decode(raw)
+            return not self._decoder.decode(raw).boxes
         except (msgspec.DecodeError, RecursionError):
             return False
-        return True
 
 
 def _line(data: bytes, facts: Integers) -> bytes:

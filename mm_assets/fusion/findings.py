@@ -28,6 +28,8 @@ class LintCode(StrEnum):
     MISSING_FEATURES = "MISSING_FEATURES"
     COUNT_MISMATCH = "COUNT_MISMATCH"
     CODE_MISMATCH = "CODE_MISMATCH"
+    INVALID_BOX = "INVALID_BOX"
+    BOX_MISMATCH = "BOX_MISMATCH"
     DUPLICATE_ID = "DUPLICATE_ID"
     INVALID_MANIFEST = "INVALID_MANIFEST"
 
@@ -42,6 +44,7 @@ TOKEN_FORMAT_CODES: Final = frozenset(
         LintCode.CODE_OUT_OF_VOCABULARY,
         LintCode.COUNT_MISMATCH,
         LintCode.CODE_MISMATCH,
+        LintCode.BOX_MISMATCH,
     }
 )
 _CODE_ORDER: Final = {code: position for position, code in enumerate(LintCode)}

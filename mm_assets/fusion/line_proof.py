@@ -1,7 +1,8 @@
 """Proves the usual line clean at little cost; what it cannot prove goes to the exact rules.
 
-The usual line is plain text, or one image in front of plain text. For an image the span is rendered anew from the
-stored codes and compared with the content, which proves spelling, vocabulary, count and codes at once.
+The usual line is plain text, or one image in front of plain text, with or without boxes. For an image the span is
+rendered anew from the stored codes and compared with the content, which proves spelling, vocabulary, count and codes at
+once.
 """
 
 from operator import itemgetter
@@ -9,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from mm_assets.fusion.box_markup import check_boxes, strip_tags
 from mm_assets.fusion.placeholders import IMAGE_END, IMAGE_START, Vocabulary, proves_plain
 from mm_assets.fusion.samples import FusionLine
 from mm_assets.fusion.shard_index import Shard, ShardIndex, UnresolvedReferenceError
@@ -48,18 +50,21 @@ class LineProof:
             return None
         if line.audio_features_path is not None or line.placeholder_version != self._version:
             return None
-        content, reference = line.content, line.visual_features_path
+        content = _without_boxes(line) if line.boxes else line.content
+        proven = content is not None and self._is_proven(content, line)
+        return line.id if proven else None
+
+    def _is_proven(self, content: str, line: FusionLine) -> bool:
+        reference = line.visual_features_path
         if reference is None:
-            return line.id if line.modalities in _TEXT_ONLY and proves_plain(content) else None
+            return line.modalities in _TEXT_ONLY and proves_plain(content)
         if line.modalities not in _WITH_IMAGE:
-            return None
+            return False
         block = self._blocks.get(reference) or self._render(reference)
         if block is None:
             codes = self._usual.image_codes(content)
-            proven = codes is not None and len(codes) == self._vectors_without_codes(reference)
-        else:
-            proven = content.startswith(block) and proves_plain(content[len(block) :])
-        return line.id if proven else None
+            return codes is not None and len(codes) == self._vectors_without_codes(reference)
+        return content.startswith(block) and proves_plain(content[len(block) :])
 
     def _render(self, reference: str) -> str | None:
         """The span that the stored codes of a reference spell; None if there are none, or not of this vocabulary."""
@@ -87,3 +92,11 @@ class LineProof:
         except (ValueError, UnresolvedReferenceError):
             return None, 0
         return (shard, row) if 0 <= row < shard.rows and str(row) == digits else (None, 0)
+
+
+def _without_boxes(line: FusionLine) -> str | None:
+    """The content without its tags; None if tags and boxes do not go together, or in doubt."""
+    stripped = strip_tags(line.content)
+    if stripped is None or check_boxes(line.content, line.boxes, tags_required=True):
+        return None
+    return stripped

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from mm_assets.fusion.box_markup import check_boxes
 from mm_assets.fusion.findings import LintCode
 from mm_assets.fusion.placeholders import (
     Modality,
@@ -86,6 +87,9 @@ class LineRules:
             self._check_proven(line, codes, faults)
         else:
             self._check_parsed(line, raw if escaped else None, faults)
+        if (line.boxes or codes is None) and not breaks_structure(faults):
+            found = check_boxes(line.content, line.boxes, tags_required=line.kind == "object")
+            faults.update((code, f"{message}; repack the sample") for code, message in found.items())
         return LineVerdict(line.id, faults, valid=True)
 
     def _check_proven(self, line: FusionLine, codes: list[int], faults: Faults) -> None:

@@ -5,21 +5,19 @@ a caption becomes a rejected row.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
-import msgspec
 import polars as pl
 
 from mm_assets.errors import ContractError
+from mm_assets.fusion.packed_samples import PackedSamples, join_features, make_rejected, make_samples, one_row_per_image
 from mm_assets.fusion.placeholders import PLACEHOLDER_LIKE
 from mm_assets.fusion.rendering import image_block
 from mm_assets.fusion.samples import Pool
-from mm_assets.identifiers import make_id
 from mm_assets.policy import FusionPolicy
-from mm_assets.schemas import TABLES
 
-STAGE: Final = "fusion"
+__all__ = ["PackedSamples", "pack_image_text", "pack_image_text_chunks", "pack_texts"]
+
 TEXT_POOLS: Final[Mapping[str, Pool]] = {
     "math": "text_retention",
     "code": "text_retention",
@@ -29,8 +27,6 @@ TEXT_POOLS: Final[Mapping[str, Pool]] = {
 }
 _IMAGE_TEXT_POOL: Final[Pool] = "coarse_image_text"
 
-_SAMPLES: Final = TABLES["fusion_samples"]
-_REJECTED: Final = TABLES["rejected"]
 _OF_TEXT: Final = "text of record {} holds what reads as a placeholder; reword it, or escape it in another way"
 _REASONS: Final[Mapping[str, str]] = {
     "PLACEHOLDER_IN_TEXT": _OF_TEXT,
@@ -39,19 +35,6 @@ _REASONS: Final[Mapping[str, str]] = {
     "NO_CODES": "image of record {} has no visual codes or spatial features; materialize them again",
     "NO_IMAGE": "caption of record {} belongs to no kept image; see why the image was rejected",
 }
-
-
-@dataclass(frozen=True)
-class PackedSamples:
-    """Samples and what was turned away.
-
-    Attributes:
-        samples: rows of table ``fusion_samples``.
-        rejected: rows of table ``rejected``, stage ``fusion``.
-    """
-
-    samples: pl.DataFrame
-    rejected: pl.DataFrame
 
 
 def pack_image_text(
@@ -82,13 +65,8 @@ def pack_image_text(
     Raises:
         ContractError: an image occurs twice, or a code lies outside the codebook.
     """
-    features = _one_row_per_image(visual_codes.select("image_id", "codes", "codebook_version"), "visual_codes").join(
-        _one_row_per_image(image_embeddings.select("image_id", "spatial_features"), "image_embeddings"),
-        on="image_id",
-        how="inner",
-    )
-    _check_codes(features, codebook_size)
-    kept = _one_row_per_image(images.select("image_id", "source", "license"), "images")
+    features = join_features(visual_codes, image_embeddings, codebook_size)
+    kept = one_row_per_image(images.select("image_id", "source", "license"), "images")
     rows = (
         captions.select("batch", "caption_id", "image_id", "record_ref", "text", "language")
         .join(kept, on="image_id", how="left", maintain_order="left")
@@ -115,11 +93,11 @@ def pack_image_text(
     )
     rejected = pl.concat(
         [
-            _rejected(rows.filter(pl.col("code").is_not_null()), "caption", "caption_id"),
-            _rejected(bare, "image", "image_id"),
+            make_rejected(rows.filter(pl.col("code").is_not_null()), "caption", "caption_id", _REASONS),
+            make_rejected(bare, "image", "image_id", _REASONS),
         ]
     )
-    return PackedSamples(_samples(packed, checks, policy, "image_id", "caption_id", "codebook_version"), rejected)
+    return PackedSamples(make_samples(packed, checks, policy, "image_id", "caption_id", "codebook_version"), rejected)
 
 
 def pack_image_text_chunks(
@@ -183,42 +161,6 @@ def pack_texts(texts: pl.DataFrame, policy: FusionPolicy, checks: Mapping[str, o
         codebook_version=pl.lit(None, dtype=pl.String),
     )
     turned_away = texts.filter(reads_as_placeholder).with_columns(code=pl.lit("PLACEHOLDER_IN_TEXT"))
-    return PackedSamples(_samples(packed, checks or {}, policy, "text_id"), _rejected(turned_away, "text", "text_id"))
-
-
-def _one_row_per_image(frame: pl.DataFrame, table: str) -> pl.DataFrame:
-    if frame["image_id"].is_duplicated().any():
-        twice = frame.filter(pl.col("image_id").is_duplicated())["image_id"][0]
-        raise ContractError(f"table {table}: image {twice} occurs more than once; write one row per image")
-    return frame
-
-
-def _check_codes(features: pl.DataFrame, codebook_size: int) -> None:
-    outside = features.filter((pl.col("codes").list.min() < 0) | (pl.col("codes").list.max() >= codebook_size))
-    if outside.height:
-        raise ContractError(
-            f"image {outside['image_id'][0]}: a code lies outside the codebook of {codebook_size} codes; "
-            "encode it with the codebook it is packed with"
-        )
-
-
-def _samples(packed: pl.DataFrame, checks: Mapping[str, object], policy: FusionPolicy, *made_of: str) -> pl.DataFrame:
-    parts = packed.select("batch", "kind", *made_of).iter_rows()
-    ids = [make_id("mm", policy.placeholder_version, *row) for row in parts]
-    encoded = msgspec.json.encode(dict(checks), order="sorted").decode()
-    frame = packed.with_columns(sample_id=pl.Series(ids, dtype=pl.String), checks_json=pl.lit(encoded))
-    return _SAMPLES.conform(frame.select(_SAMPLES.schema.names())).sort(_SAMPLES.order_by)
-
-
-def _rejected(rows: pl.DataFrame, record_kind: str, record_id: str) -> pl.DataFrame:
-    reason = pl.col("code").replace_strict(_REASONS, return_dtype=pl.String)
-    frame = rows.select(
-        "batch",
-        "record_ref",
-        "code",
-        stage=pl.lit(STAGE),
-        record_kind=pl.lit(record_kind),
-        record_id=pl.col(record_id),
-        reason=reason.str.replace("{}", pl.col("record_ref"), literal=True),
+    return PackedSamples(
+        make_samples(packed, checks or {}, policy, "text_id"), make_rejected(turned_away, "text", "text_id", _REASONS)
     )
-    return _REJECTED.conform(frame)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch.utils.data import Dataset
 
 from mm_assets.errors import REMEDIES, CrossModalCode, FormatError, ReleaseError
+from mm_assets.fusion.box_markup import BOX_START, check_boxes, strip_tags
 from mm_assets.fusion.findings import LintCode
 from mm_assets.fusion.placeholders import IMAGE_END, IMAGE_START, Modality, ParsedContent, Vocabulary, inspect_content
 from mm_assets.fusion.release_format import MANIFEST_NAME, SAMPLES_FOLDER, ReleaseFormat, read_release_format
@@ -35,6 +36,8 @@ class TrainingSample(TypedDict):
 
     ``codes``, ``token_ids``: int64, shape (T,); ``code_places``: int64, shape (T, 2), start and end of each placeholder
     in ``content``, characters; ``features``: float32, shape (T, C), row i belongs to placeholder i. T is 0 for text.
+    ``boxes``: float32, shape (B, 4), corners x1 y1 x2 y2 in pixels of the stored image; ``phrase_places``: int64,
+    shape (B, 2), start and end in ``content`` of the phrase each box holds.
     """
 
     id: str
@@ -47,6 +50,8 @@ class TrainingSample(TypedDict):
     token_ids: torch.Tensor
     code_places: torch.Tensor
     features: torch.Tensor
+    boxes: torch.Tensor
+    phrase_places: torch.Tensor
 
 
 class ReleaseDataset(Dataset[TrainingSample]):
@@ -124,6 +129,8 @@ class ReleaseDataset(Dataset[TrainingSample]):
             message = f"placeholder_version {line.placeholder_version!r} is not the release's {self._version!r}"
             raise _format_error(name, LintCode.INVALID_FIELD, message)
         codes, places, text = self._take_apart(line.content, name)
+        for code, message in check_boxes(line.content, line.boxes, tags_required=line.kind == "object").items():
+            raise _format_error(name, code, message)
         if (line.visual_features_path is None) != (len(codes) == 0):
             message = "visual_features_path and the visual spans of content do not go together"
             raise _format_error(name, LintCode.MISSING_SENTINEL, message)
@@ -138,16 +145,19 @@ class ReleaseDataset(Dataset[TrainingSample]):
             token_ids=torch.from_numpy(codes + self._vocabulary.image_offset),
             code_places=torch.from_numpy(places),
             features=torch.from_numpy(self._features(line.visual_features_path, codes, name)),
+            boxes=torch.tensor([box.xyxy for box in line.boxes], dtype=torch.float32).reshape(-1, 4),
+            phrase_places=torch.tensor([box.phrase for box in line.boxes], dtype=torch.int64).reshape(-1, 2),
         )
 
     def _take_apart(self, content: str, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
         """Codes, shape (T,), their places in the content, shape (T, 2), and the text."""
-        usual = self._usual.image_codes(content)
-        if usual is not None:
+        plain = strip_tags(content) if BOX_START in content else content
+        usual = None if plain is None else self._usual.image_codes(plain)
+        if plain is not None and usual is not None:
             codes = np.asarray(usual, dtype=np.int64)
             ends = len(IMAGE_START) + np.cumsum(self._spelled[codes])
             places = np.stack([ends - self._spelled[codes], ends], axis=-1)
-            text = content[int(ends[-1]) + len(IMAGE_END) :].removeprefix(" ") if usual else content
+            text = plain[int(ends[-1]) + len(IMAGE_END) :].removeprefix(" ") if usual else plain
             return codes, places, text
         parsed, faults = inspect_content(content, self._vocabulary)
         for code, message in faults.items():

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mm_assets.errors import REMEDIES, CrossModalCode, ReleaseError
+from mm_assets.fusion.box_markup import decode_boxes
 from mm_assets.fusion.release_format import SAMPLES_FOLDER
 from mm_assets.fusion.samples import FusionLine
 from mm_assets.mixtures.line_spool import LineSpool
@@ -95,12 +96,12 @@ def _refuse_if_not_finite(rows: NDArray[np.float16], references: Sequence[str]) 
 
 def _lines(frame: pl.DataFrame, placeholder_version: str) -> Iterator[tuple[int, bytes]]:
     columns = ("position", "sample_id", "kind", "modalities", "content", "visual_features_path", "pool", "weight",
-               "batch", "source", "license", "checks_json")  # fmt: skip
+               "batch", "source", "license", "checks_json", "boxes_json")  # fmt: skip
     checks_of = {text: msgspec.json.decode(text, type=dict[str, object]) for text in frame["checks_json"].unique()}
     statuses = frame["review_status"] if "review_status" in frame.columns else [_UNREVIEWED] * frame.height
     encoder = msgspec.json.Encoder()
     for row, status in zip(frame.select(columns).iter_rows(), statuses, strict=True):
-        position, sample_id, kind, modalities, content, path, pool, weight, batch, source, license_, checks = row
+        position, sample_id, kind, modalities, content, path, pool, weight, batch, source, license_, checks, boxes = row
         line = FusionLine(
             id=sample_id,
             kind=kind,
@@ -108,7 +109,7 @@ def _lines(frame: pl.DataFrame, placeholder_version: str) -> Iterator[tuple[int,
             content=content,
             visual_features_path=path,
             audio_features_path=None,
-            boxes=[],
+            boxes=decode_boxes(boxes),
             times=[],
             negatives=[],
             pool=pool,

@@ -14,7 +14,7 @@ TABLES: Final[tuple[Table, ...]] = (
         columns={
             "batch": BATCH,
             "sample_id": Column(pl.String, "Hash of what the sample was made of."),
-            "kind": Column(pl.String, "image_text, text or dialogue."),
+            "kind": Column(pl.String, "image_text, object, text or dialogue."),
             "modalities": Column(pl.List(pl.String), "Modalities present, sorted."),
             "content": Column(pl.String, "Text with placeholders in place."),
             "image_id": Column(pl.String, "Image of the sample.", nullable=True),
@@ -29,6 +29,11 @@ TABLES: Final[tuple[Table, ...]] = (
             "language": LANGUAGE,
             "text_kind": Column(pl.String, "Kind of a text sample.", nullable=True),
             "checks_json": Column(pl.String, "Gate values of the sample, JSON object."),
+            "boxes_json": Column(
+                pl.String,
+                "Boxes of an object sample: phrase as character offsets into the content, xyxy in pixels; JSON array.",
+                nullable=True,
+            ),
         },
         order_by=("kind", "sample_id"),
     ),

@@ -1,0 +1,275 @@
+"""How well invented objects and contradictions are found in 200 labelled captions over the demo's pictures.
+
+``labels/caption_claims.json`` was written by hand, looking at the pictures, before the rules were: about half of the
+captions invent an object or contradict a sibling. ``labels/caption_claims_development.json`` holds others, over other
+pictures, which the rules were developed on. Inventions are looked for with the annotated boxes, with the embedded
+detector alone, and with both. Then the gate: batches drawn from the honest captions, and from all.
+
+Usage: python benchmarks/faithfulness.py [--labels development] [--show] [--json]
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from mm_assets.aligned.objects.claims.caption_claims import (  # noqa: E402
+    DETECTION_SCHEMA,
+    CaptionChecker,
+    detect_objects,
+)
+from mm_assets.aligned.objects.claims.interfaces import ObjectDetector  # noqa: E402
+from mm_assets.cleaned.decoding import decode_image  # noqa: E402
+from mm_assets.policy import Policy  # noqa: E402
+from mm_assets.raw_pools.contract import read_contract  # noqa: E402
+from mm_assets.raw_pools.reading import read_batch  # noqa: E402
+from resources.object_detector import build_detector  # noqa: E402
+from resources.object_store import open_landing  # noqa: E402
+
+POLICY = Policy()
+LABELS = Path(__file__).resolve().parent / "labels"
+FILES = {"test": "caption_claims.json", "development": "caption_claims_development.json"}
+
+
+@dataclass(frozen=True)
+class Material:
+    """Labelled captions as the pipeline takes them, and what is true of them."""
+
+    captions: pl.DataFrame
+    boxes: pl.DataFrame
+    labels: list[str]
+    pixels: dict[str, np.ndarray]
+    invents: dict[str, list[str]]
+    conflicts: dict[tuple[str, str], bool]
+
+
+# -- the labelled captions
+
+
+def read_material(file: Path) -> Material:
+    """Captions of a label file, their pictures and boxes."""
+    documents = json.loads(file.read_text(encoding="utf-8"))
+    wanted = {(document["batch"], document["position"]): document for document in documents}
+    rows: list[dict[str, Any]] = []
+    boxes: list[tuple[str, str]] = []
+    labels: set[str] = set()
+    pixels: dict[str, np.ndarray] = {}
+    invents: dict[str, list[str]] = {}
+    conflicts: dict[tuple[str, str], bool] = {}
+    for image, encoded in read_images(sorted({batch for batch, _ in wanted})):
+        categories = json.loads(image["annotations_json"] or "{}").get("objects", {}).get("categories", [])
+        labels.update(categories)
+        document = wanted.get((image["batch"], image["position"]))
+        if document is None:
+            continue
+        boxes += [(image["image_id"], label) for label in categories]
+        pixels[image["image_id"]] = decode_image(encoded, image["file_name"], POLICY.images).pixels
+        ids = [f"{image['image_id']}-{index}" for index in range(len(document["captions"]))]
+        for index, (caption_id, caption) in enumerate(zip(ids, document["captions"], strict=True)):
+            invents[caption_id] = caption["invents"]
+            rows.append(
+                {
+                    "batch": image["batch"],
+                    "caption_id": caption_id,
+                    "image_id": image["image_id"],
+                    "position": len(pixels),
+                    "caption_index": index,
+                    "text": caption["text"],
+                    "language": "en",
+                    "source": image["source"],
+                    "annotator": None,
+                }
+            )
+        true = {tuple(pair) for pair in document["conflicts"]}
+        for first, second in combinations(range(len(ids)), 2):
+            conflicts[ids[first], ids[second]] = (first, second) in true
+    schema = {"annotator": pl.String, "position": pl.Int64, "caption_index": pl.Int32}
+    frame = pl.DataFrame(rows, schema_overrides=schema)
+    boxed = pl.DataFrame(boxes, schema={"image_id": pl.String, "label": pl.String}, orient="row")
+    return Material(frame, boxed, sorted(labels), pixels, invents, conflicts)
+
+
+def read_images(batches: Sequence[str]) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Image rows of the demo's deliveries and their encoded bytes."""
+    landing = open_landing(str(ROOT / "demo" / "data" / "landing"))
+    for batch in batches:
+        for chunk in read_batch(landing, read_contract(landing, batch, POLICY.ingest), POLICY.ingest):
+            for image in chunk.images.iter_rows(named=True):
+                reference = image["source_ref"]
+                key = landing.key(reference["uri"])
+                yield image, landing.read(key, reference["byte_offset"], reference["byte_size"])
+
+
+# -- what the pipeline says of them
+
+
+@dataclass(frozen=True)
+class Run:
+    """Claims of one way to know the pictures, and what they cost in CPU milliseconds."""
+
+    claims: pl.DataFrame
+    caption_ms: float
+    picture_ms: float
+    looked_at: int
+
+
+def run_pipeline(material: Material, *, annotated: bool, detector: ObjectDetector | None) -> Run:
+    """Check all captions."""
+    boxes = material.boxes if annotated else material.boxes.clear()
+    vocabulary = detector.vocabulary if detector is not None else ()
+    checker = CaptionChecker(material.labels if annotated else (), POLICY.faithfulness, vocabulary)
+    detections, picture_ms = pl.DataFrame(schema=DETECTION_SCHEMA), 0.0
+    if detector is not None:
+        wanted = checker.wanted(material.captions, boxes)
+        started = time.process_time()
+        detections = detect_objects(((name, material.pixels[name]) for name in wanted), wanted, detector)
+        picture_ms = 1e3 * (time.process_time() - started) / max(1, len(wanted))
+    started = time.process_time()
+    claims = checker.claim(material.captions, boxes, detections)
+    caption_ms = 1e3 * (time.process_time() - started) / claims.height
+    return Run(claims, caption_ms, picture_ms, detections.height)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Counts of a detector, and the shares that follow."""
+
+    name: str
+    right: int
+    wrong: int
+    missed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Precision and recall with 95 % Wilson intervals."""
+        return {
+            "name": self.name,
+            "right": self.right,
+            "wrong": self.wrong,
+            "missed": self.missed,
+            "precision": share(self.right, self.right + self.wrong),
+            "recall": share(self.right, self.right + self.missed),
+        }
+
+
+def share(part: int, whole: int) -> list[float] | None:
+    """A share and its Wilson interval."""
+    if whole == 0:
+        return None
+    z, p = 1.96, part / whole
+    middle, half = p + z * z / (2 * whole), z * (p * (1 - p) / whole + z * z / (4 * whole * whole)) ** 0.5
+    scale = 1 + z * z / whole
+    return [round(value, 3) for value in (p, (middle - half) / scale, (middle + half) / scale)]
+
+
+def score_inventions(name: str, claims: pl.DataFrame, invents: Mapping[str, list[str]], *, rejected: bool) -> Score:
+    """Captions taken to invent an object, or rejected for it, against those that do."""
+    right = wrong = missed = 0
+    for caption_id, weight in claims.select("caption_id", "evidence_weight").iter_rows():
+        found = weight >= (POLICY.faithfulness.reject_evidence if rejected else POLICY.faithfulness.min_evidence)
+        right += found and bool(invents[caption_id])
+        wrong += found and not invents[caption_id]
+        missed += not found and bool(invents[caption_id])
+    return Score(name, right, wrong, missed)
+
+
+def score_conflicts(claims: pl.DataFrame, conflicts: Mapping[tuple[str, str], bool]) -> Score:
+    """Pairs of captions taken to contradict each other against those that do."""
+    against = dict(claims.select("caption_id", "conflicts_with").iter_rows())
+    found = {pair: pair[1] in against[pair[0]] for pair in conflicts}
+    return Score(
+        "conflicts, by rules",
+        sum(found[pair] and true for pair, true in conflicts.items()),
+        sum(found[pair] and not true for pair, true in conflicts.items()),
+        sum(not found[pair] and true for pair, true in conflicts.items()),
+    )
+
+
+def show_errors(material: Material, name: str, claims: pl.DataFrame) -> None:
+    """Print the captions that were judged wrongly."""
+    texts = dict(material.captions.select("caption_id", "text").iter_rows())
+    for row in claims.iter_rows(named=True):
+        true, found = material.invents[row["caption_id"]], row["invented"]
+        if bool(true) != bool(found):
+            kind = "missed" if true else "wrong"
+            print(f"  [{name}] {kind}: {texts[row['caption_id']]}")
+            print(f"      true {true}, found {found}, checked {row['checked']}, known {row['known']}")
+    if name.startswith("annotated"):
+        against = {row["caption_id"]: row for row in claims.iter_rows(named=True)}
+        for (first, second), true in material.conflicts.items():
+            found = second in against[first]["conflicts_with"]
+            if true != found:
+                print(f"  [conflict] {'missed' if true else 'wrong'}: {texts[first]} | {texts[second]}")
+                print(f"      {against[first]['conflicts']}")
+
+
+def main() -> None:
+    """Print precision and recall of both detectors."""
+    parser = argparse.ArgumentParser(description="Precision and recall of the checks on captions")
+    parser.add_argument("--labels", choices=list(FILES), default="test")
+    parser.add_argument("--show", action="store_true", help="print what was judged wrongly")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    material = read_material(LABELS / FILES[arguments.labels])
+    settings = POLICY.faithfulness
+    detector = build_detector(
+        "imagenet-lite0-tiles", threshold=settings.detector_threshold, certainty=settings.detector_certainty
+    )
+    boxed = set(material.boxes["image_id"].to_list())
+    scenes = material.captions.filter(pl.col("image_id").is_in(boxed))["caption_id"]
+    scores: list[Score] = []
+    costs: dict[str, Any] = {}
+    for name, annotated, used in (
+        ("annotated labels", True, None),
+        ("embedded detector", False, detector),
+        ("both", True, detector),
+    ):
+        run = run_pipeline(material, annotated=annotated, detector=used)
+        costs[name] = {
+            "caption_ms": round(run.caption_ms, 2),
+            "picture_ms": round(run.picture_ms, 1),
+            "pictures_looked_at": run.looked_at,
+        }
+        parts = {"all pictures": run.claims}
+        if boxed:
+            parts |= {
+                "annotated scenes": run.claims.filter(pl.col("caption_id").is_in(scenes.implode())),
+                "other pictures": run.claims.filter(~pl.col("caption_id").is_in(scenes.implode())),
+            }
+        for part, claims in parts.items():
+            if name == "annotated labels" and part != "annotated scenes":
+                continue
+            scores.append(score_inventions(f"inventions, {name}, {part}", claims, material.invents, rejected=False))
+        if name == "both":
+            scores.append(
+                score_inventions("inventions, both, rejected outright", run.claims, material.invents, rejected=True)
+            )
+            scores.append(score_conflicts(run.claims, material.conflicts))
+        if arguments.show:
+            show_errors(material, name, run.claims)
+    if arguments.json:
+        print(json.dumps({"scores": [score.to_json() for score in scores], "costs": costs}))
+        return
+    print(f"{material.captions.height} captions, {len(material.pixels)} pictures, {len(material.conflicts)} pairs")
+    for score in scores:
+        row = score.to_json()
+        print(
+            f"{row['name']:52} right {row['right']:3} wrong {row['wrong']:3} missed {row['missed']:3}"
+            f"  precision {row['precision']}  recall {row['recall']}"
+        )
+    for name, cost in costs.items():
+        print(f"{name:20} {cost}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What captions claim, held against what the pictures show and against one another."""
