@@ -8,14 +8,9 @@ import polars as pl
 from mm_assets.aligned.objects.alignment import align_objects
 from mm_assets.aligned.objects.boxes import convert_boxes, list_declared_boxes
 from mm_assets.aligned.objects.corrections import LABEL_SHIFT, correct_boxes
-from mm_assets.aligned.objects.object_figures import (
-    draw_fault_evidence,
-    draw_region_history,
-    draw_region_similarities,
-)
 from mm_assets.aligned.objects.object_gate import evaluate_objects
 from mm_assets.aligned.objects.region_recall import trusted_region_baseline
-from mm_assets.display.metadata import counts_table, picture, table_metadata
+from mm_assets.display.metadata import counts_table, table_metadata
 from mm_assets.features.timed_encoder import TimedEncoder
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.partitions import batches
@@ -150,11 +145,7 @@ def object_recall(
         if done.table == "object_recall":
             metadata["reason"] = verdict.reason
             if verdict.judged:
-                history = lake.scan("object_recall").filter(pl.col("source") == source).sort("batch").collect()
                 metadata["region_r1"] = verdict.recall_at_1
-                metadata["similarities"] = picture(draw_region_similarities(verdict), "crops and their labels")
-                metadata["faults"] = picture(draw_fault_evidence(verdict), "evidence for each fault of the boxes")
-                metadata["recall_over_batches"] = picture(draw_region_history(history), f"region R@1 of {source}")
         yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
 
 
