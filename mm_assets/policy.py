@@ -340,6 +340,32 @@ class OrientationPolicy(_Section):
     min_finding_confidence: Share = Field(
         default=0.8, description="Confidence from which a contradiction in medical metadata or markers counts."
     )
+    medical_null_rate: Share = Field(
+        default=0.001, description="Share of medical pictures that may be contradicted: one in a thousand is a slip."
+    )
+    medical_significance: Share = Field(
+        default=0.05, description="Chance of as many slips below which a batch of medical pictures is held."
+    )
+    side_margin: Share = Field(
+        default=0.08,
+        description="Share of the picture's width within which a box or marker is on neither side, and two boxes are "
+        "beside neither.",
+    )
+    caption_null_rate: Share = Field(
+        default=0.1,
+        description="Share of decided captions that may be contradicted: people confuse left and right, and some mean "
+        "the side of the thing they look at.",
+    )
+    caption_significance: Share = Field(
+        default=0.01, description="Chance of as many confusions below which a batch is held."
+    )
+    min_contradicted_captions: PositiveInt = Field(
+        default=3, description="Fewer never hold a batch, however few decided captions it has."
+    )
+    interval_confidence: Share = Field(default=0.95, description="Of the Clopper-Pearson intervals that are reported.")
+    listed_findings: PositiveInt = Field(
+        default=50, description="Contradictions listed in the diagnosis, surest first."
+    )
 
 
 class WarpingPolicy(_Section):
@@ -400,8 +426,8 @@ class FaithfulnessPolicy(_Section):
     )
     miss_rate_clear: Share = Field(
         default=0.05,
-        description="Share of named, visible objects the detector misses in clear pictures; the embedded one missed 3 of "
-        "163 in cut-outs, drawings and photographs.",
+        description="Share of named, visible objects the detector misses in clear pictures; the embedded one missed 3 "
+        "of 163 in cut-outs, drawings and photographs.",
     )
     miss_rate_unclear: Share = Field(
         default=0.2, description="The same in unclear pictures: 12 of 85, of which 11 of 33 in drawings."

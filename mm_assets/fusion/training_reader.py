@@ -21,7 +21,7 @@ from mm_assets.fusion.box_markup import BOX_START, check_boxes, strip_tags
 from mm_assets.fusion.findings import LintCode
 from mm_assets.fusion.placeholders import IMAGE_END, IMAGE_START, Modality, ParsedContent, Vocabulary, inspect_content
 from mm_assets.fusion.release_format import MANIFEST_NAME, SAMPLES_FOLDER, ReleaseFormat, read_release_format
-from mm_assets.fusion.samples import VISUAL_CODES, VISUAL_FEATURES, FusionLine
+from mm_assets.fusion.samples import VISUAL_CODES, VISUAL_FEATURES, Box, FusionLine
 from mm_assets.fusion.shard_index import CODES_FOLDER, FEATURES_FOLDER, UnresolvedReferenceError, split_reference
 from mm_assets.fusion.usual_content import UsualContent
 
@@ -134,6 +134,7 @@ class ReleaseDataset(Dataset[TrainingSample]):
         if (line.visual_features_path is None) != (len(codes) == 0):
             message = "visual_features_path and the visual spans of content do not go together"
             raise _format_error(name, LintCode.MISSING_SENTINEL, message)
+        boxes, phrases = _box_tensors(line.boxes)
         return TrainingSample(
             id=line.id,
             kind=line.kind,
@@ -145,8 +146,8 @@ class ReleaseDataset(Dataset[TrainingSample]):
             token_ids=torch.from_numpy(codes + self._vocabulary.image_offset),
             code_places=torch.from_numpy(places),
             features=torch.from_numpy(self._features(line.visual_features_path, codes, name)),
-            boxes=torch.tensor([box.xyxy for box in line.boxes], dtype=torch.float32).reshape(-1, 4),
-            phrase_places=torch.tensor([box.phrase for box in line.boxes], dtype=torch.int64).reshape(-1, 2),
+            boxes=boxes,
+            phrase_places=phrases,
         )
 
     def _take_apart(self, content: str, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
@@ -272,6 +273,14 @@ def _line_offsets(file: Path) -> NDArray[np.int64]:
             position += len(data)
     offsets = np.concatenate(ends)
     return offsets if offsets[-1] == position else np.append(offsets, position)
+
+
+def _box_tensors(boxes: Sequence[Box]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Corners, float32, shape (B, 4), and phrases, int64, shape (B, 2)."""
+    if not boxes:
+        return torch.empty((0, 4)), torch.empty((0, 2), dtype=torch.int64)
+    corners = torch.tensor([box.xyxy for box in boxes], dtype=torch.float32)
+    return corners, torch.tensor([box.phrase for box in boxes], dtype=torch.int64)
 
 
 def _code_places(parsed: ParsedContent, content: str) -> NDArray[np.int64]:

@@ -131,18 +131,19 @@ TABLES: Final[tuple[Table, ...]] = (
     ),
     Table(
         name="orientation_checks",
-        grain="One row per image that declares an orientation, carries a side marker or whose caption names a side.",
+        grain="One row per finding about sides: of declared orientation, of side markers, or of a caption's claim.",
         columns={
             "batch": BATCH,
             "image_id": IMAGE_ID,
             "position": POSITION,
+            "caption_id": Column(pl.String, "Caption the finding is about, if it is about one.", nullable=True),
             "subject": Column(pl.String, "declared, marker or caption: what was checked."),
             "evidence": Column(pl.String, "What speaks for or against, in one sentence."),
             "confidence": Column(pl.Float64, "How sure the finding is, 0 to 1."),
             "verdict": Column(pl.String, "consistent, contradicted or undecided."),
             "code": Column(pl.String, "Cross-modal code of a contradiction.", nullable=True),
         },
-        order_by=("position", "subject", "evidence"),
+        order_by=("position", "subject", "caption_id", "evidence"),
     ),
     Table(
         name="caption_claims",
@@ -158,16 +159,10 @@ TABLES: Final[tuple[Table, ...]] = (
             "read": Column(pl.Boolean, "Whether the rules read its language."),
             "mentioned": Column(pl.List(pl.String), "Objects the caption names, canonical, sorted."),
             "checked": Column(pl.List(pl.String), "Those of them somebody could have known of."),
-            "known": Column(
-                pl.List(pl.String), "Labels of the picture, and named objects that a detector saw, sorted."
-            ),
-            "knowledge": Column(
-                pl.String, "annotated, detected, both or none: what the named objects were held against."
-            ),
+            "known": Column(pl.List(pl.String), "Labels of the picture, and named objects a detector saw, sorted."),
+            "knowledge": Column(pl.String, "annotated, detected, both or none: what they were held against."),
             "invented": Column(pl.List(pl.String), "Named objects that nobody knows of."),
-            "weights": Column(
-                pl.List(pl.Float64), "How much each of them counts: 1 for annotations, less for a detector."
-            ),
+            "weights": Column(pl.List(pl.Float64), "How much each counts: 1 for annotations, less for a detector."),
             "evidence_weight": Column(pl.Float64, "The largest of the weights; 0 without an invention."),
             "blindness": Column(pl.Float64, "Chance that a true caption of these objects is taken to invent one."),
             "conflicts_with": Column(pl.List(pl.String), "Sibling captions it contradicts."),
@@ -187,12 +182,11 @@ TABLES: Final[tuple[Table, ...]] = (
             "source": SOURCE,
             "captions": Column(pl.Int64, "Captions with an object that could be checked."),
             "images": Column(pl.Int64, "Pictures of these captions."),
-            "chair_instance": Column(
-                pl.Float64, "CHAIR-i: weighted inventions over the mentions that could be checked."
-            ),
+            "chair_instance": Column(pl.Float64, "CHAIR-i: weighted inventions over mentions that could be checked."),
             "chair_sentence": Column(pl.Float64, "CHAIR-s: weighted captions with an invention over captions: gated."),
             "chair_low": Column(pl.Float64, "Lower end of CHAIR-s' interval."),
             "chair_high": Column(pl.Float64, "Upper end of CHAIR-s' interval."),
+            "chair_blindness": Column(pl.Float64, "Expected share of true captions taken to invent."),
             "pairs": Column(pl.Int64, "Pairs of captions of one picture."),
             "conflict_rate": Column(pl.Float64, "Contradicting pairs over pairs: gated."),
             "conflict_low": Column(pl.Float64, "Lower end of its interval."),
@@ -210,6 +204,23 @@ TABLES: Final[tuple[Table, ...]] = (
             "reason": Column(pl.String, "The verdict in one sentence."),
             "breakdown_json": Column(pl.String, "Both rates by source and annotator, and examples, JSON."),
         },
+    ),
+    Table(
+        name="caption_rewrites",
+        grain="One row per bad caption a vision-language model was asked to rewrite; a proposal, it replaces nothing.",
+        columns={
+            "batch": BATCH,
+            "caption_id": CAPTION_ID,
+            "image_id": IMAGE_ID,
+            "position": POSITION,
+            "before": Column(pl.String, "The caption as it stands."),
+            "after": Column(pl.String, "The last rewrite the model gave; empty if it gave none."),
+            "accepted": Column(pl.Boolean, "Whether it passes the checks that the caption failed."),
+            "reason": Column(pl.String, "Why it was taken or not."),
+            "attempts": Column(pl.Int32, "Requests made for it."),
+            "model": Column(pl.String, "Model and endpoint."),
+        },
+        order_by=("position", "caption_id"),
     ),
     Table(
         name="corrections",
