@@ -8,6 +8,8 @@ import dagster as dg
 
 from mm_assets.aligned.objects import assets as objects_assets
 from mm_assets.aligned.objects import checks as objects_checks
+from mm_assets.aligned.objects.claims import assets as claims_assets
+from mm_assets.aligned.objects.claims import checks as claims_checks
 from mm_assets.cleaned import assets as cleaned_assets
 from mm_assets.cleaned import checks as cleaned_checks
 from mm_assets.features import assets as features_assets
@@ -31,6 +33,7 @@ from resources.holds import Holds
 from resources.image_text_encoder import ImageTextEncoderResource
 from resources.language_identifier import LanguageIdentifierResource
 from resources.model_set import ModelSet
+from resources.object_detector import ObjectDetectorResource
 from resources.object_store import LandingStore
 from resources.ocr import OcrResource
 from resources.phrase_extractor import PhraseExtractorResource
@@ -54,7 +57,7 @@ def make_resources(landing_root: str, lake_root: str, policy_path: str) -> dict[
     """Every resource of the graph, on the given roots."""
     lake = DeltaLake(root=lake_root)
     policy_file = PolicyFile(path=policy_path)
-    features = policy_file.policy.features
+    features, faithfulness = policy_file.policy.features, policy_file.policy.faithfulness
     corrections = Corrections(lake=lake)
     models: dict[str, Any] = {
         "encoder": ImageTextEncoderResource(encoder=features.encoder, threads=features.encoder_threads),
@@ -62,6 +65,11 @@ def make_resources(landing_root: str, lake_root: str, policy_path: str) -> dict[
         "language": LanguageIdentifierResource(),
         "phrases": PhraseExtractorResource(),
         "ocr": OcrResource(),
+        "detector": ObjectDetectorResource(
+            detector=faithfulness.detector,
+            threshold=faithfulness.detector_threshold,
+            certainty=faithfulness.detector_certainty,
+        ),
     }
     return {
         "landing": LandingStore(root=landing_root),
@@ -86,6 +94,7 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
                 cleaned_assets,
                 features_assets,
                 objects_assets,
+                claims_assets,
                 gates_assets,
                 gates_views,
                 fusion_assets,
@@ -97,6 +106,7 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
             *cleaned_checks.CHECKS,
             *features_checks.CHECKS,
             *objects_checks.CHECKS,
+            *claims_checks.CHECKS,
             *gates_checks.CHECKS,
             *fusion_checks.CHECKS,
             *mixtures_checks.CHECKS,

@@ -117,6 +117,14 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         models=("encoder", "phrases"),
     ),
     Step(
+        name="caption_claims",
+        assets=("caption_claims", "caption_faithfulness"),
+        tables=("caption_claims", "caption_faithfulness"),
+        upstream=("boxes", "cleaned_images"),
+        policy=("faithfulness",),
+        models=("detector",),
+    ),
+    Step(
         name="visual_codes",
         assets=("visual_codes",),
         tables=("visual_codes",),
@@ -132,6 +140,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
             "texts",
             "image_text_recall",
             "object_alignments",
+            "caption_claims",
         ),
         policy=("fusion",),
     ),
@@ -148,11 +157,13 @@ INGEST_STEPS: Final = (
     "boxes",
     "object_recall",
     "object_alignments",
+    "caption_claims",
 )
 ASSEMBLY_STEPS: Final = ("visual_codes", "fusion_samples")
 GATE_STEPS: Final[dict[str, str]] = {
     "recall": "image_text_recall",
     "objects": "object_recall",
+    "faithfulness": "caption_claims",
     "budget": "raw_pools",
 }
 """The step that measures each gate; what stands on the step waits for the gate."""

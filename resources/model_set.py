@@ -5,6 +5,7 @@ import dagster as dg
 from mm_assets.models import Identified
 from resources.image_text_encoder import ImageTextEncoderResource
 from resources.language_identifier import LanguageIdentifierResource
+from resources.object_detector import ObjectDetectorResource
 from resources.ocr import OcrResource
 from resources.phrase_extractor import PhraseExtractorResource
 from resources.safety_model import SafetyModelResource
@@ -18,6 +19,7 @@ class ModelSet(dg.ConfigurableResource):
     language: dg.ResourceDependency[LanguageIdentifierResource]
     phrases: dg.ResourceDependency[PhraseExtractorResource]
     ocr: dg.ResourceDependency[OcrResource]
+    detector: dg.ResourceDependency[ObjectDetectorResource]
 
     @property
     def by_name(self) -> dict[str, Identified]:
@@ -28,4 +30,5 @@ class ModelSet(dg.ConfigurableResource):
             "language": self.language,
             "phrases": self.phrases,
             "ocr": self.ocr,
+            "detector": self.detector,
         }

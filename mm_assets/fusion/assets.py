@@ -1,14 +1,21 @@
 """Fusion samples: codes in the placeholders, text behind them."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import dagster as dg
 import polars as pl
 
 from mm_assets.display.metadata import counts_table, table_metadata
+from mm_assets.fusion.object_packing import pack_object_chunks
+from mm_assets.fusion.packed_samples import PackedSamples
 from mm_assets.fusion.packing import pack_image_text_chunks, pack_texts
 from mm_assets.gates.guard import refuse_if_held
 from mm_assets.partitions import batches
+from mm_assets.policy import FusionPolicy
 from mm_assets.schemas import TABLES
-from mm_assets.steps import STEPS
+from mm_assets.steps import GATES, STEPS
+from resources.corrections import Corrections
 from resources.delta_lake import DeltaLake, Staging
 from resources.holds import Holds
 from resources.policy_file import PolicyFile
@@ -18,15 +25,60 @@ GROUP = "fusion"
 STAGE = "fusion_samples"
 
 
-def _add(staging: Staging, samples: pl.DataFrame, rejected: pl.DataFrame) -> None:
-    staging.add("fusion_samples", samples)
-    staging.add("rejected", rejected.with_columns(stage=pl.lit(STAGE)))
+def _add(staging: Staging, packed: PackedSamples) -> None:
+    staging.add("fusion_samples", packed.samples)
+    staging.add("rejected", packed.rejected.with_columns(stage=pl.lit(STAGE)))
+
+
+def gate_values(holds: Holds, corrections: Corrections, batch: str) -> dict[str, Any]:
+    """What every gate measured on the batch, and the corrections its rows went through."""
+    verdicts = {gate: holds.latest(batch, gate) for gate in GATES}
+    measured = {gate: row["measured"] for gate, row in verdicts.items() if row and row["measured"] is not None}
+    in_force = corrections.in_force(batch)["correction_id"].to_list()
+    return measured | ({"corrections": in_force} if in_force else {})
+
+
+def kept_captions(lake: DeltaLake, batch: str) -> pl.DataFrame:
+    """Captions that neither cleaning nor the check of their claims turned away."""
+    turned_away = lake.scan("rejected", batch).filter(pl.col("stage") == "caption_claims").select("record_id")
+    captions = lake.read("captions", batch)
+    return captions.join(
+        turned_away.collect(), left_on="caption_id", right_on="record_id", how="anti", maintain_order="left"
+    )
+
+
+def pack_batch(lake: DeltaLake, batch: str, checks: dict[str, Any], policy: FusionPolicy) -> Iterator[PackedSamples]:
+    """Everything of a batch that becomes a sample, in bounded portions."""
+    codes = lake.read("visual_codes", batch)
+    sizes = dict(lake.scan("codebook").select("version", "size").collect().iter_rows())
+    codebook_size = sizes[codes["codebook_version"][0]] if codes.height else 0
+    columns = ("image_id", "batch", "source", "license", "record_ref", "position")
+    images = lake.scan("images", batch).select(columns).sort("position").collect()
+    captions = kept_captions(lake, batch)
+    embeddings = lake.scan("image_embeddings", batch).select("image_id", "spatial_features").collect()
+    yield from pack_image_text_chunks(images, captions, codes, embeddings, checks, policy, codebook_size=codebook_size)
+    alignments = lake.read("object_alignments", batch)
+    if alignments.height:
+        yield from pack_object_chunks(
+            images, captions, alignments, codes, embeddings, checks, policy, codebook_size=codebook_size
+        )
+    for chunk in lake.chunks("texts", batch):
+        yield pack_texts(chunk, policy)
 
 
 @dg.asset(
     group_name=GROUP,
     partitions_def=batches,
-    deps=["images", "captions", "texts", "visual_codes", "image_embeddings", "image_text_recall"],
+    deps=[
+        "images",
+        "captions",
+        "texts",
+        "visual_codes",
+        "image_embeddings",
+        "image_text_recall",
+        "object_alignments",
+        "caption_claims",
+    ],
     kinds={"deltalake", "polars"},
     code_version=STEPS[STAGE].code_version,
     description=TABLES[STAGE].grain,
@@ -35,31 +87,17 @@ def fusion_samples(
     context: dg.AssetExecutionContext,
     lake: DeltaLake,
     holds: Holds,
+    corrections: Corrections,
     provenance: Provenance,
     policy_file: PolicyFile,
 ) -> dg.MaterializeResult:
-    """One row per caption of a kept image and one per text, with gate values and licence."""
-    refuse_if_held(context, holds, after=("recall",))
+    """One row per caption of a kept image, per image with anchored boxes and per text, with gate values and licence."""
+    refuse_if_held(context, holds, after=GATES)
     batch, policy = context.partition_key, policy_file.policy.fusion
-    verdict = holds.latest(batch, "recall")
-    checks = {"recall": verdict["measured"]} if verdict and verdict["measured"] is not None else {}
+    checks = gate_values(holds, corrections, batch)
     with provenance.writing(STAGE, batch) as writing, lake.staging() as staging:
-        codes = lake.read("visual_codes", batch)
-        sizes = dict(lake.scan("codebook").select("version", "size").collect().iter_rows())
-        images = lake.scan("images", batch).select("image_id", "batch", "source", "license", "record_ref", "position")
-        for packed in pack_image_text_chunks(
-            images.sort("position").collect(),
-            lake.read("captions", batch),
-            codes,
-            lake.scan("image_embeddings", batch).select("image_id", "spatial_features").collect(),
-            checks,
-            policy,
-            codebook_size=sizes[codes["codebook_version"][0]] if codes.height else 0,
-        ):
-            _add(staging, packed.samples, packed.rejected)
-        for chunk in lake.chunks("texts", batch):
-            packed = pack_texts(chunk, policy)
-            _add(staging, packed.samples, packed.rejected)
+        for packed in pack_batch(lake, batch, checks, policy):
+            _add(staging, packed)
         lake.replace("rejected", batch, staging, within={"stage": STAGE})
         written = lake.replace(STAGE, batch, staging)
         writing.written.append(written)

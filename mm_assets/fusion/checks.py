@@ -1,6 +1,7 @@
 """Checks on fusion samples: nothing lost, and every placeholder as its codes say."""
 
 import dagster as dg
+import msgspec
 import polars as pl
 
 from mm_assets.errors import CrossModalCode
@@ -15,21 +16,46 @@ def every_caption_and_text_is_packed_or_rejected(
 ) -> dg.AssetCheckResult:
     """Captions and texts in equal samples out plus rejected ones."""
     batch = context.partition_key
-    rejected = (
+    rejected = dict(
         lake.scan("rejected", batch)
-        .filter((pl.col("stage") == "fusion_samples") & pl.col("record_kind").is_in(["caption", "text"]))
-        .select(pl.len())
+        .filter(pl.col("stage").is_in(["fusion_samples", "caption_claims"]))
+        .group_by("record_kind")
+        .len()
         .collect()
-        .item()
+        .iter_rows()
     )
+    samples = lake.scan("fusion_samples", batch)
+    packed = samples.filter(pl.col("kind") != "object").select(pl.len()).collect().item()
     records = lake.count("captions", batch) + lake.count("texts", batch)
-    lost = records - lake.count("fusion_samples", batch) - rejected
+    lost = records - packed - rejected.get("caption", 0) - rejected.get("text", 0)
     return judged(
         passed=lost == 0,
         measured=lost,
         threshold=0,
         code=None if lost == 0 else "ROWS_LOST",
         description=f"{lost} of {records} captions and texts are unaccounted for",
+    )
+
+
+@batch_check("fusion_samples")
+def every_alignment_is_packed_or_rejected(
+    context: dg.AssetCheckExecutionContext, lake: DeltaLake
+) -> dg.AssetCheckResult:
+    """Alignments of boxes in equal boxes in samples plus rejected ones."""
+    batch = context.partition_key
+    boxes = lake.scan("fusion_samples", batch).select("boxes_json").drop_nulls().collect()["boxes_json"]
+    packed = sum(len(msgspec.json.decode(text)) for text in boxes)
+    rejected = lake.scan("rejected", batch).filter(
+        (pl.col("stage") == "fusion_samples") & (pl.col("record_kind") == "box")
+    )
+    records = lake.count("object_alignments", batch)
+    lost = records - packed - rejected.select(pl.len()).collect().item()
+    return judged(
+        passed=lost == 0,
+        measured=lost,
+        threshold=0,
+        code=None if lost == 0 else "ROWS_LOST",
+        description=f"{lost} of {records} alignments are unaccounted for",
     )
 
 
@@ -52,4 +78,8 @@ def placeholders_are_their_codes(context: dg.AssetCheckExecutionContext, lake: D
     )
 
 
-CHECKS = (every_caption_and_text_is_packed_or_rejected, placeholders_are_their_codes)
+CHECKS = (
+    every_caption_and_text_is_packed_or_rejected,
+    every_alignment_is_packed_or_rejected,
+    placeholders_are_their_codes,
+)

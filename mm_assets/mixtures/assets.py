@@ -17,6 +17,7 @@ from mm_assets.mixtures.package import ReleaseRecipe, write_release
 from mm_assets.mixtures.selection import draw_release, validate_release_id
 from mm_assets.partitions import releases
 from mm_assets.schemas import TABLES
+from mm_assets.steps import GATES
 from resources.delta_lake import DeltaLake, Written
 from resources.holds import Holds
 from resources.policy_file import PolicyFile
@@ -24,7 +25,20 @@ from resources.provenance import Provenance
 from resources.release_store import releases_of_lake
 
 GROUP = "mixtures"
-_PINNED = ("images", "captions", "texts", "image_embeddings", "visual_codes", "codebook", "fusion_samples", "mixtures")
+_PINNED = (
+    "images",
+    "captions",
+    "texts",
+    "boxes",
+    "object_alignments",
+    "caption_claims",
+    "corrections",
+    "image_embeddings",
+    "visual_codes",
+    "codebook",
+    "fusion_samples",
+    "mixtures",
+)
 
 
 def _write_if_changed(lake: DeltaLake, release: str, drawn: pl.DataFrame) -> Written:
@@ -99,7 +113,7 @@ def release_packages(
     books = lake.read("codebook").sort("sequence")
     recorded = lake.scan("provenance").filter(pl.col("batch").is_in(drawn["batch"].unique().implode()))
     models = recorded.select(pl.col("models").explode().drop_nulls().unique().sort()).collect().to_series().to_list()
-    verdicts = (holds.latest(batch, "recall") for batch in sorted(drawn["batch"].unique()))
+    verdicts = (holds.latest(batch, gate) for batch in sorted(drawn["batch"].unique()) for gate in GATES)
     recipe = ReleaseRecipe(
         release=release,
         vocabulary=Vocabulary.of(policy.fusion, books["size"][-1] if books.height else 0),

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from mm_assets.aligned.objects.claims.interfaces import ObjectDetector
 from mm_assets.errors import PolicyError
+from mm_assets.models import ModelIdentity
 from mm_assets.policy import FaithfulnessPolicy
 from resources.object_detector import imagenet_tiles, torchvision_detector
 
@@ -40,6 +41,12 @@ class ObjectDetectorResource(dg.ConfigurableResource):
             threads=self.threads,
             cache=self.cache,
         )
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model; ``none`` where the policy names none."""
+        handle = self.handle
+        return ModelIdentity("none", "0", "0" * 64) if handle is None else handle.identity
 
 
 @functools.lru_cache(maxsize=4)

@@ -29,6 +29,8 @@ ASSETS = {
     "region_embeddings",
     "object_recall",
     "object_alignments",
+    "caption_claims",
+    "caption_faithfulness",
     "codebook",
     "visual_codes",
     "fusion_samples",
@@ -81,7 +83,7 @@ def test_assets_of_a_batch_are_partitioned_by_batch_and_grouped_by_folder(graph)
 def test_the_first_statement_of_every_batch_asset_is_the_guard():
     steps = {step.name for step in BATCH_STEPS}
     guarded = set()
-    for module in ("raw_pools", "cleaned", "features", "aligned/objects", "gates", "fusion"):
+    for module in ("raw_pools", "cleaned", "features", "aligned/objects", "aligned/objects/claims", "gates", "fusion"):
         tree = ast.parse((ROOT / "mm_assets" / module / "assets.py").read_text(encoding="utf-8"))
         for function in [node for node in tree.body if isinstance(node, ast.FunctionDef)]:
             if function.name not in steps:

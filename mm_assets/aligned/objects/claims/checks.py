@@ -1,0 +1,54 @@
+"""The faithfulness gate: captions that invent or contradict, measured once and judged here."""
+
+import json
+import math
+
+import dagster as dg
+
+from mm_assets.aligned.objects.claims.faithfulness import CAPTIONS_CONFLICT, GATE
+from mm_assets.gates.check_results import batch_check, judged
+from mm_assets.gates.gate_check import gate_check
+from mm_assets.gates.verdicts import GateVerdict
+from resources.delta_lake import DeltaLake
+from resources.holds import Holds
+from resources.object_store import LandingStore
+
+
+@batch_check("caption_faithfulness")
+def captions_claim_what_is_known(
+    context: dg.AssetCheckExecutionContext, lake: DeltaLake, landing: LandingStore, holds: Holds
+) -> dg.AssetCheckResult:
+    """Captions invent objects and contradict their siblings no more than the source does; else the batch is held."""
+    row = lake.read("caption_faithfulness", context.partition_key).row(0, named=True)
+    conflicting = row["code"] == CAPTIONS_CONFLICT
+    measured = row["conflict_rate" if conflicting else "chair_sentence"]
+    verdict = GateVerdict(
+        evaluation_id=row["evaluation_id"],
+        batch=row["batch"],
+        gate=GATE,
+        passed=row["passed"],
+        code=row["code"],
+        reason=row["reason"],
+        measured=measured if math.isfinite(measured) else None,
+        threshold=row["conflict_baseline" if conflicting else "chair_baseline"],
+        diagnosis=json.loads(row["breakdown_json"]),
+    )
+    shown = ("captions", "pairs", "chair_instance", "chair_low", "chair_high", "conflict_rate", "baseline_kind")
+    return gate_check(holds, lake, landing, verdict, {name: row[name] for name in shown})
+
+
+@batch_check("caption_claims")
+def every_caption_is_judged(context: dg.AssetCheckExecutionContext, lake: DeltaLake) -> dg.AssetCheckResult:
+    """Every kept caption has one row."""
+    batch = context.partition_key
+    missing = abs(lake.count("captions", batch) - lake.count("caption_claims", batch))
+    return judged(
+        passed=missing == 0,
+        measured=missing,
+        threshold=0,
+        code=None if missing == 0 else "ROWS_LOST",
+        description=f"{missing} captions are unaccounted for",
+    )
+
+
+CHECKS = (captions_claim_what_is_known, every_caption_is_judged)
