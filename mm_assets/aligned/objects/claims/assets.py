@@ -82,9 +82,7 @@ def caption_claims(
     checker = CaptionChecker(labels.to_list(), policy.faithfulness, model.vocabulary if model else ())
     with (
         provenance.writing(STEP, batch, models={"detector": detector}) as writing,
-        costs.metered(
-            context, "caption_claims", detector.identity, "images", model.device if model else "cpu"
-        ) as meter,
+        costs.metered(context, STEP, detector.identity, "images", device) as meter,
         lake.staging() as staging,
     ):
         review: list[pl.DataFrame] = []
