@@ -134,13 +134,24 @@ class CrossEncoder:
         with self._loading:
             torch.set_num_threads(self._threads)
             try:
-                model = AutoModelForSequenceClassification.from_pretrained(
-                    str(self._folder), local_files_only=True, use_safetensors=True, trust_remote_code=False
+                model, report = AutoModelForSequenceClassification.from_pretrained(
+                    str(self._folder),
+                    local_files_only=True,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                    output_loading_info=True,
                 )
             except (OSError, ValueError, RuntimeError) as error:
                 raise WeightsMissingError(
                     f"NLI folder {self._folder}: {str(error)[:200]}; bring a sequence classifier with its config.json"
                 ) from error
+            if report["missing_keys"] or report["mismatched_keys"]:
+                # transformers would fill them with noise.
+                lacking = sorted([*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])])
+                raise WeightsMissingError(
+                    f"NLI folder {self._folder}: {_SAFETENSORS} lacks {len(lacking)} of the model's weights, such as "
+                    f"{lacking[0]}; bring the file that belongs to its config.json"
+                )
             model.eval().to(self.device)
             return model, frozenset(inspect.signature(model.forward).parameters)
 

@@ -164,7 +164,8 @@ class CaptionChecker:
             inventions = [item for item in items if item.outcome == INVENTED]
             checked = [item for item in items if item.outcome != UNVERIFIED]
             sources = frozenset[str]().union(*(item.sources for item in checked))
-            supported = {item.mention.term.name for item in items if item.outcome == SUPPORTED}
+            supported = [item for item in items if item.outcome == SUPPORTED]
+            seen = {item.mention.term.name for item in supported if "detected" in item.sources}
             yield {
                 **{name: row[name] for name in ("batch", "caption_id", "image_id", "position", "caption_index")},
                 "source": row["source"],
@@ -172,7 +173,7 @@ class CaptionChecker:
                 "read": _is_read(row),
                 "mentioned": sorted(item.mention.term.name for item in items),
                 "checked": sorted(item.mention.term.name for item in checked),
-                "known": sorted(labels | supported),
+                "known": sorted(labels | seen),
                 "knowledge": _tell_sources(sources),
                 "invented": [item.mention.term.name for item in inventions],
                 "weights": [item.weight for item in inventions],

@@ -28,7 +28,7 @@ _RELATIONS: Final[Mapping[str, Relation]] = {"left": "left", "right": "right", "
 _RUN: Final = frozenset({Tag.DETERMINER, Tag.NUMBER, Tag.QUALITY, Tag.NOUN, Tag.OWNER})
 _HAVE: Final = frozenset({"have", "wear", "hold", "carry", "feature", "contain", "include", "display", "grip"})
 _OWNING: Final = frozenset(
-    {"with", "without", "wearing", "holding", "carrying", "featuring", "including", "containing"}
+    {"with", "without", "in", "wearing", "holding", "carrying", "featuring", "including", "containing"}
 )
 _DONE_TO_OTHERS: Final = frozenset(
     {"flying", "open", "closed", "spread", "folded", "on", "off", "lit", "parked", "driving", "dry", "clean", "full"}
@@ -146,7 +146,7 @@ class _Reader:
         if state and holder is not None and not (pending.negated or acts_on or pending.link in _GERUND):
             holder.states.add(state)
         pending.negated = pending.relative = False
-        if pending.denied and verb not in _HAVE | {"use"}:
+        if pending.denied and verb not in _HAVE:
             pending.denied, pending.doubtful = False, True
         if place and self._tokens[place - 1].text == "to":
             pending.doubtful = True

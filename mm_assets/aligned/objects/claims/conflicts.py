@@ -171,17 +171,16 @@ def _same(one: _Thing, other: _Thing) -> bool:
 
 
 def _find_denials(denying: ReadCaption, naming: ReadCaption) -> Iterator[Conflict]:
-    kept = {thing.term.name for thing in denying.named()}
     for gone in denying.denied():
         for thing in naming.named():
-            covered = gone.term.name in thing.term.kinds
-            if not (_covers(gone.term, thing.term) or covered):
+            if not (_covers(gone.term, thing.term) or gone.term.name in thing.term.kinds):
                 continue
-            if (covered or "other" in gone.phrase.qualities) and thing.term.name in kept:
+            # "A giraffe, no other animals" denies no giraffe.
+            if any(_same(thing, own) for own in denying.named()):
                 continue
             if not _belongs_alike(denying, gone, naming, thing) or _differs(gone, thing):
                 continue
-            yield Conflict("denial", denying.say(gone), naming.say(thing), _SURE)
+            yield Conflict("denial", f"no {denying.say(gone)}", naming.say(thing), _SURE)
             break
 
 
@@ -313,7 +312,15 @@ def _find_places(first: ReadCaption, one: _Thing, second: ReadCaption, other: _T
 
 
 def _find_sides(first: ReadCaption, second: ReadCaption) -> Iterator[Conflict]:
-    for (a, mine, b), (c, theirs, d) in product(first.reading.relations, second.reading.relations):
+    plain = [
+        [
+            (subject, side, place)
+            for subject, side, place in caption.reading.relations
+            if not any(caption.things[i].phrase.denied or caption.things[i].phrase.doubtful for i in (subject, place))
+        ]
+        for caption in (first, second)
+    ]
+    for (a, mine, b), (c, theirs, d) in product(*plain):
         straight = _same(first.things[a], second.things[c]) and _same(first.things[b], second.things[d])
         crossed = _same(first.things[a], second.things[d]) and _same(first.things[b], second.things[c])
         if straight == crossed:

@@ -11,6 +11,9 @@ from typing import Final
 
 import msgspec
 
+from mm_assets.aligned.objects.lexical import word_forms
+from mm_assets.aligned.objects.lexicon import read_lexicon
+
 _FILE: Final = Path(__file__).with_name("caption_grammar.toml")
 
 
@@ -155,3 +158,17 @@ def _index_idioms(phrases: Mapping[str, str]) -> dict[str, tuple[tuple[tuple[str
             if words:
                 found.setdefault(words[0], []).append((words, kind))
     return {first: tuple(sorted(entries, key=lambda entry: -len(entry[0]))) for first, entries in found.items()}
+
+
+def is_plural(word: str) -> bool:
+    """Whether a noun is spelled as a plural.
+
+    >>> is_plural("ducks"), is_plural("glass"), is_plural("children"), is_plural("scissors")
+    (True, False, True, False)
+    """
+    lexicon = read_lexicon()
+    if word in lexicon.irregular:
+        return True
+    if word.endswith(("is", "us")):
+        return False
+    return word not in lexicon.paired and word not in lexicon.nouns_in_s and len(word_forms(word)) > 1

@@ -20,6 +20,25 @@ from mm_assets.aligned.objects.lexical import split_words, strip_measure, word_f
 from mm_assets.aligned.objects.lexicon import read_lexicon
 
 _FILE: Final = Path(__file__).with_name("object_words.toml")
+_IN_F: Final = frozenset(
+    {
+        "wolf",
+        "leaf",
+        "loaf",
+        "shelf",
+        "calf",
+        "half",
+        "knife",
+        "wife",
+        "life",
+        "elf",
+        "thief",
+        "scarf",
+        "hoof",
+        "midwife",
+    }
+)
+_SIBILANT_ES: Final = ("ches", "shes", "xes", "sses", "zes", "oes")
 _Words: TypeAlias = tuple[str, ...]
 
 
@@ -109,15 +128,14 @@ def singular(word: str) -> str:
         return lexicon.irregular[word]
     if word.endswith(("is", "us", "ss")) or word in lexicon.paired:
         return word
-    forms = word_forms(word) - {word}
-    known = [form for form in sorted(forms) if (form,) in _class_words()]
-    if known:
-        return known[0]
-    if word.endswith("ies") and word[:-3] + "y" in forms:
-        return word[:-3] + "y"
-    if word.endswith(("ches", "shes", "xes", "sses", "zes", "oes")):
-        return word[:-2]
-    return word[:-1] if word[:-1] in forms else word
+    forms = sorted(word_forms(word) - {word})
+    likely = (
+        *(form for form in forms if (form,) in _class_words() or form in _IN_F),
+        *(word[:-3] + "y" for _ in range(word.endswith("ies"))),
+        *(word[:-2] for _ in range(word.endswith(_SIBILANT_ES))),
+        word[:-1],
+    )
+    return next((form for form in likely if form in forms), word)
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from mm_assets.aligned.objects.claims.grammar import Tag, Token, read_grammar
+from mm_assets.aligned.objects.claims.grammar import Tag, Token, is_plural, read_grammar
 from mm_assets.aligned.objects.lexical import word_forms
 from mm_assets.aligned.objects.lexicon import read_lexicon
 
@@ -18,7 +18,7 @@ _MEDIA: Final = frozenset(
     | {"print", "outline", "portrait", "silhouette", "rendering", "clipart", "view", "close-up", "closeup", "shot"}
 )
 _COUPLE: Final = frozenset({"couple"})
-_ONE: Final = frozenset({"a", "an", "another", "each", "every", "one", "single"})
+_ONE: Final = frozenset({"a", "an", "another", "each", "every"})
 _ARTICLES: Final = frozenset({"a", "an", "another"})
 _LARGEST_COUNT: Final = 1_000
 _SHORTEST_PART: Final = 3
@@ -132,20 +132,6 @@ def draft_phrase(run: Sequence[Token], nouns: Sequence[Token], described: Sequen
     return draft
 
 
-def is_plural(word: str) -> bool:
-    """Whether a noun is spelled as a plural.
-
-    >>> is_plural("ducks"), is_plural("glass"), is_plural("children"), is_plural("scissors")
-    (True, False, True, False)
-    """
-    lexicon = read_lexicon()
-    if word in lexicon.irregular:
-        return True
-    if word.endswith(("is", "us")):
-        return False
-    return word not in lexicon.paired and word not in lexicon.nouns_in_s and len(word_forms(word)) > 1
-
-
 def _read_count(run: Sequence[Token], *, plural: bool) -> tuple[int | None, bool]:
     """Count, and whether a number says so: not in "a four sided clock", where the head is singular."""
     lexicon = read_lexicon()
@@ -202,7 +188,10 @@ def classify_measure(head: str, *, opens: bool) -> Measure:
         ("medium", _MEDIA),
         ("content", lists["containers"]),
     )
-    return next((measure for measure, words in rules if forms & words), "")
+    found: Measure = ""
+    for measure, words in reversed(rules):
+        found = measure if forms & words else found
+    return found
 
 
 def lost_parts(described: Iterable[Token]) -> list[Draft]:

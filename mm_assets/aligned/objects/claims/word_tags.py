@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from mm_assets.aligned.objects.claims.grammar import Tag, Token, read_grammar
+from mm_assets.aligned.objects.claims.grammar import Tag, Token, is_plural, read_grammar
 from mm_assets.aligned.objects.lexicon import read_lexicon
 
 _TOKEN: Final = re.compile(
@@ -166,7 +166,7 @@ def _tag_by_ending(word: str, following: str, before: list[Token]) -> Tag:
         return Tag.ADVERB
     nouns = lists["not_participles"] | lists["not_ing"] | read_lexicon().nouns_in_ing
     if word.endswith(("ed", "ing")) and word not in nouns:
-        return _tag_participle(following, previous)
+        return _tag_participle(following, before)
     acts = word.endswith("s") and previous is Tag.NOUN and not before[-1].text.endswith("s")
     return Tag.VERB if acts and following in lists["determiners"] else Tag.NOUN
 
@@ -179,7 +179,7 @@ def _tag_verb(word: str, following: str, tokens: list[Token]) -> Tag:
     if word in read_lexicon().nouns_in_ing:
         return Tag.NOUN
     if word.endswith(("ing", "ed")) or (word != verb and not word.endswith("s")):
-        return _tag_participle(following, before.tag)
+        return _tag_participle(following, tokens)
     plain = Tag.QUALITY if word in grammar.lists["adjectives"] else Tag.NOUN
     if before.tag is Tag.NOUN or (before.tag is Tag.PRONOUN and word != verb):
         if plain is Tag.QUALITY and word == verb:
@@ -197,14 +197,15 @@ def _agrees(word: str, verb: str, following: str, tokens: list[Token]) -> bool:
     if verb not in read_grammar().lists["nouns_too"]:
         return True
     compound = len(tokens) > 1 and tokens[-2].tag in _BEFORE_BARE_NOUN
-    in_number = (word == verb) == tokens[-1].text.endswith("s")
+    in_number = (word == verb) == is_plural(tokens[-1].text)
     return in_number and not compound and _follows_verb(following)
 
 
-def _tag_participle(following: str, previous: Tag) -> Tag:
-    """Before a noun it describes it; behind one it says what it does."""
+def _tag_participle(following: str, tokens: list[Token]) -> Tag:
+    """Before a noun it describes it; behind one, or behind "without", it says what is done."""
+    previous = tokens[-1].tag if tokens else Tag.STOP
     if previous in _INSIDE_PHRASE:
-        acts = previous is Tag.NEGATION and _follows_verb(following)
+        acts = previous is Tag.NEGATION and (tokens[-1].value == "without" or _follows_verb(following))
         return Tag.PARTICIPLE if acts else Tag.QUALITY
     describes = previous in _OPENS_PHRASE and not _follows_verb(following)
     return Tag.QUALITY if describes else Tag.PARTICIPLE
