@@ -67,7 +67,9 @@ TABLES: Final[tuple[Table, ...]] = (
             "phrase_end": Column(pl.Int32, "Character after the phrase.", nullable=True),
             **_BOX,
             "score": Column(
-                pl.Float32, "Cosine of crop and phrase; null where the crop was not encoded.", nullable=True
+                pl.Float32,
+                "Cosine of crop and phrase; null where words decided or the crop was not encoded.",
+                nullable=True,
             ),
             "lexical": Column(pl.String, "How phrase and label agree: exact, lemma, head, synonym, kind or none."),
             "verdict": Column(pl.String, "anchored, label_only, ambiguous or mismatched."),
