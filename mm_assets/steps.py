@@ -47,6 +47,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         tables=("raw_images", "raw_captions", "raw_texts"),
         upstream=(LANDING,),
         policy=("ingest",),
+        code_version="2",
     ),
     Step(
         name="cleaned_images",
@@ -143,6 +144,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
             "caption_claims",
         ),
         policy=("fusion",),
+        code_version="2",
     ),
 )
 STEPS: Final[dict[str, Step]] = {step.name: step for step in BATCH_STEPS}
