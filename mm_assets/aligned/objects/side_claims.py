@@ -1,11 +1,12 @@
 # pyright: strict
 """Claims of captions about left and right, checked against where the boxes lie.
 
-Three ways of saying it are resolved: of the picture ("a duck on the left"), of another thing ("a cat to the left of
-the dog") and of one among several ("the left cat"). Whatever cannot be resolved to anchored boxes is undecided, as are
-a body's own sides: "the left hand" may lie anywhere.
+Four ways of saying it are resolved: of the picture ("a duck on the left"), of another thing ("a cat to the left of the
+dog"), of one among several ("the left cat") and of a list ("from left to right a cat, a dog"). Whatever cannot be
+resolved to anchored boxes is undecided, as are a body's own sides: "the left hand" may lie anywhere.
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,11 +33,11 @@ _BREAK: Final = re.compile(
     re.IGNORECASE,
 )
 _NEW_CLAUSE: Final = re.compile(r",|\b(?:and|or|but|while|as|where)\b", re.IGNORECASE)
-_ORDER: Final = re.compile(r"\b(?:left|right)[\s-]+to[\s-]+(?:the\s+)?(?:left|right)\b", re.IGNORECASE)
+_ORDER: Final = re.compile(r"\b(left|right)[\s-]+to[\s-]+(?:the\s+)?(?!\1)(?:left|right)\b", re.IGNORECASE)
 # Words that do no more than open a phrase: "on the left, there is a".
 _OPENING: Final = re.compile(
     r"(?:\b(?:a|an|the|another|some|two|three|several|many|one|his|her|its|their|there|is|are|was|were|sits?|stands?|lies?|"
-    r"stood|sat|appears?|we|you|can|see|big|small|large|little|young|old)\b|\s)*",
+    r"stood|sat|appears?|we|you|can|see|objects?|things?|items?|big|small|large|little|young|old)\b|\s)*",
     re.IGNORECASE,
 )
 _STOP: Final = re.compile(r"[.;:!?()]")
@@ -93,15 +94,20 @@ def check_claims(caption: str, caption_id: str, anchors: Sequence[Anchor], side_
     """
     words = [word for word in find_sides(caption) if word.side is not None and word.sense is not Sense.IDIOM]
     ordered = sorted(anchors, key=lambda anchor: anchor.start)
-    orders = [match.span() for match in _ORDER.finditer(caption)]  # "from left to right" is said of a list
+    orders = list(_ORDER.finditer(caption))
     placed = [
         word
         for word in words
-        if word.sense is Sense.SCENE and not any(start <= word.start < end for start, end in orders)
+        if word.sense is Sense.SCENE and not any(order.start() <= word.start < order.end() for order in orders)
     ]
     claims = [claim for word in placed if (claim := _resolve(caption, word, ordered)) is not None]
-    if claims:
-        return [_judge(caption, caption_id, claim, ordered, side_margin) for claim in claims]
+    found = [_judge(caption, caption_id, claim, ordered, side_margin) for claim in claims]
+    for order in orders:
+        listed = _listed(caption, order.end(), ordered)
+        if len(listed) > 1:
+            found.append(_judge_order(caption, caption_id, order, listed, side_margin))
+    if found:
+        return found
     if not words:
         return []
     told = ", ".join(f"{word.text!r} ({word.sense.value})" for word in words)
@@ -201,6 +207,36 @@ def _judge(caption: str, caption_id: str, claim: _Claim, anchors: Sequence[Ancho
         evidence += f", {caption[claim.other.start : claim.other.end]!r} at {_shown(claim.other)}"
     confidence = 0.0 if verdict is Verdict.UNDECIDED else round(min(_MOST, _LEAST + distance), 4)
     return Finding(Subject.CAPTION, verdict, confidence, f"{evidence}.", caption_id)
+
+
+def _listed(caption: str, end: int, anchors: Sequence[Anchor]) -> list[Anchor]:
+    """Phrases of the list that follows: nothing between them but commas, articles and "and"."""
+    listed: list[Anchor] = []
+    for anchor in anchors:
+        if anchor.start < end:
+            continue
+        between = caption[listed[-1].end if listed else end : anchor.start]
+        if not _opens(re.sub(r"[,:]|\band\b|\bthen\b", " ", between)):
+            break
+        listed.append(anchor)
+    return listed
+
+
+def _judge_order(
+    caption: str, caption_id: str, order: re.Match[str], listed: Sequence[Anchor], side_margin: float
+) -> Finding:
+    towards = 1.0 if order[1].lower() == "left" else -1.0
+    steps = [
+        towards * (there - own)
+        for first, second in itertools.pairwise(listed)
+        for own in first.middles
+        for there in second.middles
+    ]
+    verdict, distance = _verdict(steps, side_margin)
+    said = " ".join(caption[order.start() : listed[-1].end].split())
+    places = ", ".join(f"{caption[anchor.start : anchor.end]!r} is at {_shown(anchor)}" for anchor in listed)
+    confidence = 0.0 if verdict is Verdict.UNDECIDED else round(min(_MOST, _LEAST + distance), 4)
+    return Finding(Subject.CAPTION, verdict, confidence, f"{said!r}: {places} of the width.", caption_id)
 
 
 def _place(claim: _Claim, subject: Anchor, anchors: Sequence[Anchor], side_margin: float) -> tuple[Verdict, float]:

@@ -191,10 +191,9 @@ def _alignments(middles: dict[int, float], phrase: tuple[int, int] = (0, 6)) -> 
         }
         for place, middle in middles.items()
     ]
-    schema = dict.fromkeys(("caption_id", "image_id", "verdict"), pl.String) | dict.fromkeys(
-        ("phrase_start", "phrase_end"), pl.Int32
-    )
-    return pl.DataFrame(rows, schema=schema | dict.fromkeys(("x1", "x2"), pl.Float32))
+    table = TABLES["object_alignments"].schema
+    names = ("caption_id", "image_id", "phrase_start", "phrase_end", "x1", "x2", "verdict")
+    return pl.DataFrame(rows, schema={name: table[name] for name in names})
 
 
 NO_MARKERS = marker_rows([])

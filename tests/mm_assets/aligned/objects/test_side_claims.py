@@ -78,6 +78,12 @@ def _check(caption: str, places: list[Place], margin: float = 0.08) -> list[Find
         # Several boxes.
         ("Two ducks on the left.", [("Two ducks", (0.1, 0.3))], "consistent"),
         ("Two ducks on the left.", [("Two ducks", (0.1, 0.9))], "undecided"),
+        # A list.
+        ("From left to right: a cat, a dog.", [("a cat", 0.2), ("a dog", 0.8)], "consistent"),
+        ("From left to right: a cat, a dog.", [("a cat", 0.8), ("a dog", 0.2)], "contradicted"),
+        ("From right to left a cat, a dog and a cow.", [("a cat", 0.8), ("a dog", 0.5), ("a cow", 0.1)], "consistent"),
+        ("From left to right a cat, a dog and a cow.", [("cat", 0.1), ("dog", 0.9), ("cow", 0.5)], "undecided"),
+        ("From left to right: a cat under a dog.", [("a cat", 0.8), ("a dog", 0.2)], "undecided"),
         # Said of either of two things.
         ("A man in a hat on the left.", [("A man", 0.2), ("a hat", 0.2)], "consistent"),
         ("A dog beside a car on the left.", [("A dog", 0.8), ("a car", 0.2)], "undecided"),
@@ -86,7 +92,6 @@ def _check(caption: str, places: list[Place], margin: float = 0.08) -> list[Find
         ("The man raises his left hand.", [("The man", 0.8)], "undecided"),
         ("The left lung of the patient.", [("the patient", 0.2)], "undecided"),
         ("A man turns left near a car.", [("A man", 0.8), ("a car", 0.2)], "undecided"),
-        ("From left to right: a cat, a dog.", [("a cat", 0.2), ("a dog", 0.8)], "undecided"),
         ("A cat to the left of a dog.", [("A cat", 0.8)], "undecided"),
         # No side at all.
         ("A bag left behind on a bench.", [("A bag", 0.8)], ""),
