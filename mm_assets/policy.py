@@ -273,7 +273,7 @@ class ObjectGatePolicy(_Section):
         default=0.02, description="Share of boxes a proven fault must explain to hold a batch whose recall is good."
     )
     min_row_confidence: Share = Field(
-        default=0.98, description="Posterior above which a box is named as affected; a repair moves no other box."
+        default=0.95, description="Posterior above which a box is named as affected; a repair moves no other box."
     )
     seed: int = Field(default=20_240_611, description="Seed of sampling, shams, bootstrap and permutations.")
 

@@ -43,7 +43,8 @@ class Affected:
     Attributes:
         hypothesis: the fault, its parameters refined.
         support: evidence and posterior of all rows.
-        rows: rows named at the policy's confidence, increasing.
+        rows: rows named at the policy's confidence that the correction sets right, increasing.
+        lost: named rows whose right label is nowhere in the delivery, increasing.
         given: boxes as given.
         placed: boxes with the fault undone; those as given for shifted labels.
         label_of: shape (N,), label of each box with the fault undone; -1 where it is not known.
@@ -54,6 +55,7 @@ class Affected:
     hypothesis: Hypothesis
     support: Support
     rows: Integers
+    lost: Integers
     given: Placed
     placed: Placed
     label_of: Integers
@@ -104,16 +106,17 @@ def attribute_rows(
     evidence = gather_evidence(boxes, hypotheses, fit, read, study.edges, regions, labels, study.label_scale)
     support = support_hypothesis(evidence, 0, boxes.image_of, gate.unexplained_share)
     rows = support.named(gate.min_row_confidence)
+    label_of, lost = boxes.label_of, np.zeros(0, dtype=np.int64)
     if hypothesis.reading is None:
-        hypothesis, rows = _mind_the_ends(boxes, hypothesis, support, rows)
-        label_of = boxes.shifted_labels(hypothesis.shift)
+        hypothesis, label_of = _take_labels(boxes, hypothesis, support, rows)
+        rows, lost = rows[label_of[rows] >= 0], rows[label_of[rows] < 0]
     else:
         rows = rows[placed.usable[rows] & placed.moved[rows]]
-        label_of = boxes.label_of
     return Affected(
         hypothesis=hypothesis,
         support=support,
         rows=rows,
+        lost=lost,
         given=given,
         placed=placed,
         label_of=label_of,
@@ -186,16 +189,27 @@ def _look(
     return fit, read_fit
 
 
-def _mind_the_ends(
-    boxes: GateBoxes, hypothesis: Hypothesis, support: Support, rows: Integers
+def _take_labels(
+    boxes: GateBoxes, hypothesis: Hypothesis, support: Support, named: Integers
 ) -> tuple[Hypothesis, Integers]:
-    """Say whether labels pushed over one end came back at the other; if not, rows there have no label to take."""
-    source = boxes.places + hypothesis.shift
-    beyond = (source < 0) | (source >= len(boxes.sequence))
-    wraps = bool(beyond.any()) and float(support.gains[beyond].sum()) > 0.0
-    parameters = {"k": hypothesis.shift, "wrap": wraps}
-    kept = rows if wraps else rows[~beyond[rows]]
-    return Hypothesis(LABEL_SHIFT, parameters, None, hypothesis.shift), kept
+    """Labels once a shift is undone, shape (N,), -1 where the right one is not known.
+
+    A row's label stands k boxes further, provided that the row there has a label that is not its own. Labels pushed
+    over one end may have come back at the other.
+    """
+    k = hypothesis.shift
+    origin = boxes.places - k
+    came_round = (origin < 0) | (origin >= boxes.declared_boxes)
+    wraps = bool(came_round.any()) and float(support.gains[came_round].sum()) > 0.0
+    is_named = np.zeros(len(boxes), dtype=np.bool_)
+    is_named[named] = True
+    target = boxes.neighbours(k)
+    further = boxes.places + k
+    known = (target >= 0) & is_named[target]
+    if not wraps:
+        known &= (further >= 0) & (further < boxes.declared_boxes)
+    label_of = np.where(known, boxes.label_of[target], -1)
+    return Hypothesis(LABEL_SHIFT, {"k": k, "wrap": wraps}, None, k), np.where(is_named, label_of, boxes.label_of)
 
 
 def _similarities(regions: RegionEncoder, name: str, labels: Singles, label_of: Integers) -> Floats:

@@ -22,6 +22,7 @@ WEAKEST: Final = 2
 _LONGEST_PX: Final = 512
 _STRIP: Final = 0.06
 _MIN_STRIP_PX: Final = 2.0
+_BLUR_PX: Final = 1.0
 _FLOOR: Final = 1.0
 
 
@@ -42,12 +43,13 @@ class EdgeMap:
         self._sums = cv2.integral(_edge_strength(pixels)).astype(np.int64)
         self._scale = np.array([pixels.shape[1] / width, pixels.shape[0] / height] * 2)
 
-    def sides(self, boxes: Floats | Singles, *, strip: float = _STRIP) -> Floats:
+    def sides(self, boxes: Floats | Singles, *, strip: float = _STRIP, blur_px: float = _BLUR_PX) -> Floats:
         """Log ratio of edge strength inside over outside, per side.
 
         Args:
             boxes: shape (M, 4), ``x1 y1 x2 y2`` in pixels of the picture.
             strip: width of the strips, as a share of the box; at least 2 px of the shrunk picture.
+            blur_px: how far a blurred outline reaches over a box that fits exactly, pixels of the shrunk picture.
 
         Returns:
             float64, shape (M, 4): left, right, upper, lower; NaN where a side lies on the picture's edge.
@@ -55,14 +57,15 @@ class EdgeMap:
         x1, y1, x2, y2 = (boxes.astype(np.float64) * self._scale).T
         across = np.maximum(_MIN_STRIP_PX, strip * (x2 - x1))
         down = np.maximum(_MIN_STRIP_PX, strip * (y2 - y1))
-        pairs = (
-            ((x1, y1, x1 + across, y2), (x1 - across, y1, x1, y2)),
-            ((x2 - across, y1, x2, y2), (x2, y1, x2 + across, y2)),
-            ((x1, y1, x2, y1 + down), (x1, y1 - down, x2, y1)),
-            ((x1, y2 - down, x2, y2), (x1, y2, x2, y2 + down)),
-        )
-        ratios = [np.log((self._mean(*inner) + _FLOOR) / (self._mean(*outer) + _FLOOR)) for inner, outer in pairs]
-        return np.stack(ratios, axis=1)
+        # A step is stored at the pixel before it, so that the outline of an object lies one pixel left of and above it.
+        x0, y0, x3, y3 = x1 - 1.0 - blur_px, y1 - 1.0 - blur_px, x2 + blur_px, y2 + blur_px
+        # Inside then outside: left, right, upper, lower.
+        left = np.stack((x0, x2 - across, x1, x1, x0 - across, x3, x1, x1))
+        right = np.stack((x1 + across, x3, x2, x2, x0, x3 + across, x2, x2))
+        top = np.stack((y1, y1, y0, y2 - down, y1, y1, y0 - down, y3))
+        bottom = np.stack((y2, y2, y1 + down, y3, y2, y2, y0, y3 + down))
+        strength = np.log(self._mean(left, top, right, bottom) + _FLOOR)
+        return (strength[:SIDES] - strength[SIDES:]).T
 
     def fit(self, boxes: Floats | Singles) -> Floats:
         """Mean of the two weakest sides, shape (M,); 0 for a box that fills the picture."""
@@ -71,10 +74,12 @@ class EdgeMap:
     def _mean(self, left: Floats, top: Floats, right: Floats, bottom: Floats) -> Floats:
         """Mean edge strength of rectangles, NaN where nothing of them lies in the picture."""
         height, width = self._sums.shape[0] - 1, self._sums.shape[1] - 1
-        x1, x2 = (np.clip(np.rint(value), 0, width).astype(np.int64) for value in (left, right))
-        y1, y2 = (np.clip(np.rint(value), 0, height).astype(np.int64) for value in (top, bottom))
+        x1, x2 = (np.rint(np.minimum(np.maximum(value, 0.0), width)).astype(np.int64) for value in (left, right))
+        y1, y2 = (np.rint(np.minimum(np.maximum(value, 0.0), height)).astype(np.int64) for value in (top, bottom))
         area = (x2 - x1) * (y2 - y1)
-        total = self._sums[y2, x2] - self._sums[y1, x2] - self._sums[y2, x1] + self._sums[y1, x1]
+        flat, row = self._sums.ravel(), self._sums.shape[1]
+        upper, lower = y1 * row, y2 * row
+        total = flat[lower + x2] - flat[upper + x2] - flat[lower + x1] + flat[upper + x1]
         return np.where(area > 0, total / np.maximum(area, 1), np.nan)
 
 

@@ -38,7 +38,7 @@ _COLUMNS: Final = (
 
 
 class _Orientation(msgspec.Struct):
-    orientation: msgspec.Raw | None = None
+    orientation: dict[str, object] | None = None
 
 
 _ORIENTATION: Final = msgspec.json.Decoder(_Orientation)
@@ -55,7 +55,7 @@ class GateBoxes:
         image_of: shape (n,), row of ``image_ids``.
         image_ids: images with boxes, in delivery order.
         places: shape (n,), place of each box among all declared ones, unlabelled ones among them.
-        sequence: labels of all declared boxes as rows of ``labels``, -1 where a box has none.
+        declared_boxes: how many those are.
         is_medical: shape (n,), whether the image declares an orientation.
         scope: corrections in force on each box.
     """
@@ -66,7 +66,7 @@ class GateBoxes:
     image_of: Integers
     image_ids: tuple[str, ...]
     places: Integers
-    sequence: Integers
+    declared_boxes: int
     is_medical: Booleans
     scope: CorrectionScope
 
@@ -108,9 +108,11 @@ class GateBoxes:
         """Corners under the corrections in force, not clipped, shape (n, 4)."""
         return read_corrected(self.declared, self.frame, self.sizes, self.drawn_sizes, self.scope)
 
-    def shifted_labels(self, k: int) -> Integers:
-        """Label that stands ``k`` declared boxes further, round the ends, shape (n,); -1 where that box has none."""
-        return self.sequence[(self.places + k) % max(len(self.sequence), 1)]
+    def neighbours(self, k: int) -> Integers:
+        """Row of the box that stands ``k`` declared boxes further, round the ends, shape (n,); -1 if it is no row."""
+        row_at = np.full(max(self.declared_boxes, 1), -1, dtype=np.int64)
+        row_at[self.places] = np.arange(len(self))
+        return row_at[(self.places + k) % len(row_at)]
 
 
 def read_gate_boxes(
@@ -128,76 +130,58 @@ def read_gate_boxes(
             width, height and annotations_json.
         rejected: rows of ``rejected``; of stage ``boxes`` those without area or outside their image are gathered too.
         corrections: rows of ``corrections`` in force, oldest first.
-        delivered: every box the delivery declares (position, box_index, label), those of rejected images among them;
-            labels are shifted along it. By default the boxes that ``images`` declare.
+        delivered: every box the delivery declares (position, box_index), those of rejected images among them; labels
+            are shifted along it. By default the boxes that ``images`` declare.
     """
     kept = boxes.select(_COLUMNS).with_columns(kept=pl.lit(value=True))
     declared = _list_declared(images)
     refused = _list_refused(declared, rejected)
     rows = pl.concat([kept, refused.select(*_COLUMNS, "kept")], how="vertical_relaxed").sort(_KEY)
     rows = rows.join(images.select("image_id"), on="image_id", how="semi", maintain_order="left")
-    everything = rows.select(*_KEY, "label")
+    everything = rows.select(_KEY)
     sequenced = declared if delivered is None else delivered
     if sequenced is not None:
-        unknown = sequenced.select(*_KEY, "label").join(rows, on=_KEY, how="anti")
-        everything = pl.concat([everything, unknown], how="vertical_relaxed").sort(_KEY)
+        everything = pl.concat([everything, sequenced.select(_KEY)], how="vertical_relaxed").unique().sort(_KEY)
     labelled = rows.filter(pl.col("label").is_not_null())
-    codes: dict[str, int] = {}
-    spelled: list[str] = []
-    sequence: list[int] = []
-    for label in everything["label"].to_list():
-        if label is None:
-            sequence.append(-1)
-            continue
-        code = codes.setdefault(caption_key(label), len(codes))
-        if code == len(spelled):
-            spelled.append(label)
-        sequence.append(code)
     order = everything.with_row_index("place")
     places = labelled.select(_KEY).join(order, on=_KEY, how="left", maintain_order="left")["place"]
     place_of = places.to_numpy().astype(np.int64)
     image_ids = labelled["image_id"].unique(maintain_order=True)
     image_rows = pl.DataFrame({"image_id": image_ids}).with_row_index("row")
     of_image = labelled.select("image_id").join(image_rows, on="image_id", how="left", maintain_order="left")["row"]
-    numbered = np.array(sequence, dtype=np.int64)
+    labels, label_of = _number_labels(labelled["label"].to_list())
     return GateBoxes(
         frame=labelled,
-        label_of=numbered[place_of],
-        labels=tuple(spelled),
+        label_of=label_of,
+        labels=labels,
         image_of=of_image.to_numpy().astype(np.int64),
         image_ids=tuple(image_ids.to_list()),
         places=place_of,
-        sequence=numbered,
+        declared_boxes=len(everything),
         is_medical=labelled["image_id"].is_in(_list_medical(images)).to_numpy(),
         scope=scope_corrections(labelled, corrections),
     )
 
 
-def take_boxes(
-    boxes: GateBoxes, rows: Integers, corrections: pl.DataFrame | None = None, *, reach: int = 0
-) -> GateBoxes:
-    """Some of the boxes, and of the labels those that stand at most ``reach`` declared boxes away from one of them.
+def take_boxes(boxes: GateBoxes, rows: Integers, corrections: pl.DataFrame | None = None) -> GateBoxes:
+    """Some of the boxes with their labels; images and places keep their numbers.
 
     Args:
         boxes: all of them.
         rows: which, increasing.
         corrections: the corrections in force.
-        reach: largest shift of labels that will be asked for.
     """
-    frame, places, count = boxes.frame[rows], boxes.places[rows], max(len(boxes.sequence), 1)
-    near = np.unique([boxes.sequence[(places + k) % count] for k in range(-reach, reach + 1)])
-    near = near[near >= 0]
-    codes: list[int] = near.tolist()
-    renumbered = np.full(len(boxes.labels) + 1, -1, dtype=np.int64)  # the last one is that of no label
-    renumbered[near] = np.arange(len(near))
+    frame = boxes.frame[rows]
+    codes: list[int] = boxes.label_of[rows].tolist()
+    labels, label_of = _number_labels([boxes.labels[code] for code in codes])
     return GateBoxes(
         frame=frame,
-        label_of=renumbered[boxes.label_of[rows]],
-        labels=tuple(boxes.labels[code] for code in codes),
+        label_of=label_of,
+        labels=labels,
         image_of=boxes.image_of[rows],
         image_ids=boxes.image_ids,
-        places=places,
-        sequence=renumbered[boxes.sequence],
+        places=boxes.places[rows],
+        declared_boxes=boxes.declared_boxes,
         is_medical=boxes.is_medical[rows],
         scope=scope_corrections(frame, corrections),
     )
@@ -221,6 +205,14 @@ def sample_boxes(boxes: GateBoxes, *, max_boxes: int, images_per_window: int, se
     if not len(chosen):
         return np.flatnonzero(window_of == drawn[0])[:max_boxes].astype(np.int64)
     return np.flatnonzero(np.isin(window_of, chosen)).astype(np.int64)
+
+
+def _number_labels(spelled: list[str]) -> tuple[tuple[str, ...], Integers]:
+    """Distinct labels in order of appearance, and the number of each; case and space do not count."""
+    codes: dict[str, int] = {}
+    numbers = np.array([codes.setdefault(caption_key(label), len(codes)) for label in spelled], dtype=np.int64)
+    firsts: list[int] = np.unique(numbers, return_index=True)[1].tolist()
+    return tuple(spelled[first] for first in firsts), numbers
 
 
 def _list_declared(images: pl.DataFrame) -> pl.DataFrame | None:
@@ -275,7 +267,6 @@ def _list_medical(images: pl.DataFrame) -> Sequence[str]:
     stated = images.filter(mentions.fill_null(value=False))
     found: list[str] = []
     for image_id, text in stated.select("image_id", "annotations_json").iter_rows():
-        orientation = _ORIENTATION.decode(text).orientation
-        if orientation is not None and bytes(orientation) not in {b"null", b"{}"}:
+        if _ORIENTATION.decode(text).orientation:
             found.append(image_id)
     return found

@@ -3,15 +3,16 @@
 
 A fault hits rows in one of three ways, each a prior over sets of rows:
 
-- *scattered*: every row by itself, with one of several probabilities;
+- *scattered*: every row by itself, with one of several probabilities; boxes that lie outside their picture, and rows
+  that share the label of the box a shift takes it from, have a probability of their own;
 - *images*: every image by itself, all its rows together, as a flip of the picture does;
 - *runs*: rows in delivery order, in stretches, as a faulty shard, worker or line number does; the whole batch is one
   stretch.
 
-The evidence for a hypothesis is its likelihood ratio averaged over all of them. If the ratio of every row has
-expectation at most one while nothing is wrong, so has the average, and by Markov's inequality it exceeds ``x`` with
-probability at most ``1 / x``. With the number of hypotheses weighed (a union bound) the false alarms of the whole
-search are bounded. The posterior of a row is averaged in the same way.
+The evidence for a hypothesis is its likelihood ratio, against the best account without a fault, averaged over all of
+them. If the ratio of every row has expectation at most one while nothing is wrong, so has the average, and by Markov's
+inequality it exceeds ``x`` with probability at most ``1 / x``. With the number of hypotheses weighed (a union bound)
+the false alarms of the whole search are bounded. The posterior of a row is averaged in the same way.
 """
 
 import math
@@ -20,8 +21,14 @@ from typing import Final
 
 import numpy as np
 
-from mm_assets.aligned.objects.region_evidence import EXPONENTS, Evidence, measure_gains
-from mm_assets.gates.recall_input import Floats, Integers
+from mm_assets.aligned.objects.region_evidence import (
+    EXPONENTS,
+    Evidence,
+    fit_unexplained,
+    measure_excess,
+    measure_gains,
+)
+from mm_assets.gates.recall_input import Booleans, Floats, Integers
 
 SHARES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.98)
 """Probabilities that a row, or an image, has the fault."""
@@ -54,21 +61,35 @@ class Support:
         return np.flatnonzero((self.posterior >= confidence) & (self.gains > _LEAST_ROW_GAIN)).astype(np.int64)
 
 
-def weigh_hypotheses(evidence: Evidence, image_of: Integers, unexplained: float) -> Floats:
+def weigh_hypotheses(
+    evidence: Evidence,
+    image_of: Integers,
+    unexplained: float,
+    *,
+    edges_only: bool = False,
+    against_unexplained: bool = True,
+) -> Floats:
     """Log evidence of every hypothesis, its choice not yet paid for.
 
     Args:
         evidence: n rows in delivery order, H readings, K shifts.
         image_of: shape (n,), image of each row.
         unexplained: see `measure_gains`.
+        edges_only: whether matches are all unmeasured, which saves weighing their exponents.
+        against_unexplained: whether a hypothesis must also beat a batch of which more is unexplained.
 
     Returns:
         float64, shape (H + K,).
     """
     totals: list[Floats] = []
-    for match_exponent, fit_exponent in _exponents():
+    for match_exponent, fit_exponent in _exponents(edges_only=edges_only):
         gains = measure_gains(evidence, match_exponent, fit_exponent, unexplained)
-        totals.append(np.stack([_average_shares(gains), _average_shares(_pool(gains, image_of)), _score_runs(gains)]))
+        apart = np.where(_stand_apart(evidence), gains, 0.0)
+        scattered = _average_shares(gains - apart) + _average_shares(apart)
+        excess = np.zeros(len(gains))
+        if against_unexplained:
+            excess = measure_excess(evidence, match_exponent, fit_exponent, unexplained)
+        totals.append(np.stack([scattered, _average_shares(_pool(gains, image_of)), _score_runs(gains)]) - excess)
     return _log_mean(np.concatenate(totals), axis=0)
 
 
@@ -87,12 +108,13 @@ def support_hypothesis(evidence: Evidence, place: int, image_of: Integers, unexp
     for match_exponent, fit_exponent in _exponents():
         gains = measure_gains(evidence, match_exponent, fit_exponent, unexplained)[place]
         pooled = _pool(gains[None], image_of)[0]
+        excess = fit_unexplained(evidence, match_exponent, fit_exponent, unexplained, place).excess
         for ratio, posterior in (
-            _split_scattered(gains),
+            _split_parts(gains, _stand_apart(evidence)[place]),
             _expand(_split_scattered(pooled), image_of),
             _split_runs(gains),
         ):
-            ratios.append(ratio)
+            ratios.append(ratio - excess)
             posteriors.append(posterior)
             each.append(gains)
     log_ratios = np.array(ratios)
@@ -110,13 +132,29 @@ def support_hypothesis(evidence: Evidence, place: int, image_of: Integers, unexp
     )
 
 
-def _exponents() -> list[tuple[float, float]]:
-    return [(match, fit) for match in EXPONENTS[0] for fit in EXPONENTS[1]]
+def _exponents(*, edges_only: bool = False) -> list[tuple[float, float]]:
+    matches = EXPONENTS[0][:1] if edges_only else EXPONENTS[0]
+    return [(match, fit) for match in matches for fit in EXPONENTS[1]]
 
 
 def _average_shares(gains: Floats) -> Floats:
     """Log evidence of independent rows, averaged over the shares; (H, n) to (H,)."""
     return _log_mean(np.stack([_mix(gains, share).sum(axis=1) for share in SHARES]), axis=0)
+
+
+def _stand_apart(evidence: Evidence) -> Booleans:
+    """Rows that are hit more often, or less, than others: those outside their picture, and copies; (H + K, n)."""
+    return evidence.copied | ~evidence.usable
+
+
+def _split_parts(gains: Floats, apart: Booleans) -> tuple[float, Floats]:
+    """Log evidence of independent rows and their posterior; some rows have a share of their own."""
+    ratio, posterior = _split_scattered(np.where(apart, 0.0, gains))
+    if not apart.any():
+        return ratio, posterior
+    ratio_apart, posterior_apart = _split_scattered(gains[apart])
+    posterior[apart] = posterior_apart
+    return ratio + ratio_apart, posterior
 
 
 def _split_scattered(gains: Floats) -> tuple[float, Floats]:

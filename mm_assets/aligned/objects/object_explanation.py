@@ -11,7 +11,7 @@ from mm_assets.aligned.objects.gate_boxes import GateBoxes
 from mm_assets.aligned.objects.object_verdict import rounded
 from mm_assets.aligned.objects.readings import AS_GIVEN
 from mm_assets.aligned.objects.region_recall import measure_region_recall
-from mm_assets.aligned.objects.study import Study, choice_cost
+from mm_assets.aligned.objects.study import Study
 from mm_assets.errors import CrossModalCode
 from mm_assets.gates.recall_input import Floats, Integers, Singles
 from mm_assets.policy import ObjectGatePolicy
@@ -32,7 +32,6 @@ def tell_code(affected: Affected, boxes: GateBoxes) -> CrossModalCode:
 def tabulate_evidence(study: Study) -> tuple[Mapping[str, Any], ...]:
     """Every hypothesis with what was measured of it, by falling evidence; the boxes as given come first."""
     evidence, hypotheses = study.evidence, study.hypotheses
-    cost = choice_cost(hypotheses)
     encoded, _ = study.regions.embeddings(AS_GIVEN)
     given = {
         "hypothesis": AS_GIVEN,
@@ -49,7 +48,7 @@ def tabulate_evidence(study: Study) -> tuple[Mapping[str, Any], ...]:
         score = float(study.scores[place])
         found: dict[str, Any] = {
             "hypothesis": hypotheses.every[place].name,
-            "likelihood_ratio": rounded(score + cost),
+            "likelihood_ratio": rounded(float(study.ratios[place])),
             "p_value": float(f"{min(1.0, float(np.exp(-score))):.3g}"),
         }
         if place < len(hypotheses.readings):

@@ -28,14 +28,28 @@ from mm_assets.aligned.objects.object_explanation import (
     tabulate_evidence,
     tell_code,
 )
-from mm_assets.aligned.objects.object_verdict import LABELS_PERMUTED, WEAKLY_RELATED, Diagnosis, ObjectVerdict
+from mm_assets.aligned.objects.object_reasons import (
+    list_recall_problems,
+    measure_shortfall,
+    tell_fault,
+    tell_measured,
+    tell_verdict,
+)
+from mm_assets.aligned.objects.object_verdict import (
+    LABELS_PERMUTED,
+    MISPLACED,
+    WEAKLY_RELATED,
+    Diagnosis,
+    ObjectVerdict,
+)
 from mm_assets.aligned.objects.readings import AS_GIVEN
-from mm_assets.aligned.objects.region_recall import RegionRecall, is_similar_beyond_chance, measure_region_recall
+from mm_assets.aligned.objects.region_evidence import EXPONENTS, fit_unexplained
+from mm_assets.aligned.objects.region_recall import RegionRecall, measure_region_recall
 from mm_assets.aligned.objects.regions import RegionEncoder
-from mm_assets.aligned.objects.study import Study, choice_cost, encode_labels, study_boxes
-from mm_assets.errors import REMEDIES, CrossModalCode
+from mm_assets.aligned.objects.study import Study, encode_labels, study_boxes
+from mm_assets.errors import CrossModalCode
 from mm_assets.features.interfaces import ImageTextEncoder
-from mm_assets.gates.recall_baseline import Baseline, convert_recall, shortfall_p_value
+from mm_assets.gates.recall_baseline import Baseline, convert_recall
 from mm_assets.gates.recall_input import Floats, Integers, Singles
 from mm_assets.gates.recall_null import Null
 from mm_assets.landing import Landing
@@ -44,8 +58,7 @@ from mm_assets.schemas import TABLES
 
 GATE_VERSION: Final = "1"
 """Raised when the statistics change: a verdict's id depends on it."""
-NAMING_LEVEL: Final = 0.05
-"""Significance at which a fault explains a batch whose recall has failed already."""
+_MANY: Final = 0.5
 _MISMATCHED: Final = 5_000
 
 
@@ -103,16 +116,16 @@ def evaluate_objects(
     sampled = sample_boxes(
         everything, max_boxes=gate.max_boxes, images_per_window=gate.images_per_window, seed=gate.seed
     )
-    sample = take_boxes(everything, sampled, corrections, reach=gate.max_shift)
+    sample = take_boxes(everything, sampled, corrections)
     study = study_boxes(sample, images, landing, encoder, policy, reused)
     rows, crops = study.regions.embeddings(AS_GIVEN)
     recall = measure_region_recall(crops, study.labels, sample.label_of[rows], sample.image_of[rows], gate)
     pool_size = gate.pool_size if recall is None else recall.pool_size
     required = baseline.required_recall(pool_size)
-    shortfall = _shortfall(recall, required, baseline)
-    told = _tell_measured(recall, len(sample), gate)
-    problems, at_chance = _list_recall_problems(recall, sample.label_of[rows], shortfall, required, baseline, gate)
-    fault = _choose_fault(study, failed=bool(problems), policy=gate)
+    p_value = measure_shortfall(recall, required, baseline)
+    told = tell_measured(recall, len(sample), gate)
+    problems, at_chance = list_recall_problems(recall, sample.label_of[rows], p_value, required, baseline, gate)
+    fault = _choose_fault(study, gate)
     affected: Affected | None = None
     regions, keyed = study.regions, sample.frame
     calls = study.regions.crops
@@ -129,7 +142,7 @@ def evaluate_objects(
         diagnosis = _diagnose_fault(everything, sampled, study, affected, regions, labels, gate)
         share = len(affected.rows) / len(everything)
         if max(share, diagnosis.share) >= gate.min_affected_share:
-            problems.append(_tell_fault(diagnosis, len(everything)))
+            problems.append(tell_fault(diagnosis, len(everything)))
         elif not problems:
             diagnosis = replace(diagnosis, code=None)
     else:
@@ -152,26 +165,26 @@ def evaluate_objects(
         null=Null(math.nan, math.nan, math.nan) if recall is None else recall.null,
         baseline=baseline,
         required=required,
-        shortfall_p_value=shortfall,
+        shortfall_p_value=p_value,
         judged=True,
         passed=not problems,
         code=code,
-        reason=_tell(told, recall, required, problems, code),
+        reason=tell_verdict(told, recall, required, problems, code),
         diagnosis=diagnosis,
         encoder_calls=calls,
         calls_saved=max(0, len(everything) * (1 + len(study.hypotheses.readings)) - calls),
         given=_similarities(crops, study.labels, sample.label_of[rows]),
         mismatched=_mismatched(crops, study.labels, sample.label_of[rows], gate.seed),
+        mirrored=_mirrored(study),
         restored=np.zeros(0) if affected is None else _known(affected.restored_similarity[affected.rows]),
     )
     return ObjectEvaluation(verdict, TABLES["region_embeddings"].conform(regions.table(AS_GIVEN, keyed)))
 
 
-def _choose_fault(study: Study, *, failed: bool, policy: ObjectGatePolicy) -> Hypothesis | None:
-    """The hypothesis that is proven: at the gate's level, or, where recall has failed, at a milder one."""
+def _choose_fault(study: Study, policy: ObjectGatePolicy) -> Hypothesis | None:
+    """The hypothesis that is proven."""
     best = study.best
-    level = max(NAMING_LEVEL, policy.false_hold_rate) if failed else policy.false_hold_rate
-    if best is None or study.scores[best] < -math.log(level):
+    if best is None or study.scores[best] < -math.log(policy.false_hold_rate):
         return None
     return study.hypotheses.every[best]
 
@@ -188,9 +201,9 @@ def _diagnose_fault(
     support, fault = affected.support, affected.hypothesis
     ids = boxes.box_ids
     rows: list[int] = affected.rows.tolist()
+    lost: list[int] = affected.lost.tolist()
     crops = {name: regions.embeddings(name) for name in (AS_GIVEN, fault.name)}
-    best = study.best
-    score = support.log_ratio - choice_cost(study.hypotheses) if best is None else float(study.scores[best])
+    score = float(study.scores.max(initial=0.0))
     return Diagnosis(
         hypothesis=fault.name,
         kind=fault.kind,
@@ -202,6 +215,7 @@ def _diagnose_fault(
         structure=support.structure,
         restored_recall=measure_restored(boxes, affected, sampled, crops, labels, policy),
         affected=tuple(ids[row] for row in rows),
+        lost=tuple(ids[row] for row in lost),
         confidence=tuple(round(float(support.posterior[row]), 6) for row in rows),
         evidence=tabulate_evidence(study),
         examples=show_affected(boxes, affected, policy.seed),
@@ -225,8 +239,13 @@ def _diagnose_rest(
     if failed and recall is not None:
         lost = (reference - recall.recall_at_1) / max(reference - recall.null.mean, 1e-9)
         share = float(np.clip(lost, 0.0, 1.0))
-        name = LABELS_PERMUTED if at_chance else WEAKLY_RELATED
-        code = CrossModalCode.OBJ_FLIP if at_chance else CrossModalCode.FUSION
+        account = fit_unexplained(study.evidence, EXPONENTS[0][0], EXPONENTS[1][0], policy.unexplained_share)
+        if account.boxes > max(account.labels, _MANY):
+            name, code = MISPLACED, CrossModalCode.OBJ_FLIP
+        elif at_chance:
+            name, code = LABELS_PERMUTED, CrossModalCode.OBJ_FLIP
+        else:
+            name, code = WEAKLY_RELATED, CrossModalCode.FUSION
     return Diagnosis(
         hypothesis=name,
         kind=name,
@@ -238,69 +257,11 @@ def _diagnose_rest(
         structure=None,
         restored_recall=None,
         affected=(),
+        lost=(),
         confidence=(),
         evidence=tabulate_evidence(study),
         examples=show_given(study.boxes, rows, similarity, study.hypotheses.given.corners, policy.seed),
     )
-
-
-def _shortfall(recall: RegionRecall | None, required: float, baseline: Baseline) -> float:
-    if recall is None or len(recall.influence) < 2:  # noqa: PLR2004 - one image has no spread
-        return math.nan
-    return shortfall_p_value(recall.recall_at_1, recall.influence, required, baseline)
-
-
-def _list_recall_problems(
-    recall: RegionRecall | None,
-    label_of: Integers,
-    shortfall: float,
-    required: float,
-    baseline: Baseline,
-    policy: ObjectGatePolicy,
-) -> tuple[list[str], bool]:
-    """What the batch's region recall fails, in words, and whether it is that of permuted labels."""
-    problems: list[str] = []
-    if recall is None or len(label_of) < policy.min_boxes:
-        return problems, False
-    if shortfall <= policy.false_hold_rate:
-        origin = f"{len(baseline.batches)} trusted batches" if baseline.batches else "the policy's floor"
-        problems.append(f"significantly below {required:.3f} from {origin} (p {shortfall:.2g})")
-    at_chance = recall.null.p_value > policy.max_null_p_value
-    if at_chance and not is_similar_beyond_chance(recall, label_of, required, policy):
-        problems.append(
-            f"not distinguishable from permuted labels (mean {recall.null.mean:.3f}, p {recall.null.p_value:.2g})"
-        )
-    return problems, at_chance
-
-
-def _tell_measured(recall: RegionRecall | None, boxes: int, policy: ObjectGatePolicy) -> str:
-    if recall is None:
-        return f"Region R@1 cannot be measured on {boxes} boxes: they need two labels and two crops"
-    low, high = recall.interval
-    return (
-        f"Region R@1 {recall.recall_at_1:.3f} ({policy.confidence:.0%} interval {low:.3f} to {high:.3f}) on "
-        f"{len(recall.r1)} boxes and pools of {recall.pool_size}"
-    )
-
-
-def _tell_fault(diagnosis: Diagnosis, boxes: int) -> str:
-    restored = "" if diagnosis.restored_recall is None else f"; undone, R@1 is {diagnosis.restored_recall:.3f}"
-    return (
-        f"{diagnosis.hypothesis} explains {diagnosis.share:.0%} of the rows (log likelihood ratio "
-        f"{diagnosis.log_ratio or 0.0:.1f}) and {len(diagnosis.affected)} of {boxes} boxes are named{restored}"
-    )
-
-
-def _tell(
-    told: str, recall: RegionRecall | None, required: float, problems: list[str], code: CrossModalCode | None
-) -> str:
-    if problems:
-        fix = REMEDIES[code].fix if code else ""
-        return f"{told}: {'; '.join(problems)}. {fix}".strip()
-    if recall is None:
-        return f"{told}; no fault of their places is proven."
-    meets = "meets" if recall.recall_at_1 >= required else "is not significantly below"
-    return f"{told} {meets} {required:.3f}; no fault of boxes or labels is proven."
 
 
 def _unjudged(digest: str, boxes: GateBoxes, baseline: Baseline, policy: ObjectGatePolicy) -> ObjectVerdict:
@@ -330,6 +291,7 @@ def _unjudged(digest: str, boxes: GateBoxes, baseline: Baseline, policy: ObjectG
         calls_saved=0,
         given=empty,
         mismatched=empty,
+        mirrored=empty,
         restored=empty,
     )
 
@@ -347,6 +309,11 @@ def _read_known(known: pl.DataFrame | None, encoder: ImageTextEncoder) -> dict[s
 
 def _similarities(crops: Singles, labels: Singles, label_of: Integers) -> Floats:
     return np.einsum("ij,ij->i", crops, labels[label_of]).astype(np.float64)
+
+
+def _mirrored(study: Study) -> Floats:
+    rows, crops = study.regions.embeddings("mirror_x")
+    return _similarities(crops, study.labels, study.boxes.label_of[rows])
 
 
 def _mismatched(crops: Singles, labels: Singles, label_of: Integers, seed: int) -> Floats:
@@ -370,7 +337,7 @@ def _digest(
     """Hash of everything the verdict depends on; crops and labels follow from pictures and model."""
     digest = hashlib.sha256(GATE_VERSION.encode())
     corners = np.ascontiguousarray(boxes.read_as_given())
-    for values in (corners, boxes.declared, boxes.sizes, boxes.kept, boxes.places, boxes.sequence, boxes.label_of):
+    for values in (corners, boxes.declared, boxes.sizes, boxes.kept, boxes.places, boxes.label_of):
         digest.update(f"{values.shape}{values.dtype}".encode())
         digest.update(np.ascontiguousarray(values).tobytes())
     pictures: list[Any] = []

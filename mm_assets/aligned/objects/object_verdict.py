@@ -16,6 +16,7 @@ from mm_assets.identifiers import make_id
 
 GATE: Final = "objects"
 LABELS_PERMUTED: Final = "labels_permuted"
+MISPLACED: Final = "misplaced_boxes"
 WEAKLY_RELATED: Final = "weakly_related"
 
 
@@ -25,8 +26,9 @@ class Diagnosis:
 
     Attributes:
         hypothesis: its name, such as ``mirror_x`` or ``label_shift(+1)``; ``as_given`` if nothing is wrong.
-        kind: kind of correction that undoes it, or ``labels_permuted``, ``weakly_related`` or ``as_given``, which no
-            correction undoes.
+        kind: kind of correction that undoes it. None undoes ``labels_permuted`` (boxes hold things, but others than
+            named), ``misplaced_boxes`` (they hold nothing, and no known fault says why), ``weakly_related`` and
+            ``as_given``.
         parameters: of that correction.
         code: cross-modal code, None for ``as_given``.
         log_ratio: natural logarithm of its likelihood over that of the boxes as given; None without one.
@@ -34,7 +36,8 @@ class Diagnosis:
         share: share of boxes it explains, 0 to 1.
         structure: scattered, images or runs: how the rows are hit.
         restored_recall: region R@1 of the judged boxes with the named rows corrected.
-        affected: ids of the boxes named, in delivery order.
+        affected: ids of the boxes named that a correction sets right, in delivery order.
+        lost: ids of boxes whose label is wrong and whose right label no box has.
         confidence: posterior of each of them.
         evidence: every hypothesis, by falling evidence.
         examples: boxes to look at, the most telling first.
@@ -50,6 +53,7 @@ class Diagnosis:
     structure: str | None
     restored_recall: float | None
     affected: tuple[str, ...]
+    lost: tuple[str, ...]
     confidence: tuple[float, ...]
     evidence: tuple[Mapping[str, Any], ...]
     examples: tuple[Mapping[str, Any], ...]
@@ -74,6 +78,7 @@ class Diagnosis:
             "restored_recall": rounded(self.restored_recall),
             "repairable": self.is_repairable,
             "affected_boxes": len(self.affected),
+            "boxes_without_label": list(self.lost),
             "evidence": [dict(item) for item in self.evidence],
             "examples": [dict(item) for item in self.examples],
         }
@@ -107,6 +112,7 @@ class ObjectVerdict:
         calls_saved: crops of boxes and readings that were never encoded.
         given: similarity of crops and labels as given.
         mismatched: similarity of crops and labels of other boxes, a seeded sample.
+        mirrored: similarity of crops mirrored in x, of the boxes that were probed.
         restored: similarity under the best hypothesis of the rows it moves; empty without one.
     """
 
@@ -133,6 +139,7 @@ class ObjectVerdict:
     calls_saved: int
     given: Floats
     mismatched: Floats
+    mirrored: Floats
     restored: Floats
 
     def evaluation_id(self, batch: str) -> str:

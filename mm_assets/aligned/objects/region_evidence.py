@@ -13,6 +13,9 @@ the density ``a u^(a-1)`` (Lehmann 1953), mixed with a share of boxes that the e
 ratio of this form has expectation one under chance whatever ``a`` is, so its products bound false alarms
 (`mixed_batches`), and with ``a`` = 1 evidence that does not discriminate says nothing.
 
+A row that shares its label with the box a shift would take it from may be a copy or a natural repetition. Whatever the
+encoder makes of that label, the two crops are exchangeable then; only that one matches it better speaks for the shift.
+
 A row is *as given*, *unexplained* (with a small share), or has the fault of the hypothesis. A reading that puts a box
 outside its picture, or makes it too small to see, can hardly be the right one; a box that is outside as given argues
 for a hypothesis only through what the hypothesis shows.
@@ -31,6 +34,12 @@ EXPONENTS: Final = ((0.25, 0.4, 0.7), (0.15, 0.3, 0.6, 1.0))
 encoder, 0.13 to 0.19 for edges."""
 MISPLACED: Final = math.log(0.001)
 """Log-likelihood of a right reading that puts its box outside the picture: rounding and slips of one box."""
+_ACCOUNTS: Final = (
+    *((labels, boxes) for labels in (0.0, 0.1, 0.3, 0.6) for boxes in (0.1, 0.3, 0.6, 0.98) if labels + boxes < 1.0),
+    (0.85, 0.1),
+    (0.98, 0.01),
+)
+"""Shares of rows with a wrong label, and of rows with a wrong box, that a batch without a named fault may have."""
 _TAIL: Final = 10.0
 _UNIT: Final = 1e-9
 
@@ -101,7 +110,8 @@ class Evidence:
         read_fit: shape (H, n), of boxes under each reading.
         read_usable: shape (H, n), whether the reading puts the box into its picture.
         read_moved: shape (H, n), whether it puts it elsewhere than as given.
-        shift_match: shape (K, n), of crops as given and shifted labels; NaN where the label is the same one.
+        shift_match: shape (K, n), of each row's label and the crop it belongs to if labels are shifted.
+        copied: shape (H + K, n), rows whose label is that of the box a shift takes it from, in place there.
     """
 
     match: Floats
@@ -112,6 +122,7 @@ class Evidence:
     read_usable: Booleans
     read_moved: Booleans
     shift_match: Floats
+    copied: Booleans
 
 
 def measure_gains(evidence: Evidence, match_exponent: float, fit_exponent: float, unexplained: float) -> Floats:
@@ -134,9 +145,65 @@ def measure_gains(evidence: Evidence, match_exponent: float, fit_exponent: float
         evidence.read_fit, fit_exponent, unexplained
     )
     read = np.where(evidence.read_usable, read - rival, MISPLACED)
-    shifted = fit + _weigh(evidence.shift_match, match_exponent, unexplained) - rival
-    comparable = evidence.usable & ~np.isnan(evidence.shift_match)
+    source = _weigh(evidence.shift_match, match_exponent, unexplained)
+    shifted = np.where(
+        evidence.copied[len(read) :], math.log(2.0) + source - np.logaddexp(source, match), fit + source - rival
+    )
+    comparable = evidence.usable & ~np.isnan(evidence.shift_match) & ~np.isnan(evidence.match)
     return np.concatenate((np.where(evidence.read_moved, read, 0.0), np.where(comparable, shifted, 0.0)))
+
+
+@dataclass(frozen=True)
+class Unexplained:
+    """The best account of a batch without a fault: how many rows are unlike their labels, or unlike anything.
+
+    Attributes:
+        excess: by how much its log-likelihood exceeds that of the null of `measure_gains`, at least 0.
+        labels: share of rows whose box is right and whose label is not.
+        boxes: share of rows with neither.
+    """
+
+    excess: float
+    labels: float
+    boxes: float
+
+
+def fit_unexplained(
+    evidence: Evidence, match_exponent: float, fit_exponent: float, unexplained: float, place: int | None = None
+) -> Unexplained:
+    """How much more a batch without a fault could explain, were fewer of its rows as given.
+
+    Where most rows are bad for a reason that is none of the hypotheses, every hypothesis looks better than the boxes as
+    given. It must also look better than no explanation. Copied rows are left out: a wrong label would hardly happen to
+    be that of the box a shift takes it from.
+
+    Args:
+        evidence: n rows.
+        match_exponent: a of matches.
+        fit_exponent: a of fits.
+        unexplained: see `measure_gains`.
+        place: the hypothesis that must look better.
+    """
+    rows = evidence.usable if place is None else evidence.usable & ~evidence.copied[place]
+    match = _weigh(evidence.match, match_exponent, unexplained)[rows]
+    fit = _weigh(evidence.fit, fit_exponent, unexplained)[rows]
+
+    def total(labels: float, boxes: float) -> float:
+        given = (1.0 - labels - boxes) * np.exp(match + fit)
+        return float(np.log(given + labels * np.exp(fit) + boxes).sum())
+
+    totals = [total(*account) for account in _ACCOUNTS]
+    best = int(np.argmax(totals))
+    return Unexplained(max(0.0, totals[best] - total(0.0, unexplained)), *_ACCOUNTS[best])
+
+
+def measure_excess(evidence: Evidence, match_exponent: float, fit_exponent: float, unexplained: float) -> Floats:
+    """The excess of `fit_unexplained` for every hypothesis, shape (H + K,)."""
+    copies = np.asarray(np.any(evidence.copied, axis=1), dtype=np.bool_)
+    excess = np.full(len(copies), fit_unexplained(evidence, match_exponent, fit_exponent, unexplained).excess)
+    for place in np.flatnonzero(copies):
+        excess[place] = fit_unexplained(evidence, match_exponent, fit_exponent, unexplained, int(place)).excess
+    return excess
 
 
 def _weigh(surprise: Floats, exponent: float, unexplained: float) -> Floats:

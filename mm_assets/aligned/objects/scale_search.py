@@ -23,8 +23,9 @@ SEARCHED: Final[Floats] = np.geomspace(0.2, 5.0, 161).round(4)
 """Two percent apart: the strips of the fit are six percent of a box wide."""
 _NEAR: Final = 0.035
 _FINE: Final[Floats] = np.linspace(0.97, 1.03, 121)
-_FINE_STRIP: Final = 0.015
-_AS_GOOD: Final = 0.98
+_FINE_STRIPS: Final = (0.015, 0.03, 0.06)
+_AS_GOOD: Final = 0.85
+_PEAK: Final = 0.9
 
 
 def place_scaled(
@@ -89,8 +90,9 @@ def find_factors(
         read_usable=~np.isnan(fits),
         read_moved=np.broadcast_to(np.abs(SEARCHED - 1.0)[:, None] > _NEAR, fits.shape),
         shift_match=np.zeros((0, len(image_of))),
+        copied=np.zeros(fits.shape, dtype=np.bool_),
     )
-    scores = weigh_hypotheses(searched, image_of, unexplained)
+    scores = weigh_hypotheses(searched, image_of, unexplained, edges_only=True)
     best: list[float] = []
     for place in np.argsort(-scores, kind="stable").tolist():
         if scores[place] <= 0.0 or len(best) == 2:  # noqa: PLR2004
@@ -103,7 +105,9 @@ def find_factors(
 
 
 def score_factors(edges: EdgeMap, corners: Floats, sizes: Floats, factor: float, objects: ObjectPolicy) -> Floats:
-    """Summed fit of some boxes on narrow strips under factors around one, shape (121,).
+    """Summed fit of some boxes, on strips of several widths, under factors around one, shape (121,).
+
+    Narrow strips find the edges of exact boxes, wide ones those of boxes drawn by hand.
 
     Args:
         edges: of the picture at full size.
@@ -117,12 +121,13 @@ def score_factors(edges: EdgeMap, corners: Floats, sizes: Floats, factor: float,
     placed = place_boxes(spread, np.tile(sizes, (len(factors), 1)), objects)
     fits = np.zeros(len(spread))
     usable = placed.faults == ""
-    fits[usable] = weakest_sides(edges.sides(placed.corners[usable], strip=_FINE_STRIP))
+    for strip in _FINE_STRIPS:
+        fits[usable] += weakest_sides(edges.sides(placed.corners[usable], strip=strip, blur_px=0.0))
     return fits.reshape(len(factors), -1).sum(axis=1)
 
 
 def choose_factor(scores: Floats, factor: float, known: Floats) -> float:
-    """The factor of the highest score; a known one that scores as well is preferred.
+    """The middle of the peak, or a usual factor that scores nearly as well.
 
     Args:
         scores: from `score_factors`, summed over pictures.
@@ -130,14 +135,12 @@ def choose_factor(scores: Floats, factor: float, known: Floats) -> float:
         known: usual factors.
     """
     factors = factor * _FINE
-    best = float(factors[int(np.argmax(scores))])
-    usual_factors: list[float] = known.tolist()
-    for usual in sorted(usual_factors, key=lambda value: abs(value / best - 1.0)):
-        if factors[0] <= usual <= factors[-1]:
-            near = float(np.interp(usual, factors, scores))
-            if near >= _AS_GOOD * float(scores.max()):
-                return usual
-    return round(best, 5)
+    high = float(scores.max())
+    good = factors[scores >= _AS_GOOD * high]
+    weights = np.maximum(scores - _PEAK * high, 0.0)
+    middle = float(weights @ factors / weights.sum()) if high > 0.0 else factor
+    near = known[(known >= good.min()) & (known <= good.max())]
+    return float(near[np.argmin(np.abs(near - middle))]) if len(near) else round(middle, 5)
 
 
 def read_unclipped(boxes: GateBoxes) -> Floats:

@@ -26,6 +26,8 @@ from mm_assets.policy import Policy
 
 _CLEAR_GAIN: Final = 0.3
 """Gain of fit that earns a probe whatever the crop as given said: edges a third stronger on the weakest sides."""
+_ALWAYS: Final = "mirror_x"
+"""Probed on its few rows in every batch: the commonest fault, drawn beside the boxes as given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,18 +106,20 @@ def screen_boxes(
             rows = picture.rows
             edges = EdgeMap(picture.pixels)
             seen = rows[hypotheses.given.usable[rows]]
-            fit[seen] = edges.fit(hypotheses.given.corners[seen])
+            wanted = [rows[placed.usable[rows]] for placed in hypotheses.placed]
             candidates = [hypotheses.given.corners[seen]]
-            for place, placed in enumerate(hypotheses.placed):
-                wanted = rows[placed.usable[rows]]
-                read_fit[place, wanted] = edges.fit(placed.corners[wanted])
-                candidates.append(placed.corners[wanted])
+            candidates += [placed.corners[mine] for placed, mine in zip(hypotheses.placed, wanted, strict=True)]
+            height, width = picture.pixels.shape[:2]
+            drawn = place_shams(np.concatenate(candidates), width, height, gate.shams_per_box * len(rows), generator)
+            together = np.concatenate([*candidates, drawn]).astype(np.float64)
+            fits = np.split(edges.fit(together), np.cumsum([len(boxed) for boxed in candidates]))
+            fit[seen] = fits[0]
+            for place, mine in enumerate(wanted):
+                read_fit[place, mine] = fits[place + 1]
+            shams.append(fits[-1])
             scaled_fit[:, rows] = fit_scaled(
                 edges, *place_scaled(unclipped[rows], sizes[rows], SEARCHED, gate, policy.objects)
             )
-            height, width = picture.pixels.shape[:2]
-            drawn = place_shams(np.concatenate(candidates), width, height, gate.shams_per_box * len(rows), generator)
-            shams.append(edges.fit(drawn))
             for row in seen.tolist():
                 regions.add(AS_GIVEN, row, picture.pixels, hypotheses.given.corners[row])
         regions.flush()
@@ -146,11 +150,14 @@ class _Probes:
         chosen: list[tuple[int, int]] = []
         for place, placed in enumerate(hypotheses.placed):
             gain = read_fit[place, rows] - np.nan_to_num(fit[rows])
-            wanted = placed.usable[rows] & placed.moved[rows] & (gain > 0.0)
+            wanted = placed.usable[rows] & placed.moved[rows]
+            always = hypotheses.readings[place].name == _ALWAYS
+            if not always:
+                wanted &= gain > 0.0
             for row, gained in zip(rows[wanted].tolist(), gain[wanted].tolist(), strict=True):
                 if self._spent[place] >= released:
                     break
-                if row not in settled or gained > _CLEAR_GAIN:
+                if always or row not in settled or gained > _CLEAR_GAIN:
                     self._spent[place] += 1
                     chosen.append((place, row))
         return chosen

@@ -10,8 +10,9 @@ import polars as pl
 
 from mm_assets.aligned.objects.gate_boxes import GateBoxes
 from mm_assets.aligned.objects.hypotheses import Hypotheses, Hypothesis, list_hypotheses
+from mm_assets.aligned.objects.label_shifts import ShiftedMatch, match_shifted
 from mm_assets.aligned.objects.mixed_batches import weigh_hypotheses
-from mm_assets.aligned.objects.readings import AS_GIVEN, Reading
+from mm_assets.aligned.objects.readings import AS_GIVEN, PLACE_KINDS, Reading
 from mm_assets.aligned.objects.region_evidence import EdgeScale, Evidence, LabelScale
 from mm_assets.aligned.objects.regions import RegionEncoder
 from mm_assets.aligned.objects.scale_search import SEARCHED, find_factors
@@ -21,6 +22,8 @@ from mm_assets.gates.recall_input import Floats, Singles
 from mm_assets.landing import Landing
 from mm_assets.policy import Policy
 
+_FAMILIES: Final = 5
+_SEARCHED: Final = "searched scale"
 _FEWEST_CROPS: Final = 24
 """Crops as given below which those under readings also serve to say what chance looks like."""
 _DECIDED: Final = 8.0
@@ -39,7 +42,8 @@ class Study:
         edges: what fits are by chance.
         label_scale: what similarities are by chance; None without two crops and two labels.
         evidence: by row and hypothesis.
-        scores: log evidence of each hypothesis, its choice paid for, shape (H + K,).
+        ratios: log likelihood ratio of each hypothesis over the boxes as given, shape (H + K,).
+        scores: the same with the choice of the hypothesis paid for, shape (H + K,).
     """
 
     boxes: GateBoxes
@@ -49,6 +53,7 @@ class Study:
     edges: EdgeScale
     label_scale: LabelScale | None
     evidence: Evidence
+    ratios: Floats
     scores: Floats
 
     @property
@@ -89,8 +94,9 @@ def study_boxes(
     edges = EdgeScale(screen.shams)
     hypotheses, read_fit = _add_factors(boxes, hypotheses, screen, edges, policy)
     study = _weigh(boxes, hypotheses, labels, regions, edges, screen.fit, read_fit, policy)
-    if _is_undecided(study, policy):
-        _widen(study, images, landing, policy)
+    undecided = _choose_undecided(study, policy)
+    if undecided is not None:
+        _widen(study, undecided, images, landing, policy)
         study = _weigh(boxes, hypotheses, labels, regions, edges, screen.fit, read_fit, policy)
     return study
 
@@ -125,14 +131,13 @@ def gather_evidence(
     count = len(boxes)
     match = np.full(count, np.nan)
     read_match = np.full((len(hypotheses.readings), count), np.nan)
-    shift_match = np.full((len(hypotheses.shifts), count), np.nan)
+    shifted = ShiftedMatch(
+        np.full((len(hypotheses.shifts), count), np.nan), np.zeros((len(hypotheses.shifts), count), dtype=np.bool_)
+    )
     if label_scale is not None:
         rows, crops = regions.embeddings(AS_GIVEN)
         match[rows] = label_scale.surprise(crops, labels[boxes.label_of[rows]])
-        for place, shift in enumerate(hypotheses.shifts):
-            other = boxes.shifted_labels(shift.shift)[rows]
-            told = (other >= 0) & (other != boxes.label_of[rows])
-            shift_match[place, rows[told]] = label_scale.surprise(crops[told], labels[other[told]])
+        shifted = match_shifted(boxes, hypotheses.shifts, rows, crops, labels, label_scale)
         for place, hypothesis in enumerate(hypotheses.readings):
             rows, crops = regions.embeddings(hypothesis.name)
             read_match[place, rows] = label_scale.surprise(crops, labels[boxes.label_of[rows]])
@@ -146,13 +151,28 @@ def gather_evidence(
         read_fit=edges.surprise(read_fit),
         read_usable=np.stack([place.usable for place in placed]) if placed else np.zeros(shape, dtype=np.bool_),
         read_moved=np.stack([place.moved for place in placed]) if placed else np.zeros(shape, dtype=np.bool_),
-        shift_match=shift_match,
+        shift_match=shifted.surprise,
+        copied=np.concatenate((np.zeros(shape, dtype=np.bool_), shifted.copied)),
     )
 
 
-def choice_cost(hypotheses: Hypotheses) -> float:
-    """Log of the number of hypotheses that could have been chosen, searched factors among them."""
-    return math.log(max(1, len(hypotheses.every)) + len(SEARCHED))
+def choice_costs(hypotheses: Hypotheses, usual_factors: tuple[float, ...]) -> Floats:
+    """Log odds against each hypothesis for having been chosen from all, shape (H + K,).
+
+    Mirrors, misread numbers, usual resizes, searched resizes and label shifts share the probability of a false alarm
+    evenly, and each divides its share among its hypotheses.
+    """
+    families = [_family(hypothesis, usual_factors) for hypothesis in hypotheses.every]
+    sizes = {family: families.count(family) for family in families} | {_SEARCHED: len(SEARCHED)}
+    return np.array([math.log(_FAMILIES * sizes[family]) for family in families])
+
+
+def _family(hypothesis: Hypothesis, usual_factors: tuple[float, ...]) -> str:
+    if hypothesis.kind == "scale":
+        return "scale" if hypothesis.parameters["factor"] in usual_factors else _SEARCHED
+    if hypothesis.reading is None or hypothesis.kind in PLACE_KINDS:
+        return hypothesis.kind[:6]
+    return "numbers"
 
 
 def _weigh(
@@ -167,8 +187,9 @@ def _weigh(
 ) -> Study:
     scale = _make_label_scale(boxes, hypotheses.readings, regions, labels)
     evidence = gather_evidence(boxes, hypotheses, fit, read_fit, edges, regions, labels, scale)
-    scores = weigh_hypotheses(evidence, boxes.image_of, policy.object_gate.unexplained_share)
-    return Study(boxes, hypotheses, labels, regions, edges, scale, evidence, scores - choice_cost(hypotheses))
+    ratios = weigh_hypotheses(evidence, boxes.image_of, policy.object_gate.unexplained_share)
+    costs = choice_costs(hypotheses, policy.object_gate.scale_factors)
+    return Study(boxes, hypotheses, labels, regions, edges, scale, evidence, ratios, ratios - costs)
 
 
 def _make_label_scale(
@@ -211,20 +232,25 @@ def _add_factors(
     return more, np.stack([fits[item.name] for item in more.readings])
 
 
-def _is_undecided(study: Study, policy: Policy) -> bool:
-    """Whether the best hypothesis is a reading with some evidence, but not so much that crops could not change it."""
-    best = study.best
-    if best is None or best >= len(study.hypotheses.readings):
-        return False
-    threshold = -math.log(policy.object_gate.false_hold_rate)
-    return -choice_cost(study.hypotheses) < study.scores[best] < threshold + _DECIDED
+def _choose_undecided(study: Study, policy: Policy) -> int | None:
+    """The best reading, if it has some evidence but not so much that crops could not change it.
+
+    Rows without crops look unexplained in a batch whose boxes are all wrong, so here that is no rival.
+    """
+    gate = policy.object_gate
+    readings = len(study.hypotheses.readings)
+    if not readings:
+        return None
+    ratios = weigh_hypotheses(study.evidence, study.boxes.image_of, gate.unexplained_share, against_unexplained=False)[
+        :readings
+    ]
+    best = int(np.argmax(ratios))
+    is_decided = study.scores[best] > _DECIDED - math.log(gate.false_hold_rate)
+    return None if is_decided or ratios[best] <= 0.0 else best
 
 
-def _widen(study: Study, images: pl.DataFrame, landing: Landing, policy: Policy) -> None:
-    """Encode the best reading's crops of every row it moves."""
-    best = study.best
-    if best is None:
-        return
+def _widen(study: Study, best: int, images: pl.DataFrame, landing: Landing, policy: Policy) -> None:
+    """Encode a reading's crops of every row it moves."""
     placed, name = study.hypotheses.placed[best], study.hypotheses.readings[best].name
     rows = np.flatnonzero(placed.usable & placed.moved).astype(np.int64)
     for picture in stream_pictures(study.boxes, rows, images, landing, policy):
