@@ -121,7 +121,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         name="caption_claims",
         assets=("caption_claims", "caption_faithfulness"),
         tables=("caption_claims", "caption_faithfulness"),
-        upstream=("boxes", "cleaned_images"),
+        upstream=("boxes", "cleaned_images", "image_text_recall"),
         policy=("faithfulness",),
         models=("detector",),
     ),

@@ -59,11 +59,12 @@ class Holds(dg.ConfigurableResource):
         return ledger.hold_history(self._events())
 
     def held_batches(self) -> dict[str, str]:
-        """Batches that must not go on, with the gate that says so: held, or failed and about to be held."""
+        """Batches that must not go on, with the first gate that says so: held, or failed and about to be held."""
         failing = ledger.failing_gates(self._evaluations(), self._events())
         held = self.active()
         pairs = pl.concat([failing.select("batch", "gate"), held.select("batch", "gate")]).unique(maintain_order=True)
-        return dict(reversed(pairs.rows()))
+        order = {gate: rank for rank, gate in enumerate(GATE_STEPS)}
+        return dict(sorted(pairs.rows(), key=lambda pair: order.get(pair[1], len(order)), reverse=True))
 
     def is_waived(self, evaluation_id: str) -> bool:
         """Whether a person released the hold bound to this verdict."""

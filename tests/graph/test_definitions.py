@@ -105,6 +105,7 @@ def test_steps_write_declared_tables_and_flow_downward():
         assert set(step.tables) <= TABLES.keys()
     assert [step.name for step in downstream_steps("image_embeddings")] == [
         "image_text_recall",
+        "caption_claims",
         "visual_codes",
         "fusion_samples",
     ]

@@ -54,7 +54,7 @@ def _annotators(images: pl.DataFrame) -> pl.DataFrame:
             partitions_def=batches,
             code_version=STEPS[STEP].code_version,
             description=TABLES[table].grain,
-            deps=["captions", "images", "boxes"],
+            deps=["captions", "images", "boxes", "image_text_recall"],
             kinds={"deltalake", "onnx"},
         )
         for table in STEPS[STEP].tables
@@ -72,7 +72,7 @@ def caption_claims(
     detector: ObjectDetectorResource,
 ) -> Iterator[dg.MaterializeResult]:
     """One row per caption: what it names and nobody knows of, and which of its siblings it contradicts."""
-    refuse_if_held(context, holds)
+    refuse_if_held(context, holds, after=("recall",))  # captions of other pictures claim nothing about these
     batch, policy, model = context.partition_key, policy_file.policy, detector.handle
     if model is not None:
         refuse_if_over_budget(holds, costs.estimate(batch, "caption_claims", "images", lake.count("images", batch)))
