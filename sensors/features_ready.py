@@ -39,9 +39,10 @@ def features_ready(
         ]
     busy = busy_partitions(context.instance)
     ever_held = set(holds.history()["batch"])
+    verdicts = holds.judged()
     requests: list[dg.RunRequest] = []
     for batch, digests in sorted(judged.items()):
-        if batch in held or batch in busy or batch in ever_held or holds.unjudged(batch, GATES):
+        if batch in held or batch in busy or batch in ever_held or set(GATES) - verdicts.get(batch, set()):
             continue
         due = _due_assembly(provenance, digests, codebook)
         if due is None:

@@ -1,28 +1,32 @@
-"""A delivery arrived: register its batch and carry it through ingest, once per delivery."""
+"""A delivery arrived: register its batch and carry it through ingest, once per delivery, to its end."""
 
 import dagster as dg
 
 from mm_assets.errors import InputError
 from mm_assets.identifiers import validate_batch_id
-from mm_assets.jobs import ingest_batch
+from mm_assets.jobs import assets_of, ingest_batch
 from mm_assets.partitions import batches
 from mm_assets.raw_pools.contract import landing_signature
+from mm_assets.steps import GATE_STEPS, GATES, INGEST_STEPS
+from resources.holds import Holds
 from resources.object_store import LandingStore
 from resources.provenance import Provenance
-from sensors.runs import ATTEMPT_TAG, attempt_key, busy_partitions
+from sensors.runs import ATTEMPT_TAG, attempt_key, busy_partitions, was_killed
 
 
 @dg.sensor(
     job=ingest_batch,
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Finds finished deliveries (_SUCCESS) and requests one run for each new or changed one.",
+    description="Finds finished deliveries (_SUCCESS) and requests one run for each new or changed one, and another "
+    "for what was left to do where that run was killed.",
 )
 def new_batches(
-    context: dg.SensorEvaluationContext, landing: LandingStore, provenance: Provenance
+    context: dg.SensorEvaluationContext, landing: LandingStore, provenance: Provenance, holds: Holds
 ) -> dg.SensorResult | dg.SkipReason:
-    """Request a run for every delivery that differs from what was read before."""
+    """Request a run for every delivery that differs from what was read before, or was not read to its end."""
     read_before = provenance.landing_signatures()
+    recorded, verdicts = provenance.recorded_all(), holds.judged()
     known = set(context.instance.get_dynamic_partitions(batches.name or ""))
     busy = busy_partitions(context.instance)
     new: list[str] = []
@@ -36,14 +40,20 @@ def new_batches(
         if batch in busy:
             continue
         signature = landing_signature(landing, batch)
+        purpose = f"ingest:{batch}:{signature}"
+        left: list[str] | None = None
         if read_before.get(batch) == signature:
-            continue
+            left = _left_to_do(recorded.get(batch, {}), verdicts.get(batch, set()))
+            if not left or not was_killed(context.instance, purpose):
+                continue
         if batch not in known:
             new.append(batch)
-        purpose = f"ingest:{batch}:{signature}"
         requests.append(
             dg.RunRequest(
-                run_key=attempt_key(context.instance, purpose), partition_key=batch, tags={ATTEMPT_TAG: purpose}
+                run_key=attempt_key(context.instance, purpose),
+                partition_key=batch,
+                asset_selection=None if left is None else assets_of(left),
+                tags={ATTEMPT_TAG: purpose},
             )
         )
     if not requests:
@@ -51,3 +61,9 @@ def new_batches(
     return dg.SensorResult(
         run_requests=requests, dynamic_partitions_requests=[batches.build_add_request(new)] if new else []
     )
+
+
+def _left_to_do(recorded: dict[str, str], judged: set[str]) -> list[str]:
+    """Steps of an ingest that were not done, or whose gate gave no verdict on their rows."""
+    unjudged = {GATE_STEPS[gate] for gate in GATES if gate not in judged}
+    return [step for step in INGEST_STEPS if step not in recorded or step in unjudged]

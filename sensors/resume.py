@@ -4,7 +4,7 @@ import dagster as dg
 
 from mm_assets.jobs import assets_of, batch_pipeline
 from mm_assets.raw_pools.contract import landing_signature
-from mm_assets.steps import BATCH_STEPS, GATE_STEPS, upstream_steps
+from mm_assets.steps import BATCH_STEPS, GATE_STEPS, GATES, upstream_steps
 from resources.holds import Holds
 from resources.model_set import ModelSet
 from resources.object_store import LandingStore
@@ -28,13 +28,15 @@ def resume(
         if batch in busy:
             continue
         stale = provenance.stale(batch, landing_signature(landing, batch), models.by_name, steps)
-        if not stale:
+        unjudged = {GATE_STEPS[gate] for gate in holds.unjudged(batch, GATES)}
+        due = [step for step in steps if step in stale or step in unjudged]
+        if not due:
             continue
         requests.append(
             dg.RunRequest(
                 run_key=attempt_key(context.instance, purpose),
                 partition_key=batch,
-                asset_selection=assets_of(stale),
+                asset_selection=assets_of(due),
                 tags={ATTEMPT_TAG: purpose},
             )
         )

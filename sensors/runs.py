@@ -49,6 +49,12 @@ def attempt_key(instance: dg.DagsterInstance, purpose: str) -> str:
     return f"{purpose}#{died}" if died else purpose
 
 
+def was_killed(instance: dg.DagsterInstance, purpose: str) -> bool:
+    """Whether the newest run of this purpose died with its process."""
+    newest = instance.get_runs(dg.RunsFilter(tags={ATTEMPT_TAG: purpose}), limit=1)
+    return bool(newest) and newest[0].tags.get(INTERRUPTED_TAG) == "true"
+
+
 def process_is_gone(mark: str) -> bool:
     """Whether the process that a run was marked with ran on this machine and no longer lives."""
     host, pid, started = mark.rsplit(":", 2)

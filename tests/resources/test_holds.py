@@ -1,7 +1,9 @@
+import polars as pl
 import pytest
 
 from mm_assets.errors import HoldError
 from mm_assets.gates.verdicts import GateVerdict, budget_verdict
+from mm_assets.schemas import TABLES
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds, describe_hold
 
@@ -20,6 +22,22 @@ def verdict(batch: str, *, passed: bool, evaluation: str = "eval_1") -> GateVerd
     )
 
 
+BLANK = {pl.String: "", pl.Float64: 0.5, pl.Int64: 1, pl.Int32: 1, pl.Boolean: True, pl.List: []}
+
+
+def measure(holds: Holds, batch: str, evaluation: str) -> None:
+    """Write what the recall gate measured, as the asset does before its check gives a verdict."""
+    table = TABLES["image_text_recall"]
+    row = {name: BLANK[column.dtype.base_type()] for name, column in table.columns.items()}
+    frame = pl.DataFrame([row | {"batch": batch, "evaluation_id": evaluation}], schema=table.schema)
+    holds.lake.replace("image_text_recall", batch, frame)
+
+
+def judge(holds: Holds, batch: str, *, passed: bool, evaluation: str = "eval_1") -> None:
+    measure(holds, batch, evaluation)
+    holds.record(verdict(batch, passed=passed, evaluation=evaluation))
+
+
 @pytest.fixture
 def holds(tmp_path):
     return Holds(lake=DeltaLake(root=str(tmp_path / "lake")))
@@ -32,36 +50,53 @@ def test_nothing_is_held_at_first(holds):
 
 
 def test_a_failed_verdict_refuses_before_any_hold_is_placed(holds):
-    holds.record(verdict("b", passed=False))
+    judge(holds, "b", passed=False)
     assert holds.refusal("b") is None
     assert "captions are shifted" in holds.refusal("b", after=("recall",))
     assert holds.held_batches() == {"b": "recall"}
 
 
 def test_placing_is_idempotent(holds):
-    holds.record(verdict("b", passed=False))
+    judge(holds, "b", passed=False)
     assert [hold["batch"] for hold in holds.place_due("sensor")] == ["b"]
     assert holds.place_due("sensor") == []
     assert "mm release-hold b" in holds.refusal("b")
 
 
 def test_other_batches_go_on(holds):
-    holds.record(verdict("b", passed=False))
-    holds.record(verdict("c", passed=True, evaluation="eval_2"))
+    judge(holds, "b", passed=False)
+    judge(holds, "c", passed=True, evaluation="eval_2")
     holds.place_due("sensor")
     assert holds.refusal("c", after=("recall",)) is None
     assert holds.held_batches() == {"b": "recall"}
 
 
 def test_release_waives_one_verdict_only(holds):
-    holds.record(verdict("b", passed=False))
+    judge(holds, "b", passed=False)
     holds.place_due("sensor")
     assert holds.release("b", "recall", "ada", "looked at it") == "eval_1"
     assert holds.refusal("b", after=("recall",)) is None
     assert holds.place_due("sensor") == []
-    holds.record(verdict("b", passed=False, evaluation="eval_2"))
+    judge(holds, "b", passed=False, evaluation="eval_2")
     assert "captions are shifted" in holds.refusal("b", after=("recall",))
     assert len(holds.place_due("sensor")) == 1
+
+
+def test_a_verdict_on_rows_that_were_replaced_says_nothing(holds):
+    """The process that measured the new rows may have been killed before their verdict."""
+    judge(holds, "b", passed=True)
+    judge(holds, "c", passed=True)
+    assert holds.refusal("b", after=("recall",)) is None
+    assert holds.unjudged("b", ("recall", "objects")) == ["objects"]
+    measure(holds, "b", "eval_2")
+    assert "no verdict of gate 'recall' on its rows of now" in holds.refusal("b", after=("recall",))
+    assert holds.unjudged("b", ("recall",)) == ["recall"]
+    assert holds.judged() == {"c": {"recall"}}
+    assert holds.refusal("c", after=("recall",)) is None
+    holds.record(verdict("b", passed=True, evaluation="eval_2"))
+    assert holds.refusal("b", after=("recall",)) is None
+    holds.lake.clear("image_text_recall", "b")
+    assert holds.unjudged("b", ("recall",)) == ["recall"]
 
 
 def test_recording_the_same_verdict_again_adds_nothing(holds):
