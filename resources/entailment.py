@@ -21,6 +21,8 @@ from mm_assets.aligned.objects.claims.interfaces import Entailment
 from mm_assets.errors import InferenceError, PolicyError, WeightsMissingError
 from mm_assets.models import ModelIdentity, sha256_of
 
+NO_ENTAILMENT: Final = ModelIdentity("none", "0", "0" * 64)
+"""Identity in provenance where no model is configured."""
 _ONNX: Final = "model.onnx"
 _SAFETENSORS: Final = "model.safetensors"
 _PAIRS_PER_CALL: Final = 16
@@ -192,3 +194,9 @@ class EntailmentResource(dg.ConfigurableResource):
     def handle(self) -> Entailment | None:
         """The model, one per process; None where none is configured. Raises as `build_entailment`."""
         return build_entailment(self.folder, threads=self.threads)
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model; ``none`` where none is configured. Raises as `build_entailment`."""
+        model = self.handle
+        return NO_ENTAILMENT if model is None else model.identity

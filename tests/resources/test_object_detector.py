@@ -207,7 +207,10 @@ def test_the_resource_gives_the_policys_choice() -> None:
     assert handle is not None
     assert handle is ObjectDetectorResource().handle
     assert handle.identity.name == imagenet_tiles.NAME
-    assert ObjectDetectorResource(detector="").handle is None
+    assert ObjectDetectorResource().identity == handle.identity
+    off = ObjectDetectorResource(detector="")
+    assert off.handle is None
+    assert str(off.identity) == "none@0#000000000000"
 
 
 @pytest.mark.parametrize("name", ["yolo", "torchvision:", "torchvision:ssd300_vgg16"])
@@ -227,7 +230,10 @@ def test_an_unknown_architecture_and_a_missing_checkpoint_say_so(tmp_path: Path)
         missing.detect([np.zeros((32, 32, 3), np.uint8)], [frozenset()])
 
 
-def test_importing_the_resource_loads_no_runtime() -> None:
-    code = "import sys, resources.object_detector; print([m for m in ('onnxruntime', 'torch') if m in sys.modules])"
+def test_importing_the_resources_loads_no_runtime() -> None:
+    code = (
+        "import sys, resources.object_detector, resources.entailment, resources.vision_language; "
+        "print([m for m in ('onnxruntime', 'torch', 'transformers') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -7,25 +7,27 @@ poorer, not bolder: a quality that cannot be given to one thing is dropped.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from mm_assets.aligned.objects.claims.grammar import Tag, Token, read_grammar
+from mm_assets.aligned.objects.claims.object_classes import color_nouns
 from mm_assets.aligned.objects.claims.phrase_drafts import (
     ABSENT,
+    RUN,
     TRANSPARENT,
     Draft,
-    Measure,
     NounPhrase,
+    Pending,
+    Relation,
     apply_measure,
     classify_measure,
     draft_phrase,
+    end_of_run,
     lost_parts,
 )
 from mm_assets.aligned.objects.claims.word_tags import tag_caption
 
-Relation = Literal["left", "right", "above", "below"]
 _RELATIONS: Final[Mapping[str, Relation]] = {"left": "left", "right": "right", "above": "above", "below": "below"}
-_RUN: Final = frozenset({Tag.DETERMINER, Tag.NUMBER, Tag.QUALITY, Tag.NOUN, Tag.OWNER})
 _HAVE: Final = frozenset({"have", "wear", "hold", "carry", "feature", "contain", "include", "display", "grip"})
 _OWNING: Final = frozenset(
     {"with", "without", "in", "wearing", "holding", "carrying", "featuring", "including", "containing"}
@@ -56,24 +58,6 @@ class Reading:
     scenes: frozenset[str]
 
 
-@dataclass(slots=True)
-class _Pending:
-    """What the words since the last phrase say about the next one."""
-
-    link: str = ""
-    side: Relation | None = None
-    denied: bool = False
-    doubtful: bool = False
-    negated: bool = False
-    finite: bool = False
-    relative: bool = False
-    joined: bool = False
-    either: bool = False
-    owner: int | None = None
-    measure: Measure = ""
-    multiple: int | None = None
-
-
 def read_caption(text: str) -> Reading:
     """Take one English caption apart.
 
@@ -90,7 +74,7 @@ class _Reader:
         self._drafts: list[Draft] = []
         self._relations: list[tuple[int, Relation, int]] = []
         self._scenes: set[str] = set()
-        self._pending = _Pending()
+        self._pending = Pending()
         self._clause = 0
         self._chain: list[int] = []
         self._place: str | None = None
@@ -122,7 +106,7 @@ class _Reader:
             scene = read_grammar().scenes.get(token.text)
             if scene and self._next_tag(place) is not Tag.NOUN:
                 self._scenes.add(scene)
-            if token.tag in _RUN:
+            if token.tag in RUN:
                 place = self._read_run(place)
                 continue
             reader = self._readers.get(token.tag)
@@ -142,7 +126,7 @@ class _Reader:
         state = grammar.states.get(token.value) or grammar.states.get(verb)
         loose = (token.tag is Tag.PARTICIPLE and not pending.finite) or pending.relative
         holder = self._nearest() if loose else self._subject()
-        acts_on = state in _DONE_TO_OTHERS and self._next_tag(place) in _RUN
+        acts_on = state in _DONE_TO_OTHERS and self._next_tag(place) in RUN
         if state and holder is not None and not (pending.negated or acts_on or pending.link in _GERUND):
             holder.states.add(state)
         pending.negated = pending.relative = False
@@ -160,7 +144,7 @@ class _Reader:
 
     def _read_auxiliary(self, token: Token, place: int) -> None:
         self._pending.finite = True
-        if token.text.startswith("ha") and self._next_tag(place) in _RUN | {Tag.NEGATION}:
+        if token.text.startswith("ha") and self._next_tag(place) in RUN | {Tag.NEGATION}:
             self._pending.link = "with"
 
     def _read_negation(self, token: Token, place: int) -> None:
@@ -186,7 +170,7 @@ class _Reader:
 
     def _read_gone(self, _: Token, place: int) -> None:
         subject = self._subject()
-        if self._next_tag(place) in _RUN:
+        if self._next_tag(place) in RUN:
             self._pending.denied = True
         elif subject is not None:
             subject.denied = True
@@ -213,7 +197,7 @@ class _Reader:
         self._pending.joined = True
 
     def _read_comma(self, _: Token, __: int) -> None:
-        self._pending = _Pending(finite=True)
+        self._pending = Pending(finite=True)
 
     def _read_quote(self, _: Token, __: int) -> None:
         self._quoted = not self._quoted
@@ -230,7 +214,7 @@ class _Reader:
             self._add(Draft(token.start, token.end, ("person",), denied=True))
 
     def _start_clause(self) -> None:
-        self._pending = _Pending()
+        self._pending = Pending()
         self._clause = len(self._drafts)
         self._chain = []
 
@@ -257,7 +241,7 @@ class _Reader:
 
     def _read_run(self, first: int) -> int:
         """Read the phrase that starts here; returns the place behind it."""
-        last = self._end_of_run(first)
+        last = end_of_run(self._tokens, first)
         run = self._tokens[first:last]
         nouns = [token for token in run if token.tag in {Tag.NOUN, Tag.OWNER}]
         described = [token for token in run if token.tag is Tag.QUALITY]
@@ -274,31 +258,10 @@ class _Reader:
         """The noun of a run that seems to have none: "no one", "an orange"."""
         if self._pending.denied and any(token.value == "one" for token in run):
             return [Token(run[-1].start, run[-1].end, "person", Tag.NOUN, "person")]
-        alone = run[0].tag is Tag.DETERMINER and self._next_tag(last - 1) is not Tag.COMMA
+        # "A slice of orange": the colour is the fruit.
+        named = self._pending.link not in {"", "verb"} and bool(described) and described[-1].value in color_nouns()
+        alone = named or (run[0].tag is Tag.DETERMINER and self._next_tag(last - 1) is not Tag.COMMA)
         return described[-1:] if alone and not ABSENT & {token.value for token in described} else []
-
-    def _end_of_run(self, first: int) -> int:
-        place, noun_seen = first, False
-        while place < len(self._tokens):
-            token = self._tokens[place]
-            if token.tag is Tag.OWNER:
-                return place + 1
-            starts_another = token.tag in {Tag.DETERMINER, Tag.NUMBER} or (
-                token.tag is Tag.QUALITY and self._next_tag(place) is Tag.NOUN
-            )
-            if noun_seen and (starts_another or token.tag not in _RUN):
-                break
-            if token.tag not in _RUN and not self._joins_qualities(place, first):
-                break
-            noun_seen |= token.tag is Tag.NOUN
-            place += 1
-        return place
-
-    def _joins_qualities(self, place: int, first: int) -> bool:
-        """Whether "and" or a comma stands between two qualities, as in "black and white cat"."""
-        if place == first or self._tokens[place].value not in {"and", ","}:
-            return False
-        return self._tokens[place - 1].tag is Tag.QUALITY and self._next_tag(place) is Tag.QUALITY
 
     def _describe(self, qualities: set[str]) -> None:
         """Qualities without a noun: those of the subject."""
@@ -355,7 +318,7 @@ class _Reader:
         measure = classify_measure(draft.words[-1], opens=not self._drafts)
         if not measure:
             return False
-        held = _Pending(denied=draft.denied, doubtful=draft.doubtful, measure=measure, multiple=draft.count)
+        held = Pending(denied=draft.denied, doubtful=draft.doubtful, measure=measure, multiple=draft.count)
         held.joined, held.either = self._pending.joined, self._pending.either
         if measure in TRANSPARENT:
             held.link, held.owner = draft.link, draft.owner
@@ -373,4 +336,4 @@ class _Reader:
     def _add(self, draft: Draft) -> None:
         self._drafts.append(draft)
         self._chain.append(len(self._drafts) - 1)
-        self._pending = _Pending()
+        self._pending = Pending()

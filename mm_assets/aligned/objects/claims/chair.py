@@ -22,7 +22,14 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from mm_assets.aligned.objects.claims.caption_reading import NounPhrase, Reading
-from mm_assets.aligned.objects.claims.object_classes import ObjectWords, Term, color_nouns, likeness_words
+from mm_assets.aligned.objects.claims.object_classes import (
+    ObjectWords,
+    Term,
+    color_nouns,
+    is_animate,
+    likeness_words,
+    material_words,
+)
 from mm_assets.policy import FaithfulnessPolicy
 
 Outcome = Literal["supported", "invented", "unverified"]
@@ -132,6 +139,7 @@ def find_mentions(reading: Reading, words: ObjectWords) -> list[Mention]:
 def _is_doubtful(phrase: NounPhrase, term: Term) -> bool:
     before = phrase.words[: len(phrase.words) - term.length]
     made = not likeness_words().isdisjoint(before)
+    made |= is_animate(term) and not material_words().isdisjoint(before)
     colored = len(phrase.words) == 1 and phrase.head in color_nouns() and not phrase.count
     return phrase.doubtful or made or colored
 
@@ -174,8 +182,8 @@ def judge_mention(
 def detector_weight(policy: FaithfulnessPolicy, *, clear: bool) -> float:
     """How much a detector's silence counts.
 
-    >>> round(detector_weight(FaithfulnessPolicy(), clear=True), 2)
-    0.95
+    >>> round(detector_weight(FaithfulnessPolicy(miss_rate_clear=0.1, false_alarm_rate=0.2), clear=True), 3)
+    0.875
     """
     seldom = 1.0 - policy.false_alarm_rate
     missed = policy.miss_rate_clear if clear else policy.miss_rate_unclear

@@ -27,26 +27,11 @@ from itertools import product
 from typing import Final
 
 from mm_assets.aligned.objects.claims.caption_reading import NounPhrase, Reading
+from mm_assets.aligned.objects.claims.colors import are_near, colors_agree
 from mm_assets.aligned.objects.claims.grammar import read_grammar
-from mm_assets.aligned.objects.claims.object_classes import ObjectWords, Term
+from mm_assets.aligned.objects.claims.object_classes import ObjectWords, Term, is_animate
 from mm_assets.aligned.objects.lexicon import read_lexicon
 
-_COLOR_FAMILIES: Final = (
-    {"gray", "silver"},
-    {"gold", "yellow", "orange"},
-    {"brown", "beige", "gold"},
-    {"turquoise", "blue", "green"},
-    {"purple", "pink", "red"},
-    {"beige", "white"},
-    {"red", "orange"},
-    {"yellow", "beige"},
-)
-_NEAR_COLORS: Final = (
-    {"yellow", "brown"},
-    {"brown", "gray", "red", "black"},
-    {"blue", "black", "gray"},
-    {"green", "gray"},
-)
 _OPPOSITE: Final = {
     "left": "right",
     "right": "left",
@@ -57,8 +42,7 @@ _OPPOSITE: Final = {
 }
 _LIDS: Final = frozenset({"lid", "door", "cover", "flap", "top"})
 _POSTURES: Final = frozenset({"standing", "sitting", "lying"})
-_LIVING: Final = frozenset({"animal", "insect", "fish", "reptile", "amphibian", "mammal"})
-_MORE: Final = re.compile(r"(?i)\b(?:another|others?|third|more|one of|some of|each)\b")
+_MORE: Final = re.compile(r"(?i)\b(?:another|others?|third|more|one of|some of|each|and one (?:is|\w+ing))\b")
 _DISTINGUISHING: Final = frozenset({"another", "other", "second", "third", "left", "right", "same", "more"})
 _SURE: Final = 0.9
 _LIKELY: Final = 0.7
@@ -228,7 +212,7 @@ def _find_numbers(
     a, b = one.phrase.count, other.phrase.count
     picked = _DISTINGUISHING & (one.phrase.qualities | other.phrase.qualities)
     person = one.term.coarse == "person" and one.term.name != other.term.name
-    apart = one.colors and other.colors and not _colors_agree(one.colors, other.colors)
+    apart = one.colors and other.colors and not colors_agree(one.colors, other.colors)
     if a is None or b is None or a == b or picked or apart or person:
         return
     if first.has_more or second.has_more:
@@ -249,10 +233,10 @@ def _find_colors(
     matched = [thing for thing in others if thing.colors and not _is_motley(thing)]
     if len(colored) != len(mine) or len(matched) != len(others):
         return
-    if any(_colors_agree(a.colors, b.colors) for a, b in product(colored, matched)):
+    if any(colors_agree(a.colors, b.colors) for a, b in product(colored, matched)):
         return
     several = mine[0].phrase.plural != others[0].phrase.plural
-    near = any(a.colors & bits and b.colors & bits for a, b in product(colored, matched) for bits in _NEAR_BITS)
+    near = any(are_near(a.colors, b.colors) for a, b in product(colored, matched))
     confidence = (_LIKELY if several or near else _SURE) if alone else _UNSURE
     yield Conflict("color", first.say(colored[0]), second.say(matched[0]), confidence)
 
@@ -261,25 +245,13 @@ def _is_motley(thing: _Thing) -> bool:
     return bool(thing.phrase.qualities & {"multicolored", "colorful", "colourful"})
 
 
-def _colors_agree(one: int, other: int) -> bool:
-    return bool(one & other) or any(one & bits and other & bits for bits in _FAMILY_BITS)
-
-
-def _bits(families: tuple[set[str], ...]) -> tuple[int, ...]:
-    return tuple(sum(read_lexicon().colors[color] for color in family) for family in families)
-
-
-_FAMILY_BITS: Final = _bits(_COLOR_FAMILIES)
-_NEAR_BITS: Final = _bits(_NEAR_COLORS)
-
-
 def _find_states(
     first: ReadCaption, mine: Sequence[_Thing], second: ReadCaption, others: Sequence[_Thing], *, alone: bool
 ) -> Iterator[Conflict]:
     exclusive = read_grammar().exclusive
     for one, other in product(mine, others):
         ours, theirs = _all_states(first, one), _all_states(second, other)
-        if not (_is_animate(one.term) or _is_animate(other.term)):
+        if not (is_animate(one.term) or is_animate(other.term)):  # a hydrant that sits also stands
             ours, theirs = ours - _POSTURES, theirs - _POSTURES
         if ours & theirs:
             continue
@@ -289,11 +261,6 @@ def _find_states(
             yield Conflict("state", first.say(one), second.say(other), _SURE if alone else _UNSURE)
         elif "likely" in degrees:
             yield Conflict("quality", first.say(one), second.say(other), _LIKELY if alone else _UNSURE)
-
-
-def _is_animate(term: Term) -> bool:
-    """Whether standing and lying mean postures: a hydrant that sits also stands."""
-    return term.coarse == "person" or not _LIVING.isdisjoint({term.name, *term.kinds})
 
 
 def _all_states(caption: ReadCaption, thing: _Thing) -> frozenset[str]:

@@ -38,7 +38,9 @@ _IN_F: Final = frozenset(
         "midwife",
     }
 )
+_IN_OE: Final = ("shoes", "toes", "canoes", "hoes", "oboes", "floes", "aloes", "foes", "does")
 _SIBILANT_ES: Final = ("ches", "shes", "xes", "sses", "zes", "oes")
+_LIVING: Final = frozenset({"animal", "insect", "fish", "reptile", "amphibian", "mammal"})
 _Words: TypeAlias = tuple[str, ...]
 
 
@@ -70,6 +72,7 @@ class Term:
 class _Compounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     names: str
     likenesses: str
+    materials: str
 
 
 class _Homonyms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,8 +110,14 @@ def chair_classes() -> dict[str, tuple[str, ...]]:
 
 @functools.cache
 def likeness_words() -> frozenset[str]:
-    """Modifiers that make a likeness of a thing: toy, stuffed, model."""
+    """Modifiers that make a likeness of any thing: toy, stuffed, model."""
     return frozenset(_terms(_read_lists().compounds.likenesses))
+
+
+@functools.cache
+def material_words() -> frozenset[str]:
+    """Modifiers that make a likeness of what lives: a wooden horse is no horse, but a wooden bench is a bench."""
+    return frozenset(_terms(_read_lists().compounds.materials))
 
 
 @functools.cache
@@ -132,6 +141,7 @@ def singular(word: str) -> str:
     likely = (
         *(form for form in forms if (form,) in _class_words() or form in _IN_F),
         *(word[:-3] + "y" for _ in range(word.endswith("ies"))),
+        *(word[:-1] for _ in range(word.endswith(_IN_OE))),
         *(word[:-2] for _ in range(word.endswith(_SIBILANT_ES))),
         word[:-1],
     )
@@ -183,6 +193,11 @@ def _wider() -> Mapping[str, frozenset[str]]:
         for word in _terms(words):
             found.setdefault(_canonical_name(split_words(word)), set()).add(_canonical_name(split_words(wider)))
     return {name: frozenset(names) for name, names in found.items()}
+
+
+def is_animate(term: Term) -> bool:
+    """Whether the thing lives, so that it sits or stands, and a wooden one is another thing."""
+    return term.coarse == "person" or not _LIVING.isdisjoint({term.name, *term.kinds})
 
 
 class ObjectWords:

@@ -9,9 +9,12 @@ from mm_assets.aligned.objects.claims.grammar import Tag, Token, is_plural, read
 from mm_assets.aligned.objects.lexical import word_forms
 from mm_assets.aligned.objects.lexicon import read_lexicon
 
+Relation = Literal["left", "right", "above", "below"]
 Measure = Literal["", "pair", "couple", "kind", "group", "likeness", "medium", "content"]
 TRANSPARENT: Final[frozenset[Measure]] = frozenset({"pair", "couple", "kind", "group", "medium"})
 """Measures whose phrase is no thing itself: what follows "of" stands in its place."""
+RUN: Final = frozenset({Tag.DETERMINER, Tag.NUMBER, Tag.QUALITY, Tag.NOUN, Tag.OWNER})
+"""What a phrase is made of."""
 ABSENT: Final = frozenset({"missing", "absent"})
 _MEDIA: Final = frozenset(
     {"picture", "photo", "photograph", "image", "drawing", "painting", "illustration", "sketch", "cartoon", "depiction"}
@@ -108,6 +111,46 @@ class Draft:
             owner=self.owner,
             link=self.link,
         )
+
+
+@dataclass(slots=True)
+class Pending:
+    """What the words since the last phrase say about the next one."""
+
+    link: str = ""
+    side: Relation | None = None
+    denied: bool = False
+    doubtful: bool = False
+    negated: bool = False
+    finite: bool = False
+    relative: bool = False
+    joined: bool = False
+    either: bool = False
+    owner: int | None = None
+    measure: Measure = ""
+    multiple: int | None = None
+
+
+def end_of_run(tokens: Sequence[Token], first: int) -> int:
+    """Place behind the phrase that starts at ``first``."""
+    place, noun_seen = first, False
+    while place < len(tokens):
+        token = tokens[place]
+        if token.tag is Tag.OWNER:
+            return place + 1
+        following = tokens[place + 1].tag if place + 1 < len(tokens) else Tag.STOP
+        starts_another = token.tag in {Tag.DETERMINER, Tag.NUMBER} or (
+            token.tag is Tag.QUALITY and following is Tag.NOUN
+        )
+        if noun_seen and (starts_another or token.tag not in RUN):
+            break
+        # "And" or a comma between two qualities, as in "black and white cat".
+        joins = place > first and token.value in {"and", ","} and following is tokens[place - 1].tag is Tag.QUALITY
+        if token.tag not in RUN and not joins:
+            break
+        noun_seen |= token.tag is Tag.NOUN
+        place += 1
+    return place
 
 
 def draft_phrase(run: Sequence[Token], nouns: Sequence[Token], described: Sequence[Token]) -> Draft:

@@ -37,6 +37,7 @@ _IDIOM_TAGS: Final[Mapping[str, tuple[Tag | None, str]]] = {
     "running": (Tag.STATE, "running"),
     "off": (Tag.STATE, "off"),
     "on": (Tag.STATE, "on"),
+    "six": (Tag.NUMBER, "6"),
     "order_left": (Tag.ORDER, "left"),
     "order_right": (Tag.ORDER, "right"),
 }
@@ -50,6 +51,10 @@ _VERTICAL: Final = {
     "underneath": "below",
 }
 _LESS: Final = "less"
+_BEFORE_VERB: Final = frozenset({Tag.AUXILIARY, Tag.VERB})
+_PHRASE_LENGTH: Final = 5
+_SPELLED_ALIKE: Final = frozenset({"spread", "shut", "cut", "set", "split"})
+"""Participles that look like their verb."""
 _DESCRIBING_ENDS: Final = ("ed", "ing", "shaped", "like", "less", "free")
 _INSIDE_PHRASE: Final = frozenset({Tag.DETERMINER, Tag.NUMBER, Tag.QUALITY, Tag.NEGATION, Tag.OWNER})
 _OPENS_PHRASE: Final = frozenset({Tag.PREPOSITION, Tag.SIDE, Tag.CONJUNCTION, Tag.COMMA, Tag.STOP})
@@ -180,15 +185,15 @@ def _tag_verb(word: str, following: str, tokens: list[Token]) -> Tag:
         return Tag.NOUN
     if word.endswith(("ing", "ed")) or (word != verb and not word.endswith("s")):
         return _tag_participle(following, tokens)
+    if word in _SPELLED_ALIKE and before.tag is Tag.NOUN and following not in grammar.lists["determiners"]:
+        return Tag.PARTICIPLE
     plain = Tag.QUALITY if word in grammar.lists["adjectives"] else Tag.NOUN
     if before.tag is Tag.NOUN or (before.tag is Tag.PRONOUN and word != verb):
-        if plain is Tag.QUALITY and word == verb:
-            return Tag.QUALITY
-        return Tag.VERB if _agrees(word, verb, following, tokens) else Tag.NOUN
+        describes = plain is Tag.QUALITY and word == verb
+        acts = not describes and _agrees(word, verb, following, tokens)
+        return Tag.VERB if acts else Tag.QUALITY if describes else Tag.NOUN
     joined = before.tag is Tag.CONJUNCTION and word.endswith("s") and _follows_verb(following)
-    if joined or before.text in {"to", "that"}:
-        return Tag.VERB
-    acts = before.tag in {Tag.AUXILIARY, Tag.VERB} and plain is Tag.NOUN
+    acts = joined or before.text in {"to", "that"} or (before.tag in _BEFORE_VERB and plain is Tag.NOUN)
     return Tag.VERB if acts else plain
 
 
@@ -198,6 +203,8 @@ def _agrees(word: str, verb: str, following: str, tokens: list[Token]) -> bool:
         return True
     compound = len(tokens) > 1 and tokens[-2].tag in _BEFORE_BARE_NOUN
     in_number = (word == verb) == is_plural(tokens[-1].text)
+    # "A camel with two humps stands": the verb agrees with the camel.
+    in_number |= word != verb and any(token.tag is Tag.PREPOSITION for token in tokens[-_PHRASE_LENGTH:-1])
     return in_number and not compound and _follows_verb(following)
 
 

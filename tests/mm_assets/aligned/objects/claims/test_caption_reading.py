@@ -33,6 +33,8 @@ def only(text: str, head: str) -> NounPhrase:
         ("A stack of three books and a cup of tea", ["books", "cup", "tea"]),
         ("A picture of a dog and a cat.", ["dog", "cat"]),
         ("A man who is getting ready to hit the ball.", ["man", "ball"]),
+        ("A plate with a slice of orange.", ["plate", "orange"]),
+        ("A camel with two humps stands in its pen.", ["camel", "humps", "pen"]),
         ("", []),
     ],
 )
@@ -55,6 +57,7 @@ def test_the_things_a_caption_names(text: str, expected: list[str]) -> None:
         ("A camel with a single hump.", "hump", 1, True),
         ("A mantis.", "mantis", 1, False),
         ("12 eggs in a box.", "eggs", 12, True),
+        ("Half a dozen eggs.", "eggs", 6, True),
     ],
 )
 def test_counts(text: str, head: str, count: int | None, counted: bool) -> None:

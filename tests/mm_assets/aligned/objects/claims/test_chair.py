@@ -100,6 +100,11 @@ def test_less_than_a_plain_claim_is_never_invented(text: str) -> None:
     assert INVENTED not in outcomes(text, looked_at("dog")).values()
 
 
+def test_wood_makes_a_likeness_of_what_lives_only() -> None:
+    assert outcomes("A wooden dog.", annotated("owl")) == {"dog": UNVERIFIED}
+    assert outcomes("A wooden pickup truck.", annotated("owl")) == {"pickup truck": INVENTED}
+
+
 def test_a_miss_in_an_unclear_picture_weighs_less() -> None:
     clear = judge("A zebra.", looked_at(clear=True))["zebra"]
     unclear = judge("A zebra.", looked_at(clear=False))["zebra"]

@@ -104,7 +104,9 @@ def test_words_with_another_meaning_are_marked(plain: ObjectWords) -> None:
     assert not plain.resolve(("cat",)).homonym
 
 
-@pytest.mark.parametrize(("plural", "one"), [("foxes", "fox"), ("wolves", "wolf"), ("bus", "bus"), ("ties", "tie")])
+@pytest.mark.parametrize(
+    ("plural", "one"), [("foxes", "fox"), ("wolves", "wolf"), ("bus", "bus"), ("ties", "tie"), ("shoes", "shoe")]
+)
 def test_number_is_taken_off(plural: str, one: str) -> None:
     assert singular(plural) == one
 
