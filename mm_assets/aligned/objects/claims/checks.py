@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import dagster as dg
 
@@ -33,6 +34,10 @@ def captions_claim_what_is_known(
         threshold=row["conflict_baseline" if conflicting else "chair_baseline"],
         diagnosis=json.loads(row["breakdown_json"]),
     )
+    recall = holds.latest(row["batch"], "recall")
+    if recall and not recall["passed"] and not verdict.passed and holds.is_waived(recall["evaluation_id"]):
+        # A person accepted captions of other pictures; that these name other things is no second finding.
+        verdict = replace(verdict, passed=True, code=None, reason=f"Not judged, recall was waived. {verdict.reason}")
     shown = ("captions", "pairs", "chair_instance", "chair_low", "chair_high", "conflict_rate", "baseline_kind")
     return gate_check(holds, lake, landing, verdict, {name: row[name] for name in shown})
 
