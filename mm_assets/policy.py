@@ -437,8 +437,8 @@ class FaithfulnessPolicy(_Section):
     )
     annotation_miss_rate: Share = Field(
         default=0.02,
-        description="Share of named objects that annotators left out although their label is in use; 0.017 of those in "
-        "714 human captions of 159 photographs of COCO.",
+        description="Share of named objects that annotators left out although their label is in use; 0.016 of those in "
+        "716 human captions of 159 photographs of COCO.",
     )
     disputed_evidence: Share = Field(
         default=0.25, description="Weight left to a missing annotation when the detector is certain to see the object."
