@@ -9,7 +9,9 @@ import msgspec
 import polars as pl
 from scipy.special import betainc, betaincinv
 
+from mm_assets.aligned.objects.anchoring.verdicts import ANCHORED, MISMATCHED
 from mm_assets.aligned.objects.findings import Finding, Subject, Verdict
+from mm_assets.aligned.objects.lexical import NONE
 from mm_assets.aligned.objects.orientation import Orientation, parse_orientation
 from mm_assets.aligned.objects.orientation_rules import check_declared, check_markers
 from mm_assets.aligned.objects.patient_orientation import is_medical
@@ -24,7 +26,6 @@ from mm_assets.schemas import TABLES
 GATE: Final = "orientation"
 _TABLE: Final = TABLES["orientation_checks"]
 _NAMES_A_SIDE: Final = r"(?i)\b(?:left|right)"
-_ANCHORED: Final = "anchored"
 
 
 class _Annotations(msgspec.Struct):
@@ -94,8 +95,8 @@ def check_orientation(
     Args:
         images: rows of ``images``: batch, image_id, position, width, annotations_json.
         captions: rows of ``captions``: caption_id, image_id, text.
-        alignments: rows of ``object_alignments``: caption_id, image_id, phrase_start, phrase_end, x1, x2, verdict; and
-            ``label`` of the box where it is known, which tells two cats apart.
+        alignments: rows of ``object_alignments``: caption_id, image_id, phrase_start, phrase_end, x1, x2,
+            lexical, verdict; and ``label`` of the box where it is known, which tells two cats apart.
         markers: rows of `MARKER_SCHEMA`.
         policy: margin and confidences.
 
@@ -232,9 +233,7 @@ def _caption_findings(
     named = captions.filter(pl.col("text").str.contains(_NAMES_A_SIDE)).select("caption_id", "image_id", "text")
     label = pl.col("label") if "label" in alignments.columns else pl.lit(None, pl.String).alias("label")
     anchored = (
-        alignments.filter(
-            (pl.col("verdict") == _ANCHORED) & pl.col("phrase_start").is_not_null() & pl.col("caption_id").is_not_null()
-        )
+        alignments.filter(_names_its_box() & pl.col("phrase_start").is_not_null() & pl.col("caption_id").is_not_null())
         .join(named.select("caption_id"), on="caption_id", how="semi")
         .join(images.select("image_id", "width"), on="image_id", how="inner")
         .select(
@@ -253,6 +252,12 @@ def _caption_findings(
     for caption_id, image_id, text in named.iter_rows():
         for finding in check_claims(text, caption_id, phrases.get(caption_id, []), policy.side_margin):
             yield image_id, finding
+
+
+def _names_its_box() -> pl.Expr:
+    """A box under a phrase of another place is mismatched, which is the very thing to find: its words still agree."""
+    verdict = pl.col("verdict")
+    return (verdict == ANCHORED) | ((verdict == MISMATCHED) & (pl.col("lexical") != NONE))
 
 
 def _count_medical(rows: pl.DataFrame, policy: OrientationPolicy) -> Contradictions:

@@ -187,12 +187,13 @@ def _alignments(middles: dict[int, float], phrase: tuple[int, int] = (0, 6)) -> 
             "phrase_end": phrase[1],
             "x1": 1000 * middle - 50,
             "x2": 1000 * middle + 50,
+            "lexical": "exact",
             "verdict": "anchored",
         }
         for place, middle in middles.items()
     ]
     table = TABLES["object_alignments"].schema
-    names = ("caption_id", "image_id", "phrase_start", "phrase_end", "x1", "x2", "verdict")
+    names = ("caption_id", "image_id", "phrase_start", "phrase_end", "x1", "x2", "lexical", "verdict")
     return pl.DataFrame(rows, schema={name: table[name] for name in names})
 
 
@@ -223,10 +224,19 @@ def test_rows_are_those_of_the_table() -> None:
     ]
 
 
-def test_only_boxes_anchored_to_the_caption_count() -> None:
-    alignments = _alignments({0: 0.9}).with_columns(verdict=pl.lit("ambiguous"))
+@pytest.mark.parametrize(
+    ("verdict", "lexical", "found"),
+    [
+        ("anchored", "none", "contradicted"),
+        ("mismatched", "exact", "contradicted"),  # its words agree, its place does not
+        ("mismatched", "none", "undecided"),
+        ("ambiguous", "exact", "undecided"),
+    ],
+)
+def test_only_boxes_that_the_phrase_names_count(verdict: str, lexical: str, found: str) -> None:
+    alignments = _alignments({0: 0.9}).with_columns(verdict=pl.lit(verdict), lexical=pl.lit(lexical))
     rows = check_orientation(_batch(1, {}), _captions({0: "A duck on the left."}), alignments, NO_MARKERS, POLICY)
-    assert rows["verdict"].to_list() == ["undecided"]
+    assert rows["verdict"].to_list() == [found]
 
 
 def test_labels_tell_one_of_several_from_all() -> None:
