@@ -2,7 +2,7 @@
 
 import json
 import time
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 import polars as pl
@@ -13,8 +13,14 @@ from mm_assets.gates import ledger
 from mm_assets.gates.verdicts import GateVerdict
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.schemas import TABLES
-from mm_assets.steps import GATE_STEPS, upstream_steps
+from mm_assets.steps import GATE_STEPS, GATES, STEPS, upstream_steps
 from resources.delta_lake import DeltaLake
+
+_MEASUREMENTS: Final = {
+    gate: next(table for table in STEPS[GATE_STEPS[gate]].tables if "evaluation_id" in TABLES[table].columns)
+    for gate in GATES
+}
+"""The table that holds what each gate measured, and the id of the verdict it leads to."""
 
 
 def _now_us() -> int:
@@ -45,9 +51,23 @@ class Holds(dg.ConfigurableResource):
         rows = ledger.latest_evaluations(self._evaluations(batch)).filter(pl.col("gate") == gate).to_dicts()
         return rows[0] if rows else None
 
+    def judged(self, batch: str | None = None) -> dict[str, set[str]]:
+        """Gates whose newest verdict is on the rows of now, by batch; of one batch if one is named.
+
+        A verdict on rows that were replaced since says nothing, even if it is the newest: the process that wrote the
+        new rows may have died before their verdict.
+        """
+        measured = [
+            self.lake.scan(table, batch).select("batch", "evaluation_id", gate=pl.lit(gate))
+            for gate, table in _MEASUREMENTS.items()
+        ]
+        newest = ledger.latest_evaluations(self._evaluations(batch))
+        found = newest.join(pl.concat(measured).collect(), on=("batch", "gate", "evaluation_id"), how="semi")
+        return {name: set(gates) for name, gates in found.group_by("batch").agg("gate").iter_rows()}
+
     def unjudged(self, batch: str, gates: tuple[str, ...]) -> list[str]:
-        """Those of the gates that never gave a verdict on the batch."""
-        judged = set(self._evaluations(batch)["gate"])
+        """Those of the gates that gave no verdict on the batch's rows of now."""
+        judged = self.judged(batch).get(batch, set())
         return [gate for gate in gates if gate not in judged]
 
     def active(self) -> pl.DataFrame:
@@ -98,16 +118,17 @@ class Holds(dg.ConfigurableResource):
                 f"batch {batch!r} is held by gate {first['gate']!r}: {first['reason']} "
                 f"Release it with: mm release-hold {batch} --gate {first['gate']} --by WHO --reason TEXT"
             )
-        evaluations = self._evaluations(batch)
+        unjudged = self.unjudged(batch, after) if after else []
         waived = ledger.waived_evaluations(events)
-        for gate in after:
-            newest = ledger.latest_evaluations(evaluations).filter(pl.col("gate") == gate).to_dicts()
-            if not newest:
-                return (
-                    f"batch {batch!r} has no verdict of gate {gate!r} yet; materialize the gate's asset with its checks"
-                )
-            if not newest[0]["passed"] and newest[0]["evaluation_id"] not in waived:
-                return f"batch {batch!r} failed gate {gate!r}: {newest[0]['reason']}"
+        for newest in ledger.latest_evaluations(self._evaluations(batch)).to_dicts():
+            failed = not newest["passed"] and newest["evaluation_id"] not in waived
+            if failed and newest["gate"] in after and newest["gate"] not in unjudged:
+                return f"batch {batch!r} failed gate {newest['gate']!r}: {newest['reason']}"
+        if unjudged:
+            return (
+                f"batch {batch!r} has no verdict of gate {unjudged[0]!r} on its rows of now; "
+                "materialize the gate's asset with its checks"
+            )
         return None
 
     def _refuse_unproven_repair(self, hold: dict[str, Any]) -> None:

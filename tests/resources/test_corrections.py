@@ -10,6 +10,7 @@ from mm_assets.gates.verdicts import GateVerdict
 from resources.corrections import NO_CORRECTIONS, Corrections
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
+from tests.resources.measured import measure
 
 
 def verdict(*, passed: bool, evaluation: str) -> GateVerdict:
@@ -98,6 +99,7 @@ def test_a_corrected_batch_is_released_once_its_gate_has_passed(holds, correctio
     corrections.append(correction())
     with pytest.raises(HoldError, match="has not passed since"):
         holds.release("b", "objects", "ada", "trust me")
+    measure(holds.lake, "object_recall", "b", "eval_2")
     holds.record(verdict(passed=True, evaluation="eval_2"))
     assert holds.held_batches() == {"b": "objects"}
     assert holds.release("b", "objects", "ada", "repaired") == "eval_1"

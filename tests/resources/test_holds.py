@@ -1,11 +1,10 @@
-import polars as pl
 import pytest
 
 from mm_assets.errors import HoldError
 from mm_assets.gates.verdicts import GateVerdict, budget_verdict
-from mm_assets.schemas import TABLES
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds, describe_hold
+from tests.resources.measured import measure
 
 
 def verdict(batch: str, *, passed: bool, evaluation: str = "eval_1") -> GateVerdict:
@@ -22,19 +21,8 @@ def verdict(batch: str, *, passed: bool, evaluation: str = "eval_1") -> GateVerd
     )
 
 
-BLANK = {pl.String: "", pl.Float64: 0.5, pl.Int64: 1, pl.Int32: 1, pl.Boolean: True, pl.List: []}
-
-
-def measure(holds: Holds, batch: str, evaluation: str) -> None:
-    """Write what the recall gate measured, as the asset does before its check gives a verdict."""
-    table = TABLES["image_text_recall"]
-    row = {name: BLANK[column.dtype.base_type()] for name, column in table.columns.items()}
-    frame = pl.DataFrame([row | {"batch": batch, "evaluation_id": evaluation}], schema=table.schema)
-    holds.lake.replace("image_text_recall", batch, frame)
-
-
 def judge(holds: Holds, batch: str, *, passed: bool, evaluation: str = "eval_1") -> None:
-    measure(holds, batch, evaluation)
+    measure(holds.lake, "image_text_recall", batch, evaluation)
     holds.record(verdict(batch, passed=passed, evaluation=evaluation))
 
 
@@ -88,7 +76,7 @@ def test_a_verdict_on_rows_that_were_replaced_says_nothing(holds):
     judge(holds, "c", passed=True)
     assert holds.refusal("b", after=("recall",)) is None
     assert holds.unjudged("b", ("recall", "objects")) == ["objects"]
-    measure(holds, "b", "eval_2")
+    measure(holds.lake, "image_text_recall", "b", "eval_2")
     assert "no verdict of gate 'recall' on its rows of now" in holds.refusal("b", after=("recall",))
     assert holds.unjudged("b", ("recall",)) == ["recall"]
     assert holds.judged() == {"c": {"recall"}}
