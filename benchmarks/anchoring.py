@@ -39,7 +39,7 @@ sys.path.insert(0, str(ROOT))
 
 from mm_assets.aligned.objects.anchoring.anchors import anchor_boxes, find_candidates, keep_plausible  # noqa: E402
 from mm_assets.aligned.objects.anchoring.phrases import extract_phrases  # noqa: E402
-from mm_assets.aligned.objects.regions import crop_region  # noqa: E402
+from mm_assets.aligned.objects.boxes.regions import crop_region  # noqa: E402
 from mm_assets.features.interfaces import ImageTextEncoder  # noqa: E402
 from mm_assets.policy import Policy  # noqa: E402
 from resources.image_text_encoder import build_encoder  # noqa: E402

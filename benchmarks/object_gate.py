@@ -45,12 +45,12 @@ from benchmarks.object_scenes import (  # noqa: E402
     unpack_stamps,
     write_scenes,
 )
-from mm_assets.aligned.objects.boxes import convert_boxes, list_declared_boxes  # noqa: E402
-from mm_assets.aligned.objects.corrections import LABEL_SHIFT, correct_boxes, make_correction  # noqa: E402
-from mm_assets.aligned.objects.object_gate import evaluate_objects  # noqa: E402
-from mm_assets.aligned.objects.object_verdict import Diagnosis, ObjectVerdict  # noqa: E402
-from mm_assets.aligned.objects.readings import Reading  # noqa: E402
-from mm_assets.aligned.objects.region_recall import floor_region_baseline  # noqa: E402
+from mm_assets.aligned.objects.boxes.boxes import convert_boxes, list_declared_boxes  # noqa: E402
+from mm_assets.aligned.objects.boxes.corrections import LABEL_SHIFT, correct_boxes, make_correction  # noqa: E402
+from mm_assets.aligned.objects.boxes.readings import Reading  # noqa: E402
+from mm_assets.aligned.objects.gate.object_gate import evaluate_objects  # noqa: E402
+from mm_assets.aligned.objects.gate.object_verdict import Diagnosis, ObjectVerdict  # noqa: E402
+from mm_assets.aligned.objects.gate.region_recall import floor_region_baseline  # noqa: E402
 from mm_assets.policy import Policy  # noqa: E402
 from resources.image_text_encoder import build_encoder  # noqa: E402
 from resources.local_landing import LocalLanding  # noqa: E402

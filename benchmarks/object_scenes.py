@@ -16,9 +16,9 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from mm_assets.aligned.objects.boxes import ConvertedBoxes, convert_boxes
-from mm_assets.aligned.objects.conventions import CONVENTIONS
-from mm_assets.aligned.objects.readings import Reading, write_boxes
+from mm_assets.aligned.objects.boxes.boxes import ConvertedBoxes, convert_boxes
+from mm_assets.aligned.objects.boxes.conventions import CONVENTIONS
+from mm_assets.aligned.objects.boxes.readings import Reading, write_boxes
 from mm_assets.features.interfaces import ImageFeatures
 from mm_assets.policy import ObjectPolicy
 from mm_assets.schemas import SOURCE_REF

@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import anchoring
 
-from mm_assets.aligned.objects.orientation_checks import check_orientation, orientation_verdict
-from mm_assets.aligned.objects.side_markers import marker_rows
+from mm_assets.aligned.objects.orientation.orientation_checks import check_orientation, orientation_verdict
+from mm_assets.aligned.objects.orientation.side_markers import marker_rows
 from mm_assets.features.interfaces import ImageTextEncoder
 from mm_assets.policy import OrientationPolicy
 from resources.image_text_encoder import build_encoder

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from mm_assets.aligned.interfaces import Ocr
-from mm_assets.aligned.objects.side_markers import read_side_markers
+from mm_assets.aligned.objects.orientation.side_markers import read_side_markers
 from mm_assets.policy import OrientationPolicy
 from resources.ocr import RapidOcr
 

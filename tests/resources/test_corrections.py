@@ -4,7 +4,7 @@ import time
 import polars as pl
 import pytest
 
-from mm_assets.aligned.objects.corrections import make_correction, withdraw_correction
+from mm_assets.aligned.objects.boxes.corrections import make_correction, withdraw_correction
 from mm_assets.errors import HoldError
 from mm_assets.gates.verdicts import GateVerdict
 from resources.corrections import NO_CORRECTIONS, Corrections

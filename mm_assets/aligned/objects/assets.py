@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 
-from mm_assets.aligned.objects.alignment import align_objects
-from mm_assets.aligned.objects.boxes import convert_boxes, list_declared_boxes
-from mm_assets.aligned.objects.corrections import LABEL_SHIFT, correct_boxes
-from mm_assets.aligned.objects.object_gate import evaluate_objects
-from mm_assets.aligned.objects.region_recall import trusted_region_baseline
+from mm_assets.aligned.objects.anchoring.alignment import align_objects
+from mm_assets.aligned.objects.boxes.boxes import convert_boxes, list_declared_boxes
+from mm_assets.aligned.objects.boxes.corrections import LABEL_SHIFT, correct_boxes
+from mm_assets.aligned.objects.gate.object_gate import evaluate_objects
+from mm_assets.aligned.objects.gate.region_recall import trusted_region_baseline
 from mm_assets.display.metadata import counts_table, table_metadata
 from mm_assets.features.timed_encoder import TimedEncoder
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget

@@ -20,8 +20,8 @@ import polars as pl
 from mm_assets.aligned.objects.anchoring.candidates import DECIDED, OPEN, Candidates, find_candidates, keep_plausible
 from mm_assets.aligned.objects.anchoring.caption_board import CaptionBoard
 from mm_assets.aligned.objects.anchoring.caption_problem import solve_caption, split_open
+from mm_assets.aligned.objects.anchoring.lexical import NONE, RELATIONS
 from mm_assets.aligned.objects.anchoring.verdicts import LABEL_ONLY, VERDICT_SCHEMA, VerdictList
-from mm_assets.aligned.objects.lexical import NONE, RELATIONS
 from mm_assets.errors import EmbeddingShapeError
 from mm_assets.identifiers import make_id
 from mm_assets.policy import AnchoringPolicy

@@ -19,11 +19,18 @@ import polars as pl
 from mm_assets.aligned.objects.anchoring.caption_board import CaptionBoard
 from mm_assets.aligned.objects.anchoring.caption_problem import crops_tell_apart, solve_caption, split_open
 from mm_assets.aligned.objects.anchoring.cues import TRIGGER
+from mm_assets.aligned.objects.anchoring.lexical import (
+    EXACT,
+    LEMMA,
+    RELATION_WEIGHTS,
+    RELATIONS,
+    Synonyms,
+    relate_labels,
+)
+from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.aligned.objects.anchoring.missed_phrases import add_missed_phrases
 from mm_assets.aligned.objects.anchoring.phrases import ExtractedPhrases
 from mm_assets.aligned.objects.anchoring.verdicts import ANCHORED, VERDICT_SCHEMA, VerdictList
-from mm_assets.aligned.objects.lexical import EXACT, LEMMA, RELATION_WEIGHTS, RELATIONS, Synonyms, relate_labels
-from mm_assets.aligned.objects.lexicon import read_lexicon
 from mm_assets.errors import EmbeddingShapeError
 from mm_assets.policy import AnchoringPolicy
 

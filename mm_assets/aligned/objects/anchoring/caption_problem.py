@@ -11,8 +11,8 @@ import numpy.typing as npt
 from mm_assets.aligned.objects.anchoring.assignment import NOWHERE, assign_boxes
 from mm_assets.aligned.objects.anchoring.cue_support import Placed, contradict_cues, support_cues
 from mm_assets.aligned.objects.anchoring.cues import SIZES, Cue
-from mm_assets.aligned.objects.lexical import split_words
-from mm_assets.aligned.objects.lexicon import read_lexicon
+from mm_assets.aligned.objects.anchoring.lexical import split_words
+from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.policy import AnchoringPolicy
 
 Floats: TypeAlias = npt.NDArray[np.float64]

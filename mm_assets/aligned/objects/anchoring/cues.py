@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from mm_assets.aligned.objects.lexicon import read_lexicon
+from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 
 Axis = Literal["x", "y", "area"]
 

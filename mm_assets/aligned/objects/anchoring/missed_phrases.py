@@ -11,8 +11,8 @@ from typing import Final
 
 import polars as pl
 
+from mm_assets.aligned.objects.anchoring.lexical import split_words, strip_measure
 from mm_assets.aligned.objects.anchoring.phrases import PHRASE_SCHEMA
-from mm_assets.aligned.objects.lexical import split_words, strip_measure
 
 _Row = tuple[str, int, int, str, str, int, str, None, bool, list[str]]
 _BETWEEN_WORDS: Final = r"[\s_-]+"

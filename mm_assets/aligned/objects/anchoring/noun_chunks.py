@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.aligned.objects.anchoring.phrases import Number, Phrase
-from mm_assets.aligned.objects.lexicon import read_lexicon
 
 _ADJECTIVES: Final = frozenset({"JJ", "JJR", "JJS"})
 _PARTICIPLES: Final = frozenset({"VBN", "VBG"})

@@ -7,11 +7,11 @@ import dagster as dg
 import msgspec
 import polars as pl
 
+from mm_assets.aligned.objects.boxes.regions import read_pictures
 from mm_assets.aligned.objects.claims.caption_claims import CaptionChecker, detect_objects
 from mm_assets.aligned.objects.claims.faithfulness import evaluate_faithfulness
 from mm_assets.aligned.objects.claims.faithfulness_baseline import trusted_baseline
 from mm_assets.aligned.objects.claims.write_back import list_for_review, list_rejected
-from mm_assets.aligned.objects.regions import read_pictures
 from mm_assets.display.metadata import counts_table, preview, table_metadata
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.partitions import batches

@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from mm_assets.aligned.objects.lexicon import read_lexicon
+from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 
 _COLOR_FAMILIES: Final = (
     {"gray", "silver"},

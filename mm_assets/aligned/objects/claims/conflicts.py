@@ -26,11 +26,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
+from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.aligned.objects.claims.caption_reading import NounPhrase, Reading
 from mm_assets.aligned.objects.claims.colors import are_near, colors_agree
 from mm_assets.aligned.objects.claims.grammar import read_grammar
 from mm_assets.aligned.objects.claims.object_classes import ObjectWords, Term, is_animate
-from mm_assets.aligned.objects.lexicon import read_lexicon
 
 _OPPOSITE: Final = {
     "left": "right",

@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from mm_assets.aligned.objects.lexical import word_forms
-from mm_assets.aligned.objects.lexicon import read_lexicon
+from mm_assets.aligned.objects.anchoring.lexical import word_forms
+from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 
 _FILE: Final = Path(__file__).with_name("caption_grammar.toml")
 

@@ -16,8 +16,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from mm_assets.aligned.objects.lexical import split_words, strip_measure, word_forms
-from mm_assets.aligned.objects.lexicon import read_lexicon
+from mm_assets.aligned.objects.anchoring.lexical import split_words, strip_measure, word_forms
+from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 
 _FILE: Final = Path(__file__).with_name("object_words.toml")
 _IN_F: Final = frozenset(

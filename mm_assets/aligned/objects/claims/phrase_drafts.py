@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from mm_assets.aligned.objects.anchoring.lexical import word_forms
+from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.aligned.objects.claims.grammar import Tag, Token, is_plural, read_grammar
-from mm_assets.aligned.objects.lexical import word_forms
-from mm_assets.aligned.objects.lexicon import read_lexicon
 
 Relation = Literal["left", "right", "above", "below"]
 Measure = Literal["", "pair", "couple", "kind", "group", "likeness", "medium", "content"]

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.aligned.objects.claims.grammar import Tag, Token, is_plural, read_grammar
-from mm_assets.aligned.objects.lexicon import read_lexicon
 
 _TOKEN: Final = re.compile(
     r"(?P<word>[^\W\d_]\w*(?:[-'\u2019][^\W\d_]+)*)|(?P<number>\d+(?:[.,]\d+)*)|(?P<mark>[^\w\s])"

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mm_assets.aligned.objects.anchoring.anchors import anchor_boxes, find_candidates, keep_plausible
-from mm_assets.aligned.objects.lexical import Synonyms
+from mm_assets.aligned.objects.anchoring.lexical import Synonyms
 from mm_assets.errors import EmbeddingShapeError
 from mm_assets.policy import AnchoringPolicy
 from mm_assets.schemas import TABLES

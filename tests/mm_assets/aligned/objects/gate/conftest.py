@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mm_assets.aligned.objects.boxes import convert_boxes
-from mm_assets.aligned.objects.object_gate import evaluate_objects
-from mm_assets.aligned.objects.readings import Reading, write_boxes
-from mm_assets.aligned.objects.region_recall import floor_region_baseline
+from mm_assets.aligned.objects.boxes.boxes import convert_boxes
+from mm_assets.aligned.objects.boxes.readings import Reading, write_boxes
+from mm_assets.aligned.objects.gate.object_gate import evaluate_objects
+from mm_assets.aligned.objects.gate.region_recall import floor_region_baseline
 from mm_assets.features.interfaces import ImageFeatures
 from mm_assets.models import ModelIdentity
 from mm_assets.policy import Policy

@@ -5,10 +5,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mm_assets.aligned.objects.boxes import convert_boxes
-from mm_assets.aligned.objects.corrections import correct_boxes, make_correction
-from mm_assets.aligned.objects.readings import Reading
-from mm_assets.aligned.objects.region_recall import floor_region_baseline, trusted_region_baseline
+from mm_assets.aligned.objects.boxes.boxes import convert_boxes
+from mm_assets.aligned.objects.boxes.corrections import correct_boxes, make_correction
+from mm_assets.aligned.objects.boxes.readings import Reading
+from mm_assets.aligned.objects.gate.region_recall import floor_region_baseline, trusted_region_baseline
 from mm_assets.policy import ObjectGatePolicy, ObjectPolicy, Policy
 from mm_assets.schemas import TABLES
 

@@ -1,0 +1,1 @@
+"""Boxes: conventions, readings, corrections and where they lie."""

@@ -1,0 +1,1 @@
+"""Orientation: declared, burned in, and claimed in words."""

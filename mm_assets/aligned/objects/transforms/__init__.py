@@ -1,0 +1,1 @@
+"""Transforms that move image, boxes, words and orientation together."""
