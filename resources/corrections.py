@@ -6,7 +6,7 @@ import json
 import dagster as dg
 import polars as pl
 
-from mm_assets.aligned.objects.corrections import active_corrections
+from mm_assets.aligned.objects.boxes.corrections import active_corrections
 from mm_assets.identifiers import validate_batch_id
 from resources.delta_lake import DeltaLake
 
