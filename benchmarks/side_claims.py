@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import anchoring
 
-from mm_assets.aligned.objects.orientation.orientation_checks import check_orientation, orientation_verdict
+from mm_assets.aligned.objects.orientation.orientation_checks import check_orientation
+from mm_assets.aligned.objects.orientation.orientation_verdict import orientation_verdict
 from mm_assets.aligned.objects.orientation.side_markers import marker_rows
 from mm_assets.features.interfaces import ImageTextEncoder
 from mm_assets.policy import OrientationPolicy

@@ -10,6 +10,8 @@ from mm_assets.aligned.objects import assets as objects_assets
 from mm_assets.aligned.objects import checks as objects_checks
 from mm_assets.aligned.objects.claims import assets as claims_assets
 from mm_assets.aligned.objects.claims import checks as claims_checks
+from mm_assets.aligned.objects.orientation import assets as orientation_assets
+from mm_assets.aligned.objects.orientation import checks as orientation_checks
 from mm_assets.cleaned import assets as cleaned_assets
 from mm_assets.cleaned import checks as cleaned_checks
 from mm_assets.features import assets as features_assets
@@ -94,6 +96,7 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
                 cleaned_assets,
                 features_assets,
                 objects_assets,
+                orientation_assets,
                 claims_assets,
                 gates_assets,
                 gates_views,
@@ -106,6 +109,7 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
             *cleaned_checks.CHECKS,
             *features_checks.CHECKS,
             *objects_checks.CHECKS,
+            *orientation_checks.CHECKS,
             *claims_checks.CHECKS,
             *gates_checks.CHECKS,
             *fusion_checks.CHECKS,

@@ -317,8 +317,8 @@ class OrientationPolicy(_Section):
     ocr_enabled: bool = Field(default=True, description="Look for burned-in side markers in medical pictures.")
     ocr_modalities: tuple[str, ...] = Field(
         default=("CR", "DX", "MG", "RG", "RF", "XA", "PX", "IO"),
-        description="DICOM modalities whose pictures carry side markers. A picture of another modality, or without any "
-        "medical orientation, is not read: reading takes about 0.4 s of CPU time.",
+        description="DICOM modalities whose pictures carry side markers. A picture of another modality, or one that is "
+        "no DICOM and declares no orientation, is not read: reading takes about 0.4 s of CPU time.",
     )
     marker_levels: tuple[PositiveInt, ...] = Field(
         default=(24, 48, 80),
@@ -344,7 +344,14 @@ class OrientationPolicy(_Section):
         default=0.001, description="Share of medical pictures that may be contradicted: one in a thousand is a slip."
     )
     medical_significance: Share = Field(
-        default=0.05, description="Chance of as many slips below which a batch of medical pictures is held."
+        default=0.05, description="Chance of as many slips in what is declared below which a batch is held."
+    )
+    marker_error_rate: Share = Field(
+        default=0.01,
+        description="Share of pictures with a marker that the reader may call contradicted wrongly.",
+    )
+    marker_significance: Share = Field(
+        default=0.01, description="Chance of as many wrong calls below which a batch is held for its markers."
     )
     side_margin: Share = Field(
         default=0.08,

@@ -118,6 +118,14 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         models=("encoder", "phrases"),
     ),
     Step(
+        name="orientation_checks",
+        assets=("orientation_checks", "orientation_agreement"),
+        tables=("orientation_checks", "orientation_agreement"),
+        upstream=("object_alignments", "boxes", "cleaned_images", "image_text_recall"),
+        policy=("orientation", "images"),
+        models=("ocr",),
+    ),
+    Step(
         name="caption_claims",
         assets=("caption_claims", "caption_faithfulness"),
         tables=("caption_claims", "caption_faithfulness"),
@@ -141,6 +149,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
             "texts",
             "image_text_recall",
             "object_alignments",
+            "orientation_checks",
             "caption_claims",
         ),
         policy=("fusion",),
@@ -159,12 +168,14 @@ INGEST_STEPS: Final = (
     "boxes",
     "object_recall",
     "object_alignments",
+    "orientation_checks",
     "caption_claims",
 )
 ASSEMBLY_STEPS: Final = ("visual_codes", "fusion_samples")
 GATE_STEPS: Final[dict[str, str]] = {
     "recall": "image_text_recall",
     "objects": "object_recall",
+    "orientation": "orientation_checks",
     "faithfulness": "caption_claims",
     "budget": "raw_pools",
 }

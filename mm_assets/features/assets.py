@@ -165,7 +165,14 @@ def codebook(
 @dg.asset(
     group_name=GROUP,
     partitions_def=batches,
-    deps=["image_embeddings", "codebook", "image_text_recall", "object_recall", "caption_faithfulness"],
+    deps=[
+        "image_embeddings",
+        "codebook",
+        "image_text_recall",
+        "object_recall",
+        "orientation_agreement",
+        "caption_faithfulness",
+    ],
     kinds={"deltalake", "faiss"},
     code_version=STEPS["visual_codes"].code_version,
     description=TABLES["visual_codes"].grain,

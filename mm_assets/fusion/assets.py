@@ -77,6 +77,7 @@ def pack_batch(lake: DeltaLake, batch: str, checks: dict[str, Any], policy: Fusi
         "image_embeddings",
         "image_text_recall",
         "object_alignments",
+        "orientation_checks",
         "caption_claims",
     ],
     kinds={"deltalake", "polars"},

@@ -11,6 +11,7 @@ from mm_assets.landing import Landing
 from resources.delta_lake import DeltaLake
 
 _PICTURES = 12
+_FINDING_SIDE_PX = 256  # a side marker is a twentieth of the picture and must be seen
 
 
 def read_picture(landing: Landing, source_ref: Mapping[str, Any]) -> bytes:
@@ -30,6 +31,9 @@ def evidence_sheet(lake: DeltaLake, landing: Landing, batch: str, diagnosis: Map
     encoded = {name: read_picture(landing, reference) for name, reference in references.items()}
     if "xyxy" in shown[0]:
         return box_sheet([_boxed(example, encoded[example["image_id"]]) for example in shown])
+    if "subject" in shown[0]:
+        tiles = [_finding(example, encoded[example["image_id"]]) for example in shown]
+        return contact_sheet(tiles, columns=4, side=_FINDING_SIDE_PX)
     return contact_sheet([_pair(example, encoded[example["image_id"]]) for example in shown], columns=6)
 
 
@@ -38,6 +42,10 @@ def _pair(example: Mapping[str, Any], encoded: bytes) -> Tile:
     if example.get("restored_text") is not None:
         lines.append(f"restored: {example['restored_text']}")
     return Tile(encoded, tuple(lines), mark="crimson")
+
+
+def _finding(example: Mapping[str, Any], encoded: bytes) -> Tile:
+    return Tile(encoded, (str(example["file_name"]), str(example["text"])), mark="crimson")
 
 
 def _boxed(example: Mapping[str, Any], encoded: bytes) -> BoxedPicture:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from mm_assets.errors import HoldError
+from mm_assets.errors import REMEDIES, CrossModalCode, HoldError
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
 
@@ -79,12 +79,13 @@ def plan_repair(lake: DeltaLake, holds: Holds, batch: str, gate: str | None = No
     Raises:
         HoldError: the batch is not held by such a gate, or its diagnosis names no repair.
     """
-    held = holds.active().filter(pl.col("batch") == batch)["gate"].unique(maintain_order=True).to_list()
+    active = holds.active().filter(pl.col("batch") == batch).unique("gate", maintain_order=True)
+    held = active["gate"].to_list()
     known = [name for name in held if name in PLANNERS and gate in (None, name)]
     if not known:
         raise HoldError(
             f"batch {batch!r} is held by {held or 'nothing'}; a repair is known for {sorted(PLANNERS)}, "
-            "other faults are mended at their source"
+            f"other faults are mended at their source{_advice(active['code'].to_list())}"
         )
     verdict = holds.latest(batch, known[0])
     if verdict is None or verdict["passed"]:
@@ -93,3 +94,9 @@ def plan_repair(lake: DeltaLake, holds: Holds, batch: str, gate: str | None = No
             f"mm release-hold {batch} --gate {known[0]} --by WHO --reason TEXT"
         )
     return PLANNERS[known[0]](lake, verdict)
+
+
+def _advice(codes: list[str | None]) -> str:
+    """The remedies of the codes that a batch is held for. No picture is ever mirrored here, least a medical one."""
+    known = [REMEDIES[CrossModalCode(code)].fix for code in codes if code in set(CrossModalCode)]
+    return f": {' '.join(dict.fromkeys(known))}" if known else ""

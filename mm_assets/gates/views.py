@@ -20,7 +20,7 @@ _HOLD_COLUMNS = ("batch", "gate", "code", "measured", "threshold", "reason", "op
 @dg.asset(
     group_name="gates",
     kinds={"deltalake"},
-    deps=["image_text_recall", "object_recall", "caption_faithfulness"],
+    deps=["image_text_recall", "object_recall", "orientation_agreement", "caption_faithfulness"],
 )
 def held_batches(
     context: dg.AssetExecutionContext, lake: DeltaLake, landing: LandingStore, holds: Holds

@@ -17,6 +17,23 @@ _INSIDE: Final = {
     "box_has_an_area": "x1 < x2 AND y1 < y2",
     "box_is_inside": "x1 >= 0 AND y1 >= 0 AND x2 <= image_width AND y2 <= image_height",
 }
+_KINDS: Final = {
+    "declared": "medical pictures whose declared orientation can be compared with itself",
+    "marker": "medical pictures with a readable side marker",
+    "caption": "captions whose claims about sides have their boxes",
+}
+_AGREEMENT: Final = {
+    f"{kind}_{name}": Column(dtype, description.format(noun=noun))
+    for kind, noun in _KINDS.items()
+    for name, dtype, description in (
+        ("decided", pl.Int64, "Decided: {noun}."),
+        ("contradicted", pl.Int64, "Those of them with a contradiction that counts: gated."),
+        ("low", pl.Float64, "Lower end of the share's Clopper-Pearson interval."),
+        ("high", pl.Float64, "Upper end of the interval."),
+        ("null_rate", pl.Float64, "Share that slips explain."),
+        ("p_value", pl.Float64, "Chance of as many or more at that share."),
+    )
+}
 _IMAGE_SIZE: Final = {
     "image_width": Column(pl.Int32, "Width of the stored image, pixels."),
     "image_height": Column(pl.Int32, "Height of the stored image, pixels."),
@@ -146,6 +163,24 @@ TABLES: Final[tuple[Table, ...]] = (
             "code": Column(pl.String, "Cross-modal code of a contradiction.", nullable=True),
         },
         order_by=("position", "subject", "caption_id", "evidence"),
+    ),
+    Table(
+        name="orientation_agreement",
+        grain="One row per batch: how often sides are contradicted, declared, burned in or claimed, and whether it is "
+        "held.",
+        columns={
+            "batch": BATCH,
+            "evaluation_id": Column(pl.String, "Hash of everything the verdict depends on."),
+            "source": SOURCE,
+            "pictures_read": Column(pl.Int64, "Medical pictures whose side markers were looked for."),
+            **_AGREEMENT,
+            "measured": Column(pl.Float64, "Contradicted share of the kind that was judged."),
+            "threshold": Column(pl.Float64, "Share that slips explain of that kind."),
+            "passed": Column(pl.Boolean, "Whether the batch meets the gate."),
+            "code": Column(pl.String, "Cross-modal code when it does not.", nullable=True),
+            "reason": Column(pl.String, "The verdict in a sentence or two."),
+            "diagnosis_json": Column(pl.String, "Figures by kind, contradicted images and examples, JSON."),
+        },
     ),
     Table(
         name="caption_claims",

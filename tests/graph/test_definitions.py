@@ -29,6 +29,8 @@ ASSETS = {
     "region_embeddings",
     "object_recall",
     "object_alignments",
+    "orientation_checks",
+    "orientation_agreement",
     "caption_claims",
     "caption_faithfulness",
     "codebook",
@@ -83,7 +85,8 @@ def test_assets_of_a_batch_are_partitioned_by_batch_and_grouped_by_folder(graph)
 def test_the_first_statement_of_every_batch_asset_is_the_guard():
     steps = {step.name for step in BATCH_STEPS}
     guarded = set()
-    for module in ("raw_pools", "cleaned", "features", "aligned/objects", "aligned/objects/claims", "gates", "fusion"):
+    objects = ("aligned/objects", "aligned/objects/orientation", "aligned/objects/claims")
+    for module in ("raw_pools", "cleaned", "features", *objects, "gates", "fusion"):
         tree = ast.parse((ROOT / "mm_assets" / module / "assets.py").read_text(encoding="utf-8"))
         for function in [node for node in tree.body if isinstance(node, ast.FunctionDef)]:
             if function.name not in steps:
@@ -105,6 +108,7 @@ def test_steps_write_declared_tables_and_flow_downward():
         assert set(step.tables) <= TABLES.keys()
     assert [step.name for step in downstream_steps("image_embeddings")] == [
         "image_text_recall",
+        "orientation_checks",
         "caption_claims",
         "visual_codes",
         "fusion_samples",

@@ -13,7 +13,12 @@ from resources.delta_lake import DeltaLake
 from sensors.new_batches import new_batches
 from sensors.runs import ATTEMPT_TAG, INTERRUPTED_TAG
 
-GATE_TABLES = {"recall": "image_text_recall", "objects": "object_recall", "faithfulness": "caption_faithfulness"}
+GATE_TABLES = {
+    "recall": "image_text_recall",
+    "objects": "object_recall",
+    "orientation": "orientation_agreement",
+    "faithfulness": "caption_faithfulness",
+}
 BLANK = {pl.String: "", pl.Float64: 0.5, pl.Int64: 1, pl.Int32: 1, pl.Boolean: True, pl.List: []}
 
 

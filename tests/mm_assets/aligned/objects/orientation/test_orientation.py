@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 
 from mm_assets.aligned.objects.gate.findings import Finding, Verdict
 from mm_assets.aligned.objects.orientation.orientation import AXES, parse_orientation
-from mm_assets.aligned.objects.orientation.orientation_checks import (
-    check_orientation,
-    count_contradictions,
-    list_medical,
-    orientation_verdict,
-)
+from mm_assets.aligned.objects.orientation.orientation_checks import check_orientation, list_declared, list_medical
 from mm_assets.aligned.objects.orientation.orientation_rules import check_declared, check_markers
+from mm_assets.aligned.objects.orientation.orientation_verdict import (
+    agreement_row,
+    count_contradictions,
+    orientation_verdict,
+    verdict_of_row,
+    waive_captions,
+)
 from mm_assets.aligned.objects.orientation.patient_orientation import flip_orientation, turn_orientation
 from mm_assets.aligned.objects.orientation.side_markers import Reads, Side, SideMarker, marker_rows
 from mm_assets.gates.verdicts import GateVerdict
@@ -164,6 +166,7 @@ def _batch(size: int, orientations: dict[int, dict[str, Any]]) -> pl.DataFrame:
             "image_id": [f"img_{place}" for place in range(size)],
             "position": list(range(size)),
             "width": [1000] * size,
+            "format": ["PNG"] * size,
             "annotations_json": [
                 json.dumps({"orientation": orientations[place]}) if place in orientations else None
                 for place in range(size)
@@ -319,3 +322,48 @@ def test_pictures_worth_reading_are_medical_and_of_a_modality_with_markers() -> 
     images = _batch(5, {0: CHEST, 1: {"laterality": "L"}, 2: {"modality": "CT"}, 3: {"laterality": None}})
     assert list_medical(images, POLICY)["image_id"].to_list() == ["img_0", "img_1"]
     assert list_medical(images, OrientationPolicy(ocr_enabled=False)).is_empty()
+    assert list_declared(images) == ["img_0", "img_1", "img_2"]
+    silent = images.with_columns(format=pl.lit("DICOM"))  # no header says what these show, so they are looked at
+    assert list_medical(silent, POLICY)["image_id"].to_list() == ["img_0", "img_1", "img_3", "img_4"]
+
+
+def _marked(mirrored: int, size: int) -> pl.DataFrame:
+    found = [(f"img_{n}", [_marker("R", 100, "mirrored" if n < mirrored else "as_given")]) for n in range(size)]
+    images = _batch(size, {place: {"laterality": "R"} for place in range(size)})
+    return check_orientation(images, _captions({}), _alignments({}), marker_rows(found), POLICY)
+
+
+@pytest.mark.parametrize(("mirrored", "size", "passed"), [(0, 40, True), (1, 40, True), (6, 40, False), (3, 3, False)])
+def test_markers_are_allowed_the_errors_of_their_reader(mirrored: int, size: int, passed: bool) -> None:
+    verdict = _verdict_of(_marked(mirrored, size))
+    assert (verdict.passed, verdict.measured) == (passed, mirrored / size)
+    assert verdict.threshold == pytest.approx(POLICY.medical_null_rate + POLICY.marker_error_rate)
+    assert verdict.diagnosis["failed"] == ([] if passed else ["marker"])
+    assert verdict.diagnosis["hypothesis"] == (None if passed else "mirrored pictures")
+
+
+def test_the_reason_names_the_files_of_the_kind_that_fails() -> None:
+    rows = _marked(5, 20)
+    names = {f"img_{n}": f"chest-{n}.dcm" for n in range(20)}
+    verdict = orientation_verdict("b1", rows, POLICY, names)
+    assert verdict.reason.endswith("Contradicted: chest-0.dcm, chest-1.dcm, chest-2.dcm and 2 more.")
+    assert [example["file_name"] for example in verdict.diagnosis["examples"]] == [f"chest-{n}.dcm" for n in range(5)]
+
+
+@pytest.mark.parametrize(
+    "rows", [_marked(5, 20), _marked(0, 3).clear(), _duck_rows(60, 200)], ids=["marker", "none", "caption"]
+)
+def test_a_verdict_is_the_same_read_back_from_its_row(rows: pl.DataFrame) -> None:
+    verdict = _verdict_of(rows)
+    row = agreement_row(verdict, "clinic", 20)
+    declared = TABLES["orientation_agreement"]
+    assert declared.conform(pl.DataFrame([row], schema=declared.schema)).height == 1
+    assert verdict_of_row(row) == verdict
+
+
+def test_a_waiver_of_the_pairing_silences_captions_and_never_medical_pictures() -> None:
+    captions, markers = _verdict_of(_duck_rows(60, 200)), _verdict_of(_marked(5, 20))
+    waived = waive_captions(captions, "objects")
+    assert (waived.passed, waived.code) == (True, None)
+    assert waived.reason.startswith("Not judged, objects was waived.")
+    assert waive_captions(markers, "objects") == markers
