@@ -12,27 +12,57 @@ from pydicom.data import get_testdata_file
 from mm_assets.commands.repair import show_repair
 from mm_assets.errors import HoldError
 from resources.holds import describe_hold
+from tests.runs.conftest import Site
 from tests.runs.radiographs import draw_chest, encode_dicom
 
-PICTURES = 8
+CHESTS = 6
+SLICES = ("CT_small.dcm", "MR_small.dcm")
 
 
-def deliver_radiographs(site, name, seed, *, mirrored=False, manifest=None):
-    """Deliver chests marked R and L in turn, two of three with a caption, as they were taken or all mirrored."""
-    images = site.landing_folder / name / "images"
+def start_delivery(landing, name):
+    """The folder of a delivery's pictures, beside its contract and a few texts."""
+    images = landing / name / "images"
     images.mkdir(parents=True)
     contract = {"contract": "mm-batch/1", "source": "clinic", "license": "CC0-1.0", "language": "en"}
     (images.parent / "batch.json").write_text(json.dumps(contract), encoding="utf-8")
+    (images.parent / "text").mkdir()
+    texts = [{"text": f"Lemma {number} of {name}: every divisor divides.", "kind": "math"} for number in range(4)]
+    write_lines(images.parent / "text" / "lemmas.jsonl", texts)
+    return images
+
+
+def write_lines(path, records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+
+
+def deliver_radiographs(landing, name, seed, chests, *, mirrored=False, manifest=None, slices=()):
+    """Deliver chests marked R and L in turn, as they were taken or all mirrored, and real slices without letters."""
+    images = start_delivery(landing, name)
     lines = []
-    for number in range(PICTURES):
+    for number in range(chests):
         pixels = draw_chest(1_000 * seed + number, "RL"[number % 2])
         file = f"chest-{number}.dcm"
         (images / file).write_bytes(encode_dicom(np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)))
-        record = {"file_name": file} | ({} if number % 3 else {"text": f"A frontal chest radiograph, number {number}."})
-        lines.append(record | ({} if manifest is None else {"orientation": manifest(number)}))
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (images / "metadata.jsonl").write_text(text, encoding="utf-8")
+        orientation = (manifest or {}).get(number)
+        lines.append({"file_name": file, "text": f"Chest radiograph number {number}.", "orientation": orientation})
+    for file in slices:
+        shutil.copy(get_testdata_file(file, download=False), images / file)
+        lines.append({"file_name": file, "text": f"A slice of {file.split('_')[0]}."})
+    write_lines(images / "metadata.jsonl", lines)
     (images.parent / "_SUCCESS").touch()
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory):
+    """Three deliveries of a clinic, run to a release."""
+    root = tmp_path_factory.mktemp("clinic")
+    landing = root / "landing"
+    deliver_radiographs(landing, "as-taken", 1, CHESTS, slices=SLICES)
+    deliver_radiographs(landing, "mirrored", 2, CHESTS, mirrored=True)
+    deliver_radiographs(landing, "turned", 3, 3, manifest={1: {"patient_orientation": ["R", "F"]}})
+    with dg.DagsterInstance.local_temp(str(root), overrides={"telemetry": {"enabled": False}}) as instance:
+        site = Site(landing, str(landing), str(root / "lake"), "", instance)
+        yield site, site.run(release="first")
 
 
 def check_metadata(site, batch):
@@ -44,89 +74,71 @@ def check_metadata(site, batch):
 
 
 @pytest.mark.slow
-def test_a_mirrored_delivery_is_held_and_one_as_taken_is_released(site):
-    deliver_radiographs(site, "as-taken", 1)
-    deliver_radiographs(site, "mirrored", 2, mirrored=True)
-    summary = site.run(release="first")
-    assert (summary.failed, summary.held) == ({}, {"mirrored": "orientation"})
-    lake, workspace = site.lake, site.workspace
+def test_only_the_deliveries_with_a_contradiction_are_held(clinic):
+    site, summary = clinic
+    assert summary.failed == {}
+    assert summary.held == {"mirrored": "orientation", "turned": "orientation"}
+    for batch, pictures in (("as-taken", CHESTS + len(SLICES)), ("mirrored", CHESTS), ("turned", 3)):
+        assert (site.lake.count("images", batch), site.lake.count("rejected", batch)) == (pictures, 0)
+    assert set(site.lake.scan("mixtures").collect()["batch"]) == {"as-taken"}
+    samples = site.lake.scan("fusion_samples").filter(pl.col("image_id").is_not_null()).collect()
+    assert dict(samples.group_by("batch").len().iter_rows()) == {"as-taken": CHESTS + len(SLICES)}
+    assert {json.loads(checks)["orientation"] for checks in samples["checks_json"]} == {0.0}
 
-    for batch in ("as-taken", "mirrored"):
-        assert (lake.count("images", batch), lake.count("rejected", batch)) == (PICTURES, 0)
-        declared = [json.loads(text)["orientation"] for text in lake.read("images", batch)["annotations_json"]]
-        assert all(orientation["patient_orientation"] == ["L", "F"] for orientation in declared)
-        findings = lake.read("orientation_checks", batch)
+
+@pytest.mark.slow
+def test_what_headers_declare_and_letters_say_are_findings(clinic):
+    site, _ = clinic
+    for batch, verdict in (("as-taken", "consistent"), ("mirrored", "contradicted")):
+        declared = [json.loads(text)["orientation"] for text in site.lake.read("images", batch)["annotations_json"]]
+        assert all(orientation["patient_orientation"] == ["L", "F"] for orientation in declared[:CHESTS])
+        findings = site.lake.read("orientation_checks", batch)
+        stated = findings.filter(pl.col("subject") == "declared")["verdict"].to_list()
+        # Slices state the cosines of their plane and nothing to compare them with.
+        assert stated == ["consistent"] * CHESTS + ["undecided"] * (len(declared) - CHESTS)
         markers = findings.filter(pl.col("subject") == "marker")
-        assert markers.height >= PICTURES // 2
-        assert set(markers["verdict"]) == {"consistent" if batch == "as-taken" else "contradicted"}
-        assert set(findings.filter(pl.col("subject") == "declared")["verdict"]) == {"consistent"}
+        assert markers.height >= CHESTS // 2
+        assert set(markers["verdict"]) == {verdict}
+    costs = site.lake.scan("costs").filter(pl.col("asset") == "orientation_checks").collect()
+    read = dict(costs.select("batch", "units").iter_rows())
+    assert read == {"as-taken": CHESTS, "mirrored": CHESTS, "turned": 3}  # slices carry no letters
+    assert costs["model"].str.starts_with("rapidocr").all()
+    assert costs["price"].min() > 0.0
 
-    hold = describe_hold(workspace.holds.active().row(0, named=True))
+
+@pytest.mark.slow
+def test_the_reason_names_the_pictures_and_the_view_shows_them(clinic):
+    site, _ = clinic
+    holds = {row["batch"]: describe_hold(row) for row in site.workspace.holds.active().to_dicts()}
+    hold = holds["mirrored"]
     assert (hold["gate"], hold["code"]) == ("orientation", "ERR_CROSS_MDL_MIRROR")
     assert hold["measured"] == 1.0 > hold["threshold"]
     assert "% interval" in hold["reason"]
-    assert "mirrored" in hold["reason"]
-    affected = lake.scan("images", "mirrored").filter(pl.col("image_id").is_in(hold["diagnosis"]["affected_images"]))
-    names = affected.sort("position").collect()["file_name"].to_list()
-    assert len(names) >= PICTURES // 2
+    affected = pl.col("image_id").is_in(hold["diagnosis"]["affected_images"])
+    names = site.lake.scan("images", "mirrored").filter(affected).collect()["file_name"].to_list()
     assert sum(name in hold["reason"] for name in names) == 3
     metadata = check_metadata(site, "mirrored")
     assert metadata["fix"].value.startswith("Validate orientation metadata")
     assert "data:image/png" in metadata["side_by_side"].value
-    assert len(metadata["contradictions"].value) == len(names)
+    assert len(metadata["contradictions"].records) == len(names)
     (view,) = site.instance.fetch_materializations(dg.AssetKey("held_batches"), limit=1).records
     assert "orientation of mirrored" in view.asset_materialization.metadata
 
-    costs = lake.scan("costs").filter(pl.col("asset") == "orientation_checks").collect()
-    assert dict(costs.select("batch", "units").iter_rows()) == {"as-taken": PICTURES, "mirrored": PICTURES}
-    assert costs["model"].str.starts_with("rapidocr").all()
-    assert set(lake.scan("mixtures").collect()["batch"]) == {"as-taken"}
-    samples = lake.read("fusion_samples", "as-taken")
-    assert (samples.height, lake.count("fusion_samples", "mirrored")) == (lake.count("captions", "as-taken"), 0)
-    assert json.loads(samples["checks_json"][0])["orientation"] == 0.0
-
-    with pytest.raises(HoldError, match="mended at their source: Validate orientation metadata"):
-        show_repair(workspace, "mirrored", None, None)
-    refused = site.materialize("mirrored", "visual_codes")
-    assert not refused.success
-    workspace.holds.release("mirrored", "orientation", "ada", "accepted for the test")
-    assert site.run().held == {}
-    assert lake.count("fusion_samples", "mirrored") > 0
-
-
-@pytest.mark.slow
-def test_a_manifest_that_contradicts_the_headers_is_held(site):
-    def turned(number):
-        return {"patient_orientation": ["R", "F"]} if number in {2, 5} else None
-
-    deliver_radiographs(site, "turned", 3, manifest=turned)
-    summary = site.run()
-    assert (summary.failed, summary.held) == ({}, {"turned": "orientation"})
-    reason = site.workspace.holds.active()["reason"][0]
-    assert "chest-2.dcm, chest-5.dcm" in reason
-    assert reason.startswith("2 of 8 declared orientations")
+    assert holds["turned"]["reason"].startswith("1 of 3 declared orientations")
+    assert "Contradicted: chest-1.dcm." in holds["turned"]["reason"]
     found = site.lake.read("orientation_checks", "turned").filter(pl.col("verdict") == "contradicted")
-    assert found.filter(pl.col("subject") == "declared")["evidence"].str.contains("file's own header").any()
+    declared = found.filter(pl.col("subject") == "declared")["evidence"]
+    assert declared.str.contains("file's own header").sum() == 1
 
 
 @pytest.mark.slow
-def test_real_dicom_files_go_through_and_are_not_read_without_need(site):
-    """Slices of CT and MR carry no lead letters; their cosines are compared with what is declared."""
-    images = site.landing_folder / "slices" / "images"
-    images.mkdir(parents=True)
-    contract = {"contract": "mm-batch/1", "source": "pydicom", "license": "MIT", "language": "en"}
-    (images.parent / "batch.json").write_text(json.dumps(contract), encoding="utf-8")
-    lines = []
-    for name in ("CT_small.dcm", "MR_small.dcm"):
-        shutil.copy(get_testdata_file(name, download=False), images / name)
-        lines.append({"file_name": name, "text": f"The slice {name.split('_')[0]}."})
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (images / "metadata.jsonl").write_text(text, encoding="utf-8")
-    (images.parent / "_SUCCESS").touch()
-    summary = site.run()
-    assert (summary.failed, summary.held) == ({}, {})
-    assert site.lake.count("images", "slices") == len(lines)
-    row = site.lake.read("orientation_agreement", "slices").row(0, named=True)
-    assert (row["passed"], row["pictures_read"]) == (True, 0)
-    assert set(site.lake.read("orientation_checks", "slices")["subject"]) == {"declared"}
-    assert site.lake.count("fusion_samples", "slices") == len(lines)
+def test_no_repair_mirrors_a_medical_picture_and_a_person_may_accept_it(clinic):
+    site, _ = clinic
+    with pytest.raises(HoldError, match="mended at their source: Validate orientation metadata"):
+        show_repair(site.workspace, "mirrored", None, None)
+    refused = site.materialize("mirrored", "visual_codes")
+    failures = [event for event in refused.all_events if event.is_step_failure]
+    assert "is held by gate 'orientation'" in str(failures[0].event_specific_data)
+    site.workspace.holds.release("mirrored", "orientation", "ada", "accepted for the test")
+    assert site.run("mirrored").held == {"turned": "orientation"}
+    assert site.lake.count("fusion_samples", "mirrored") > 0

@@ -260,7 +260,7 @@ def test_captions_are_held_only_beyond_the_confusion_of_people(wrong: int, size:
     assert verdict.measured == wrong / size
     assert verdict.threshold == POLICY.caption_null_rate
     assert verdict.code == (None if passed else "ERR_CROSS_MDL_MIRROR")
-    assert verdict.diagnosis["captions"]["decided"] == size
+    assert verdict.diagnosis["caption"]["decided"] == size
     assert len(verdict.diagnosis["affected_images"]) == wrong
     assert len(verdict.diagnosis["examples"]) == min(wrong, POLICY.listed_findings)
     assert verdict.to_row()["gate"] == "orientation"
