@@ -232,7 +232,9 @@ def _judge_order(
         for own in first.middles
         for there in second.middles
     ]
-    verdict, distance = _verdict(steps, side_margin)
+    # Neighbours beside neither say nothing of the order; the others must all say the same.
+    clear = [step for step in steps if abs(step) > side_margin]
+    verdict, distance = _verdict(clear or steps, side_margin)
     said = " ".join(caption[order.start() : listed[-1].end].split())
     places = ", ".join(f"{caption[anchor.start : anchor.end]!r} is at {_shown(anchor)}" for anchor in listed)
     confidence = 0.0 if verdict is Verdict.UNDECIDED else round(min(_MOST, _LEAST + distance), 4)

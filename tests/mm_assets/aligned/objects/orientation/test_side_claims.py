@@ -83,6 +83,9 @@ def _check(caption: str, places: list[Place], margin: float = 0.08) -> list[Find
         ("From left to right: a cat, a dog.", [("a cat", 0.8), ("a dog", 0.2)], "contradicted"),
         ("From right to left a cat, a dog and a cow.", [("a cat", 0.8), ("a dog", 0.5), ("a cow", 0.1)], "consistent"),
         ("From left to right a cat, a dog and a cow.", [("cat", 0.1), ("dog", 0.9), ("cow", 0.5)], "undecided"),
+        ("From left to right a cat, a dog and a cow.", [("cat", 0.2), ("dog", 0.22), ("cow", 0.8)], "consistent"),
+        ("From left to right a cat, a dog and a cow.", [("cat", 0.8), ("dog", 0.78), ("cow", 0.2)], "contradicted"),
+        ("From left to right a cat, a dog and a cow.", [("cat", 0.5), ("dog", 0.55), ("cow", 0.6)], "undecided"),
         ("From left to right: a cat under a dog.", [("a cat", 0.8), ("a dog", 0.2)], "undecided"),
         # Said of either of two things.
         ("A man in a hat on the left.", [("A man", 0.2), ("a hat", 0.2)], "consistent"),
