@@ -28,7 +28,7 @@ def sides_are_not_mirrored(
     shown = ["pictures_read"]
     shown += [f"{kind.value}_{name}" for kind in Subject for name in ("decided", "contradicted", "low", "high")]
     figures = {name: row[name] for name in shown}
-    if not verdict.passed:
+    if verdict.diagnosis["examples"]:
         columns = ("file_name", "subject", "text", "confidence")
         figures["contradictions"] = rows_table(verdict.diagnosis["examples"], columns)
     return gate_check(holds, lake, landing, verdict, figures)
