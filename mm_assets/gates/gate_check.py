@@ -38,7 +38,8 @@ def gate_check(
         metadata |= _explanation(verdict)
         sheet = evidence_sheet(lake, landing, verdict.batch, verdict.diagnosis)
         if sheet is not None:
-            metadata["side_by_side"] = picture(sheet, "as given, and as restored")
+            contrasts = verdict.diagnosis["examples"][0].keys() & {"restored_text", "xyxy_restored"}
+            metadata["side_by_side"] = picture(sheet, "as given, and as restored" if contrasts else "as given")
     return judged(
         passed=verdict.passed or waived,
         measured=verdict.measured,
