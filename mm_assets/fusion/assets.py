@@ -6,13 +6,15 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mm_assets.aligned.objects.orientation.orientation_verdict import GATE as ORIENTATION
+from mm_assets.aligned.objects.orientation.write_back import list_contradicted
 from mm_assets.display.metadata import counts_table, table_metadata
 from mm_assets.fusion.object_packing import pack_object_chunks
 from mm_assets.fusion.packed_samples import PackedSamples
 from mm_assets.fusion.packing import pack_image_text_chunks, pack_texts
 from mm_assets.gates.guard import refuse_if_held
 from mm_assets.partitions import batches
-from mm_assets.policy import FusionPolicy
+from mm_assets.policy import FusionPolicy, OrientationPolicy
 from mm_assets.schemas import TABLES
 from mm_assets.steps import GATES, STEPS
 from resources.corrections import Corrections
@@ -47,14 +49,25 @@ def kept_captions(lake: DeltaLake, batch: str) -> pl.DataFrame:
     )
 
 
-def pack_batch(lake: DeltaLake, batch: str, checks: dict[str, Any], policy: FusionPolicy) -> Iterator[PackedSamples]:
+def contradicted_captions(
+    lake: DeltaLake, holds: Holds, batch: str, captions: pl.DataFrame, policy: OrientationPolicy
+) -> pl.DataFrame:
+    """Rejections of captions whose sides, or whose picture's sides, are contradicted; none once a person waived it."""
+    verdict = holds.latest(batch, ORIENTATION)
+    if verdict and not verdict["passed"] and holds.is_waived(verdict["evaluation_id"]):
+        return TABLES["rejected"].empty()
+    return list_contradicted(lake.read("orientation_checks", batch), captions, policy.min_finding_confidence, STAGE)
+
+
+def pack_batch(
+    lake: DeltaLake, batch: str, checks: dict[str, Any], policy: FusionPolicy, captions: pl.DataFrame
+) -> Iterator[PackedSamples]:
     """Everything of a batch that becomes a sample, in bounded portions."""
     codes = lake.read("visual_codes", batch)
     sizes = dict(lake.scan("codebook").select("version", "size").collect().iter_rows())
     codebook_size = sizes[codes["codebook_version"][0]] if codes.height else 0
     columns = ("image_id", "batch", "source", "license", "record_ref", "position")
     images = lake.scan("images", batch).select(columns).sort("position").collect()
-    captions = kept_captions(lake, batch)
     embeddings = lake.scan("image_embeddings", batch).select("image_id", "spatial_features").collect()
     yield from pack_image_text_chunks(images, captions, codes, embeddings, checks, policy, codebook_size=codebook_size)
     alignments = lake.read("object_alignments", batch)
@@ -94,10 +107,16 @@ def fusion_samples(
 ) -> dg.MaterializeResult:
     """One row per caption of a kept image, per image with anchored boxes and per text, with gate values and licence."""
     refuse_if_held(context, holds, after=GATES)
-    batch, policy = context.partition_key, policy_file.policy.fusion
+    batch, policy = context.partition_key, policy_file.policy
     checks = gate_values(holds, corrections, batch)
+    captions = kept_captions(lake, batch)
+    contradicted = contradicted_captions(lake, holds, batch, captions, policy.orientation)
+    captions = captions.join(
+        contradicted, left_on="caption_id", right_on="record_id", how="anti", maintain_order="left"
+    )
     with provenance.writing(STAGE, batch) as writing, lake.staging() as staging:
-        for packed in pack_batch(lake, batch, checks, policy):
+        staging.add("rejected", contradicted)
+        for packed in pack_batch(lake, batch, checks, policy.fusion, captions):
             _add(staging, packed)
         lake.replace("rejected", batch, staging, within={"stage": STAGE})
         written = lake.replace(STAGE, batch, staging)

@@ -35,14 +35,16 @@ def write_lines(path, records):
     path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
-def deliver_radiographs(landing, name, seed, chests, *, mirrored=False, manifest=None, slices=()):
-    """Deliver chests marked R and L in turn, as they were taken or all mirrored, and real slices without letters."""
+def deliver_radiographs(landing, name, seed, chests, *, mirrored=(), manifest=None, slices=()):
+    """Deliver chests marked R and L in turn, as taken but for those mirrored, and real slices without letters."""
     images = start_delivery(landing, name)
     lines = []
     for number in range(chests):
         pixels = draw_chest(1_000 * seed + number, "RL"[number % 2])
         file = f"chest-{number}.dcm"
-        (images / file).write_bytes(encode_dicom(np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)))
+        (images / file).write_bytes(
+            encode_dicom(np.ascontiguousarray(pixels[:, ::-1] if number in mirrored else pixels))
+        )
         orientation = (manifest or {}).get(number)
         lines.append({"file_name": file, "text": f"Chest radiograph number {number}.", "orientation": orientation})
     for file in slices:
@@ -54,11 +56,12 @@ def deliver_radiographs(landing, name, seed, chests, *, mirrored=False, manifest
 
 @pytest.fixture(scope="module")
 def clinic(tmp_path_factory):
-    """Three deliveries of a clinic, run to a release."""
+    """Four deliveries of a clinic, run to a release."""
     root = tmp_path_factory.mktemp("clinic")
     landing = root / "landing"
     deliver_radiographs(landing, "as-taken", 1, CHESTS, slices=SLICES)
-    deliver_radiographs(landing, "mirrored", 2, CHESTS, mirrored=True)
+    deliver_radiographs(landing, "mirrored", 2, CHESTS, mirrored=range(CHESTS))
+    deliver_radiographs(landing, "one-mirrored", 4, CHESTS, mirrored=[0])
     deliver_radiographs(landing, "turned", 3, 3, manifest={1: {"patient_orientation": ["R", "F"]}})
     with dg.DagsterInstance.local_temp(str(root), overrides={"telemetry": {"enabled": False}}) as instance:
         site = Site(landing, str(landing), str(root / "lake"), "", instance)
@@ -80,10 +83,25 @@ def test_only_the_deliveries_with_a_contradiction_are_held(clinic):
     assert summary.held == {"mirrored": "orientation", "turned": "orientation"}
     for batch, pictures in (("as-taken", CHESTS + len(SLICES)), ("mirrored", CHESTS), ("turned", 3)):
         assert (site.lake.count("images", batch), site.lake.count("rejected", batch)) == (pictures, 0)
-    assert set(site.lake.scan("mixtures").collect()["batch"]) == {"as-taken"}
+    assert set(site.lake.scan("mixtures").collect()["batch"]) == {"as-taken", "one-mirrored"}
     samples = site.lake.scan("fusion_samples").filter(pl.col("image_id").is_not_null()).collect()
-    assert dict(samples.group_by("batch").len().iter_rows()) == {"as-taken": CHESTS + len(SLICES)}
-    assert {json.loads(checks)["orientation"] for checks in samples["checks_json"]} == {0.0}
+    assert dict(samples.group_by("batch").len().iter_rows()) == {
+        "as-taken": CHESTS + len(SLICES),
+        "one-mirrored": CHESTS - 1,
+    }
+    checks = samples.filter(pl.col("batch") == "as-taken")["checks_json"]
+    assert {json.loads(values)["orientation"] for values in checks} == {0.0}
+
+
+@pytest.mark.slow
+def test_a_mirrored_picture_in_a_batch_that_passes_becomes_no_sample(clinic):
+    site, _ = clinic
+    rejected, bare = site.lake.read("rejected", "one-mirrored").sort("record_kind").to_dicts()
+    assert (rejected["stage"], rejected["code"]) == ("fusion_samples", "ERR_CROSS_MDL_MIRROR")
+    assert "reads only mirrored; correct" in rejected["reason"]
+    assert (bare["record_kind"], bare["code"]) == ("image", "NO_CAPTION")
+    caption = site.lake.scan("captions", "one-mirrored").filter(pl.col("caption_id") == rejected["record_id"]).collect()
+    assert caption["text"].to_list() == ["Chest radiograph number 0."]
 
 
 @pytest.mark.slow
@@ -101,7 +119,12 @@ def test_what_headers_declare_and_letters_say_are_findings(clinic):
         assert set(markers["verdict"]) == {verdict}
     costs = site.lake.scan("costs").filter(pl.col("asset") == "orientation_checks").collect()
     read = dict(costs.select("batch", "units").iter_rows())
-    assert read == {"as-taken": CHESTS, "mirrored": CHESTS, "turned": 3}  # slices carry no letters
+    assert read == {
+        "as-taken": CHESTS,
+        "mirrored": CHESTS,
+        "one-mirrored": CHESTS,
+        "turned": 3,
+    }  # slices carry no letters
     assert costs["model"].str.starts_with("rapidocr").all()
     assert costs["price"].min() > 0.0
 

@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from mm_assets.aligned.objects.boxes.regions import read_pictures
-from mm_assets.aligned.objects.gate.findings import Verdict
+from mm_assets.aligned.objects.orientation.findings import Verdict
 from mm_assets.aligned.objects.orientation.orientation_checks import (
     check_orientation,
     list_medical,

@@ -3,7 +3,7 @@
 import dagster as dg
 import polars as pl
 
-from mm_assets.aligned.objects.gate.findings import Subject
+from mm_assets.aligned.objects.orientation.findings import Subject
 from mm_assets.aligned.objects.orientation.orientation_checks import list_declared
 from mm_assets.aligned.objects.orientation.orientation_verdict import verdict_of_row, waive_captions
 from mm_assets.display.metadata import rows_table

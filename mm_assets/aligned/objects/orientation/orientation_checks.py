@@ -8,7 +8,7 @@ import polars as pl
 
 from mm_assets.aligned.objects.anchoring.lexical import NONE
 from mm_assets.aligned.objects.anchoring.verdicts import ANCHORED, MISMATCHED
-from mm_assets.aligned.objects.gate.findings import Finding, Verdict
+from mm_assets.aligned.objects.orientation.findings import Finding, Verdict
 from mm_assets.aligned.objects.orientation.orientation import Orientation, parse_orientation
 from mm_assets.aligned.objects.orientation.orientation_rules import check_declared, check_markers
 from mm_assets.aligned.objects.orientation.patient_orientation import is_medical

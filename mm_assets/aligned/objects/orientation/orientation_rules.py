@@ -10,7 +10,7 @@ from typing import Final, cast
 
 import numpy as np
 
-from mm_assets.aligned.objects.gate.findings import Finding, Subject, Verdict
+from mm_assets.aligned.objects.orientation.findings import Finding, Subject, Verdict
 from mm_assets.aligned.objects.orientation.orientation import AXES, FRONTAL, Orientation, parse_orientation
 from mm_assets.aligned.objects.orientation.patient_orientation import LATERALITY, PATIENT_ORIENTATION
 from mm_assets.aligned.objects.orientation.side_markers import SideMarker

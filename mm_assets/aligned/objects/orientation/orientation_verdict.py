@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 from scipy.special import betainc, betaincinv
 
-from mm_assets.aligned.objects.gate.findings import Subject, Verdict
+from mm_assets.aligned.objects.orientation.findings import Subject, Verdict
 from mm_assets.errors import CrossModalCode
 from mm_assets.gates.verdicts import GateVerdict
 from mm_assets.identifiers import make_id

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mm_assets.aligned.objects.gate.findings import Finding, Subject, Verdict
+from mm_assets.aligned.objects.orientation.findings import Finding, Subject, Verdict
 from mm_assets.aligned.objects.transforms.side_rules import Sense
 from mm_assets.aligned.objects.transforms.sides import SideWord, find_sides
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm_assets.aligned.objects.gate.findings import Finding, Verdict
+from mm_assets.aligned.objects.orientation.findings import Finding, Verdict
 from mm_assets.aligned.objects.orientation.orientation import AXES, parse_orientation
 from mm_assets.aligned.objects.orientation.orientation_checks import check_orientation, list_declared, list_medical
 from mm_assets.aligned.objects.orientation.orientation_rules import check_declared, check_markers

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm_assets.aligned.objects.gate.findings import Finding, Subject
+from mm_assets.aligned.objects.orientation.findings import Finding, Subject
 from mm_assets.aligned.objects.orientation.side_claims import Anchor, check_claims
 
 Place = tuple[str, float] | tuple[str, tuple[float, ...]] | tuple[str, float, str]
