@@ -48,7 +48,7 @@ def deliver_radiographs(landing, name, seed, chests, *, mirrored=(), manifest=No
         orientation = (manifest or {}).get(number)
         lines.append({"file_name": file, "text": f"Chest radiograph number {number}.", "orientation": orientation})
     for file in slices:
-        shutil.copy(get_testdata_file(file, download=False), images / file)
+        shutil.copy(str(get_testdata_file(file, download=False)), images / file)
         lines.append({"file_name": file, "text": f"A slice of {file.split('_')[0]}."})
     write_lines(images / "metadata.jsonl", lines)
     (images.parent / "_SUCCESS").touch()
