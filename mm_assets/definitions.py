@@ -31,6 +31,7 @@ from mm_assets.raw_pools import checks as raw_pools_checks
 from resources.corrections import Corrections
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
+from resources.entailment import EntailmentResource
 from resources.holds import Holds
 from resources.image_text_encoder import ImageTextEncoderResource
 from resources.language_identifier import LanguageIdentifierResource
@@ -43,6 +44,7 @@ from resources.policy_file import PolicyFile
 from resources.provenance import Provenance
 from resources.registry import BatchRegistry
 from resources.safety_model import SafetyModelResource
+from resources.vision_language import VisionLanguageResource
 from sensors.features_ready import features_ready
 from sensors.new_batches import new_batches
 from sensors.recall_halt import recall_halt
@@ -72,6 +74,8 @@ def make_resources(landing_root: str, lake_root: str, policy_path: str) -> dict[
             threshold=faithfulness.detector_threshold,
             certainty=faithfulness.detector_certainty,
         ),
+        "entailment": EntailmentResource(folder=faithfulness.entailment, threads=features.encoder_threads),
+        "vision_language": VisionLanguageResource(),
     }
     return {
         "landing": LandingStore(root=landing_root),

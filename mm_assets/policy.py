@@ -487,10 +487,17 @@ class FaithfulnessPolicy(_Section):
     min_pairs: PositiveInt = Field(default=20, description="Fewer pairs of captions of one picture are not judged.")
     false_hold_rate: Share = Field(default=0.005, description="Significance of each of the two comparisons.")
     confidence: Share = Field(default=0.95, description="Of the intervals.")
-    max_rewrites: PositiveInt = Field(
-        default=200, description="Captions of one batch a vision-language endpoint is asked to rewrite."
+    max_rewrites: Annotated[int, Field(ge=0)] = Field(
+        default=200, description="Captions of one batch a configured vision-language endpoint is asked to rewrite."
     )
     rewrite_attempts: PositiveInt = Field(default=2, description="Rewrites asked for one caption before giving up.")
+    rewrite_concurrency: PositiveInt = Field(
+        default=4, description="Requests at the endpoint at once; hosted ones answer in seconds and limit the rate."
+    )
+    rewrite_seconds: NonNegativeFloat = Field(
+        default=600.0,
+        description="Time in which requests for one batch may start, seconds; a slow endpoint must not hold it up.",
+    )
 
 
 class BudgetPolicy(_Section):
@@ -503,6 +510,13 @@ class BudgetPolicy(_Section):
     )
     price_per_1000_texts: NonNegativeFloat = Field(default=0.001, description="Embedding 1,000 captions on a CPU core.")
     price_per_1000_tokens: NonNegativeFloat = Field(default=0.0005, description="A language model's tokens.")
+    price_per_1000_pairs: NonNegativeFloat = Field(
+        default=0.002, description="An NLI model's 1,000 pairs of captions, both ways, on a CPU core."
+    )
+    price_per_1000_requests: NonNegativeFloat = Field(
+        default=1.0,
+        description="Requests about one picture to a hosted vision-language model: about 1,000 tokens each.",
+    )
     price_per_audio_second: NonNegativeFloat = Field(default=0.00001, description="Speech recognition.")
 
 

@@ -127,11 +127,12 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
     ),
     Step(
         name="caption_claims",
-        assets=("caption_claims", "caption_faithfulness"),
-        tables=("caption_claims", "caption_faithfulness"),
+        assets=("caption_claims", "caption_faithfulness", "caption_rewrites"),
+        tables=("caption_claims", "caption_faithfulness", "caption_rewrites"),
         upstream=("boxes", "cleaned_images", "image_text_recall"),
-        policy=("faithfulness",),
-        models=("detector",),
+        policy=("faithfulness", "captions"),
+        models=("detector", "entailment", "vision_language"),
+        code_version="2",
     ),
     Step(
         name="visual_codes",

@@ -25,6 +25,8 @@ def price(policy: BudgetPolicy, unit: str, units: float) -> float:
         "images": policy.price_per_1000_images / 1_000,
         "texts": policy.price_per_1000_texts / 1_000,
         "tokens": policy.price_per_1000_tokens / 1_000,
+        "pairs": policy.price_per_1000_pairs / 1_000,
+        "requests": policy.price_per_1000_requests / 1_000,
         "seconds": policy.price_per_audio_second,
     }
     return per_unit[unit] * units
@@ -65,6 +67,13 @@ class Costs(dg.ConfigurableResource):
             budget=policy.per_batch,
             currency=policy.currency,
         )
+
+    def affordable(self, batch: str, unit: str, most: int) -> int:
+        """How many units, up to a number, the batch's budget still allows."""
+        policy = self.policy_file.policy.budget
+        each = price(policy, unit, 1.0)
+        left = max(0.0, policy.per_batch - self.spent(batch))
+        return most if each * most <= left else int(left / each)
 
     @contextlib.contextmanager
     def metered(

@@ -3,12 +3,14 @@
 import dagster as dg
 
 from mm_assets.models import Identified
+from resources.entailment import EntailmentResource
 from resources.image_text_encoder import ImageTextEncoderResource
 from resources.language_identifier import LanguageIdentifierResource
 from resources.object_detector import ObjectDetectorResource
 from resources.ocr import OcrResource
 from resources.phrase_extractor import PhraseExtractorResource
 from resources.safety_model import SafetyModelResource
+from resources.vision_language import VisionLanguageResource
 
 
 class ModelSet(dg.ConfigurableResource):
@@ -20,6 +22,8 @@ class ModelSet(dg.ConfigurableResource):
     phrases: dg.ResourceDependency[PhraseExtractorResource]
     ocr: dg.ResourceDependency[OcrResource]
     detector: dg.ResourceDependency[ObjectDetectorResource]
+    entailment: dg.ResourceDependency[EntailmentResource]
+    vision_language: dg.ResourceDependency[VisionLanguageResource]
 
     @property
     def by_name(self) -> dict[str, Identified]:
@@ -31,4 +35,6 @@ class ModelSet(dg.ConfigurableResource):
             "phrases": self.phrases,
             "ocr": self.ocr,
             "detector": self.detector,
+            "entailment": self.entailment,
+            "vision_language": self.vision_language,
         }

@@ -8,10 +8,12 @@ import base64
 import hashlib
 import json
 import os
+import time
 import urllib.error
 import urllib.request
+from http.client import HTTPException, HTTPResponse
 from io import BytesIO
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -26,6 +28,8 @@ from mm_assets.models import ModelIdentity
 BASE_URL: Final = "MM_VLM_BASE_URL"
 MODEL: Final = "MM_VLM_MODEL"
 API_KEY: Final = "MM_VLM_API_KEY"
+NO_ENDPOINT: Final = ModelIdentity("none", "0", "0" * 64)
+"""Identity in provenance where no endpoint is configured."""
 _LONGEST_SIDE_PX: Final = 768
 _QUALITIES: Final = (88, 75, 60, 45)
 _MAX_PICTURE_BYTES: Final = 1_048_576
@@ -34,6 +38,7 @@ _MAX_ANSWER_TOKENS: Final = 300
 _ATTEMPTS: Final = 4
 _ERROR_SHOWN: Final = 200
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_READ_BYTES: Final = 65_536
 _WORTH_A_RETRY: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
@@ -53,7 +58,7 @@ class ChatEndpoint:
         base_url: address up to ``/v1``.
         model: the model's name there.
         api_key: sent as a bearer token; empty for none.
-        timeout_s: longest wait for one answer, seconds.
+        timeout_s: longest wait for one answer to start, and again to end, seconds.
         max_wait_s: longest pause between attempts, seconds.
 
     Raises:
@@ -113,7 +118,7 @@ class ChatEndpoint:
         request = urllib.request.Request(self._url, data=body, headers=headers, method="POST")  # noqa: S310 - http(s) only
         try:
             with self._opener.open(request, timeout=self._timeout_s) as response:
-                answer = response.read(_MAX_ANSWER_BYTES + 1)
+                answer = self._receive(response)
         except urllib.error.HTTPError as error:
             with error:
                 told = f"HTTP {error.code}: {error.read(_ERROR_SHOWN).decode('utf-8', 'replace')}"
@@ -122,18 +127,28 @@ class ChatEndpoint:
             raise InferenceError(
                 f"{self._identity} refused the request: {told}; check {BASE_URL}, {MODEL}, {API_KEY}"
             ) from None
-        except OSError as error:
-            raise _TransientError(str(error)) from error
-        if len(answer) > _MAX_ANSWER_BYTES:
-            raise InferenceError(
-                f"{self._identity} answered more than {_MAX_ANSWER_BYTES} bytes; it is no chat endpoint"
-            )
-        return cast("bytes", answer)
+        except (OSError, HTTPException) as error:
+            raise _TransientError(f"{type(error).__name__}: {error}") from error
+        return answer
+
+    def _receive(self, response: HTTPResponse) -> bytes:
+        """The whole answer: not too long, and not drop by drop, which no timeout of a socket ends."""
+        answer = bytearray()
+        ends = time.monotonic() + self._timeout_s
+        while part := response.read1(_READ_BYTES):
+            answer += part
+            if len(answer) > _MAX_ANSWER_BYTES:
+                raise InferenceError(
+                    f"{self._identity} answered more than {_MAX_ANSWER_BYTES} bytes; it is no chat endpoint"
+                )
+            if time.monotonic() > ends:
+                raise _TransientError(f"its answer was not complete after {self._timeout_s:g} s")
+        return bytes(answer)
 
     def _read(self, answer: bytes) -> str:
         try:
             content = json.loads(answer)["choices"][0]["message"]["content"]
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise InferenceError(
                 f"{self._identity} did not answer as /chat/completions does: {answer[:_ERROR_SHOWN]!r}"
             ) from error
@@ -190,3 +205,9 @@ class VisionLanguageResource(dg.ConfigurableResource):
     def handle(self) -> VisionLanguage | None:
         """The endpoint; None where the environment names none. Raises as `configured_endpoint`."""
         return configured_endpoint(timeout_s=self.timeout_s)
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model; ``none`` where none is configured. Raises as `configured_endpoint`."""
+        model = self.handle
+        return NO_ENDPOINT if model is None else model.identity

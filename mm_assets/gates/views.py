@@ -9,6 +9,7 @@ import polars as pl
 from mm_assets.display.metadata import picture, rows_table
 from mm_assets.errors import MMAssetsError
 from mm_assets.gates.evidence import evidence_sheet
+from mm_assets.gates.gate_check import evidence_tables
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds, describe_hold
@@ -36,6 +37,8 @@ def held_batches(
         ),
     }
     for row in rows:
+        for name, table in evidence_tables(row["diagnosis"]).items():
+            metadata[f"{row['gate']} of {row['batch']}: {name}"] = table
         try:
             sheet = evidence_sheet(lake, landing, row["batch"], row["diagnosis"])
         except MMAssetsError as error:

@@ -33,6 +33,7 @@ ASSETS = {
     "orientation_agreement",
     "caption_claims",
     "caption_faithfulness",
+    "caption_rewrites",
     "codebook",
     "visual_codes",
     "fusion_samples",

@@ -6,17 +6,15 @@ quarter of a millisecond, comparing two a fortieth; a detector looks only at pic
 it can see and that annotations leave open.
 """
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import combinations
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mm_assets.aligned.objects.claims.caption_reading import Reading, read_caption
+from mm_assets.aligned.objects.claims.caption_reading import read_caption
 from mm_assets.aligned.objects.claims.chair import (
     INVENTED,
     SUPPORTED,
@@ -29,9 +27,10 @@ from mm_assets.aligned.objects.claims.chair import (
     is_closed,
     judge_mention,
 )
-from mm_assets.aligned.objects.claims.conflicts import Conflict, ReadCaption, find_conflicts, share_things
+from mm_assets.aligned.objects.claims.conflicts import Conflict
 from mm_assets.aligned.objects.claims.interfaces import Entailment, ObjectDetector
 from mm_assets.aligned.objects.claims.object_classes import ObjectWords
+from mm_assets.aligned.objects.claims.pair_conflicts import PairJudge
 from mm_assets.policy import FaithfulnessPolicy
 from mm_assets.schemas import TABLES
 
@@ -45,10 +44,7 @@ DETECTION_SCHEMA: Final = pl.Schema(
 _READ_LANGUAGES: Final = frozenset({"en", "und", ""})
 _PICTURES_PER_CALL: Final = 16
 _FEWEST_TO_OUTVOTE: Final = 3
-_CACHED_READINGS: Final = 8_192
 _Row = Mapping[str, Any]
-
-_read = functools.lru_cache(maxsize=_CACHED_READINGS)(read_caption)
 
 
 @dataclass
@@ -66,11 +62,11 @@ class CaptionChecker:
     policy: FaithfulnessPolicy
     vocabulary: Iterable[str] = ()
     entailment: Entailment | None = None
-    pairs_asked: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         labels, vocabulary = sorted(set(self.labels)), sorted(set(self.vocabulary))
         self.words = ObjectWords(labels, vocabulary)
+        self.pairs = PairJudge(self.words, self.policy, self.entailment)
         self._detector = DetectorKnowledge.of(vocabulary, self.words) if vocabulary else None
 
     def wanted(self, captions: pl.DataFrame, boxes: pl.DataFrame) -> dict[str, frozenset[str]]:
@@ -107,34 +103,29 @@ class CaptionChecker:
         Returns:
             Rows of ``caption_claims``, one per caption.
         """
-        known = self._know(boxes, detections)
+        known = self.know(boxes, detections)
         ordered = captions.sort("position", "caption_index")
+        pictures = [
+            (str(image_id), list(group.iter_rows(named=True)))
+            for (image_id,), group in ordered.group_by("image_id", maintain_order=True)
+        ]
+        conflicts = self.pairs.find(
+            [[(place, row["text"]) for place, row in enumerate(group) if _is_read(row)] for _, group in pictures]
+        )
         rows: list[dict[str, Any]] = []
-        for (image_id,), group in ordered.group_by("image_id", maintain_order=True):
-            rows += self._check_picture(list(group.iter_rows(named=True)), known.get(str(image_id), PictureKnowledge()))
+        for (image_id, group), found in zip(pictures, conflicts, strict=True):
+            rows += self._check_picture(group, known.get(image_id, PictureKnowledge()), found)
         return TABLES["caption_claims"].conform(pl.DataFrame(rows, schema=TABLES["caption_claims"].schema))
 
     def judge_text(self, text: str, known: PictureKnowledge) -> list[JudgedMention]:
         """Hold the objects one caption names against what is known of its picture."""
         return [
             judge_mention(mention, known, self.words, self._detector, self.policy)
-            for mention in find_mentions(_read(text), self.words)
-        ]
-
-    def compare_texts(self, first: str, second: str) -> list[Conflict]:
-        """Contradictions of two captions that the rules are sure enough of."""
-        one, other = (ReadCaption(text, _read(text), self.words) for text in (first, second))
-        return [
-            conflict
-            for conflict in find_conflicts(one, other)
-            if conflict.confidence >= self.policy.min_conflict_confidence
+            for mention in find_mentions(read_caption(text), self.words)
         ]
 
     def know(self, boxes: pl.DataFrame, detections: pl.DataFrame | None) -> dict[str, PictureKnowledge]:
         """What is known of each picture that has boxes or was looked at; arguments as of `claim`."""
-        return self._know(boxes, detections)
-
-    def _know(self, boxes: pl.DataFrame, detections: pl.DataFrame | None) -> dict[str, PictureKnowledge]:
         labelled = boxes.filter(pl.col("label").is_not_null()).group_by("image_id").agg(pl.col("label").unique().sort())
         labels = dict(labelled.iter_rows())
         seen = {} if detections is None else {row["image_id"]: row for row in detections.iter_rows(named=True)}
@@ -151,11 +142,12 @@ class CaptionChecker:
         return found
 
     def _mentions(self, row: _Row) -> list[Mention]:
-        return find_mentions(_read(row["text"]), self.words) if _is_read(row) else []
+        return find_mentions(read_caption(row["text"]), self.words) if _is_read(row) else []
 
-    def _check_picture(self, captions: Sequence[_Row], known: PictureKnowledge) -> Iterator[dict[str, Any]]:
+    def _check_picture(
+        self, captions: Sequence[_Row], known: PictureKnowledge, conflicts: Mapping[tuple[int, int], Conflict]
+    ) -> Iterator[dict[str, Any]]:
         judged = [self.judge_text(row["text"], known) if _is_read(row) else [] for row in captions]
-        conflicts = self._find_conflicts(captions)
         inventive = [max((item.weight for item in items), default=0.0) for items in judged]
         actions = decide_actions(inventive, conflicts, self.policy)
         labels = {term.name for term in known.labels or ()}
@@ -185,34 +177,6 @@ class CaptionChecker:
                 "verdict": _tell_verdict(bool(inventions), bool(mine), bool(checked)),
                 "action": actions[place],
             }
-
-    def _find_conflicts(self, captions: Sequence[_Row]) -> dict[tuple[int, int], Conflict]:
-        """The surest contradiction of each pair of captions that has one."""
-        prepared: list[tuple[int, ReadCaption]] = [
-            (place, ReadCaption(row["text"], _reading(row), self.words))
-            for place, row in enumerate(captions)
-            if _is_read(row)
-        ]
-        found: dict[tuple[int, int], Conflict] = {}
-        for (a, first), (b, second) in combinations(prepared, 2):
-            conflicts = find_conflicts(first, second)
-            if conflicts and conflicts[0].confidence >= self.policy.min_conflict_confidence:
-                found[a, b] = conflicts[0]
-            elif self.entailment is not None and share_things(first, second):
-                conflict = self._ask(self.entailment, first.text, second.text)
-                if conflict is not None:
-                    found[a, b] = conflict
-        return found
-
-    def _ask(self, entailment: Entailment, first: str, second: str) -> Conflict | None:
-        """Ask the NLI model in both directions; both must say so."""
-        if self.pairs_asked >= self.policy.max_entailment_pairs:
-            return None
-        self.pairs_asked += 1
-        probability = float(entailment.contradiction([(first, second), (second, first)]).min())
-        if probability < self.policy.min_contradiction:
-            return None
-        return Conflict("entailment", first, second, probability)
 
 
 def claim_captions(
@@ -308,10 +272,6 @@ def decide_actions(
 
 def _is_read(row: _Row) -> bool:
     return (row["language"] or "") in _READ_LANGUAGES
-
-
-def _reading(row: _Row) -> Reading:
-    return _read(row["text"])
 
 
 def _other(pair: tuple[int, int], place: int) -> Iterator[int]:

@@ -5,6 +5,7 @@ Only what stands in the words is read; what a caption implies is not. Where a se
 poorer, not bolder: a quality that cannot be given to one thing is dropped.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -37,6 +38,7 @@ _DONE_TO_OTHERS: Final = frozenset(
     | {"running"}
 )
 _GERUND: Final = frozenset({"for", "of", "by", "from", "after", "before", "without"})
+_READINGS_KEPT: Final = 8_192
 _INDEFINITE: Final = frozenset({"a", "an", "any", "one", "another"})
 _NEW_CLAUSE: Final = frozenset(
     {"while", "but", "whereas", "although", "though", "as", "where", "when", "because", "so", "if"}
@@ -58,8 +60,9 @@ class Reading:
     scenes: frozenset[str]
 
 
+@functools.lru_cache(maxsize=_READINGS_KEPT)
 def read_caption(text: str) -> Reading:
-    """Take one English caption apart.
+    """Take one English caption apart; the last ones are remembered, since every check reads them.
 
     >>> reading = read_caption("Two white ducks and no dog")
     >>> [(phrase.words, phrase.count, phrase.denied) for phrase in reading.phrases]

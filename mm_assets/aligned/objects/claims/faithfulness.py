@@ -19,6 +19,13 @@ from typing import Any, Final
 import polars as pl
 
 from mm_assets.aligned.objects.claims.faithfulness_baseline import FaithfulnessBaseline
+from mm_assets.aligned.objects.claims.faithfulness_evidence import (
+    SHOWN,
+    break_down,
+    count_pictures,
+    finite,
+    show_examples,
+)
 from mm_assets.aligned.objects.claims.rates import Rate, excess_p_value, measure_rate
 from mm_assets.gates.verdicts import GateVerdict
 from mm_assets.identifiers import make_id
@@ -39,8 +46,6 @@ _DECISIVE: Final = {
     *("invention_ceiling", "conflict_ceiling", "baseline_tolerance", "baseline_floor"),
     *("min_captions", "min_pairs", "false_hold_rate", "confidence"),
 }
-_SHOWN: Final = 12
-_GROUPS_SHOWN: Final = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +68,8 @@ class FaithfulnessVerdict:
         reason: the verdict in a sentence or two.
         groups: both shares by source and annotator, the worst first.
         examples: captions to look at, the worst first.
+        for_review: captions a person should decide on, the surest fault first.
+        actions: captions by what is to become of them.
     """
 
     digest: str
@@ -80,6 +87,8 @@ class FaithfulnessVerdict:
     reason: str
     groups: tuple[Mapping[str, Any], ...]
     examples: tuple[Mapping[str, Any], ...]
+    for_review: tuple[Mapping[str, Any], ...]
+    actions: Mapping[str, int]
 
     def evaluation_id(self, batch: str) -> str:
         """Id of this verdict on this batch."""
@@ -89,13 +98,53 @@ class FaithfulnessVerdict:
         """Breakdown and examples, JSON-able."""
         return {
             "judged": list(self.judged),
-            "chair_instance": _finite(self.chair_instance),
+            "chair_instance": finite(self.chair_instance),
             "blindness": self.blindness,
             "pictures": {"invention": self.invention.clusters, "conflict": self.conflict.clusters},
+            "rates": self.rates(),
             "groups": [dict(group) for group in self.groups],
+            "for_review": [dict(row) for row in self.for_review],
+            "actions": dict(self.actions),
             "examples": [dict(example) for example in self.examples],
             "fix": FIXES[self.code] if self.code else None,
         }
+
+    def rates(self) -> list[dict[str, Any]]:
+        """Both shares with interval, threshold, baseline and p-value; None where nothing could be counted."""
+        kinds = {"baseline_kind": self.baseline.kind, "baseline_batches": len(self.baseline.batches)}
+        return [
+            {
+                "rate": name,
+                "measured": finite(rate.value),
+                "low": finite(rate.low),
+                "high": finite(rate.high),
+                "threshold": threshold,
+                "baseline": baseline,
+                **kinds,
+                "p_value": p_value,
+                "counted": rate.count,
+                "pictures": rate.clusters,
+                "judged": judged in self.judged,
+            }
+            for name, judged, rate, threshold, baseline, p_value in (
+                (
+                    "captions that invent an object",
+                    "invention",
+                    self.invention,
+                    self.allowed_invention,
+                    self.baseline.invention,
+                    self.invention_p_value,
+                ),
+                (
+                    "pairs that contradict each other",
+                    "conflict",
+                    self.conflict,
+                    self.baseline.conflict,
+                    self.baseline.conflict,
+                    self.conflict_p_value,
+                ),
+            )
+        ]
 
     def to_row(self, batch: str, source: str) -> dict[str, Any]:
         """One row of ``caption_faithfulness``; NaN where nothing could be counted."""
@@ -136,7 +185,7 @@ class FaithfulnessVerdict:
             passed=self.passed,
             code=self.code,
             reason=self.reason,
-            measured=_finite((self.conflict if conflicting else self.invention).value),
+            measured=finite((self.conflict if conflicting else self.invention).value),
             threshold=self.baseline.conflict if conflicting else self.allowed_invention,
             diagnosis=self.to_json(),
         )
@@ -148,6 +197,7 @@ def evaluate_faithfulness(
     policy: FaithfulnessPolicy,
     *,
     texts: Mapping[str, str] | None = None,
+    review: pl.DataFrame | None = None,
 ) -> FaithfulnessVerdict:
     """Measure, compare and explain.
 
@@ -156,8 +206,9 @@ def evaluate_faithfulness(
         baseline: from `trusted_baseline` or `ceiling_baseline`.
         policy: thresholds.
         texts: captions by id, for the examples.
+        review: from `write_back.list_for_review`, for the evidence.
     """
-    per_picture = _count_pictures(claims)
+    per_picture = count_pictures(claims)
     invention = measure_rate(per_picture["inventions"].to_numpy(), per_picture["checked"].to_numpy(), policy.confidence)
     conflict = measure_rate(per_picture["conflicts"].to_numpy(), per_picture["pairs"].to_numpy(), policy.confidence)
     checked = claims.filter(pl.col("checked").list.len() > 0)
@@ -174,7 +225,7 @@ def evaluate_faithfulness(
     if "conflict" in judged and conflict_p < policy.false_hold_rate:
         failed[CAPTIONS_CONFLICT] = conflict_p
     code = min(failed, key=lambda name: (failed[name], name)) if failed else None
-    groups = _break_down(claims, policy)
+    groups = break_down(claims, policy)
     return FaithfulnessVerdict(
         digest=_digest(claims, baseline, policy),
         chair_instance=_chair_instance(checked),
@@ -190,86 +241,15 @@ def evaluate_faithfulness(
         code=code,
         reason=_tell(invention, allowed, conflict, baseline, judged, failed, groups, policy),
         groups=groups,
-        examples=_show(claims, texts or {}),
-    )
-
-
-def _count_pictures(claims: pl.DataFrame) -> pl.DataFrame:
-    """Per picture: captions that could be checked, weighted inventions, pairs of read captions, contradicting pairs."""
-    checked = pl.col("checked").list.len() > 0
-    read = pl.col("read").sum().cast(pl.Float64)
-    return (
-        claims.group_by("image_id", maintain_order=True)
-        .agg(
-            checked=checked.sum().cast(pl.Float64),
-            inventions=pl.col("evidence_weight").filter(checked).sum(),
-            pairs=read * (read - 1.0) / 2.0,
-            conflicts=pl.col("conflicts_with").list.len().sum() / 2.0,
-        )
-        .sort("image_id")
+        examples=show_examples(claims, texts or {}),
+        for_review=tuple(() if review is None else review.head(SHOWN).iter_rows(named=True)),
+        actions=dict(claims.group_by("action").len().sort("action").iter_rows()),
     )
 
 
 def _chair_instance(checked: pl.DataFrame) -> float:
     mentions = int(checked["checked"].list.len().sum()) if checked.height else 0
     return float(checked["weights"].list.sum().sum()) / mentions if mentions else math.nan
-
-
-def _break_down(claims: pl.DataFrame, policy: FaithfulnessPolicy) -> tuple[Mapping[str, Any], ...]:
-    """Both shares by source and annotator; the largest lower ends of the intervals first."""
-    found: list[dict[str, Any]] = []
-    for (source, annotator), rows in claims.group_by("source", "annotator", maintain_order=True):
-        pictures = _count_pictures(rows)
-        invention = measure_rate(pictures["inventions"].to_numpy(), pictures["checked"].to_numpy(), policy.confidence)
-        conflict = measure_rate(pictures["conflicts"].to_numpy(), pictures["pairs"].to_numpy(), policy.confidence)
-        found.append(
-            {
-                "source": source,
-                "annotator": annotator,
-                "captions": invention.count,
-                "invention": _finite(invention.value),
-                "invention_interval": [_finite(invention.low), _finite(invention.high)],
-                "pairs": conflict.count,
-                "conflict": _finite(conflict.value),
-                "conflict_interval": [_finite(conflict.low), _finite(conflict.high)],
-            }
-        )
-    found.sort(
-        key=lambda group: (
-            -max(group["invention_interval"][0] or 0.0, group["conflict_interval"][0] or 0.0),
-            group["source"],
-            group["annotator"] or "",
-        )
-    )
-    return tuple(found[:_GROUPS_SHOWN])
-
-
-def _show(claims: pl.DataFrame, texts: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:
-    """The captions with the surest faults."""
-    worst = (
-        claims.with_columns(fault=pl.max_horizontal("evidence_weight", "conflict_confidence"))
-        .filter(pl.col("fault") > 0.0)
-        .sort("fault", "position", "caption_index", descending=[True, False, False])
-        .head(_SHOWN)
-    )
-    shown: list[Mapping[str, Any]] = []
-    for row in worst.iter_rows(named=True):
-        faults = [f"not known to be there: {', '.join(row['invented'])}"] if row["invented"] else []
-        faults += row["conflicts"]
-        caption = texts.get(row["caption_id"], row["caption_id"])
-        shown.append(
-            {
-                "position": row["position"],
-                "image_id": row["image_id"],
-                "caption_id": row["caption_id"],
-                "text": f"{caption} [{'; '.join(faults)}]",
-                "restored_text": None,
-                "invented": row["invented"],
-                "conflicts": row["conflicts"],
-                "action": row["action"],
-            }
-        )
-    return tuple(shown)
 
 
 def _tell(
@@ -306,10 +286,6 @@ def _tell_rate(what: str, rate: Rate, allowed: float, least: int, judged: bool) 
         return f"nothing to count where {what}"
     told = f"{rate.value:.1%} of {rate.count} {what} ({rate.low:.1%} to {rate.high:.1%}; {allowed:.1%} allowed)"
     return told if judged else f"{told}, fewer than the {least} a verdict needs"
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _digest(claims: pl.DataFrame, baseline: FaithfulnessBaseline, policy: FaithfulnessPolicy) -> str:
