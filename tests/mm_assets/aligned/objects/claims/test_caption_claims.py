@@ -14,7 +14,8 @@ from mm_assets.aligned.objects.claims.caption_claims import (
 )
 from mm_assets.aligned.objects.claims.conflicts import Conflict
 from mm_assets.aligned.objects.claims.interfaces import SeenObjects
-from mm_assets.aligned.objects.claims.write_back import list_for_review, list_rejected
+from mm_assets.aligned.objects.claims.timed_entailment import TimedEntailment
+from mm_assets.aligned.objects.claims.write_back import SHOWN_FOR_REVIEW, list_for_review, list_rejected
 from mm_assets.models import ModelIdentity
 from mm_assets.policy import FaithfulnessPolicy
 from mm_assets.schemas import TABLES
@@ -31,9 +32,11 @@ class Contradictory:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
+        self.calls = 0
 
     def contradiction(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         self.asked += pairs
+        self.calls += 1
         return np.array([0.99 if "purple" in a + b else 0.1 for a, b in pairs], np.float32)
 
 
@@ -177,10 +180,40 @@ def test_the_nli_model_is_asked_only_what_rules_leave_open() -> None:
     assert set(model.asked) == {("A purple dog.", "A dog runs."), ("A dog runs.", "A purple dog.")}
     found = claims.filter(pl.col("image_id") == "a")["conflicts"].to_list()
     assert found[0] == ["entailment: 'A purple dog.' against 'A dog runs.' (0.99)"]
-    strict = FaithfulnessPolicy(max_entailment_pairs=1)
-    checker = CaptionChecker([], strict, (), model)
-    checker.claim(make_captions({"a": ["A purple dog.", "A dog.", "A brown dog."]}), make_boxes([]), None)
-    assert checker.pairs_asked == 1
+    assert claims.filter(pl.col("image_id") == "a")["conflict_confidence"].to_list() == pytest.approx([0.99, 0.99])
+    assert claims.filter(pl.col("image_id") == "a")["action"].to_list() == ["review", "review"]
+
+
+def test_one_call_reads_the_open_pairs_of_many_pictures_as_far_as_the_policy_pays() -> None:
+    model = Contradictory()
+    captions = make_captions({name: ["A purple dog.", "A dog.", "A dog sleeps."] for name in "abc"})
+    checker = CaptionChecker([], FaithfulnessPolicy(max_entailment_pairs=5), (), model)
+    claims = checker.claim(captions, make_boxes([]), None)
+    assert (model.calls, len(model.asked)) == (1, 10)
+    assert (checker.pairs.asked, checker.pairs.unread) == (5, 4)
+    # All three pairs of the first picture, two of the second: the third caption of it was not read against the second.
+    assert claims["conflicts_with"].list.len().to_list() == [2, 1, 1, 2, 1, 1, 0, 0, 0]
+    checker.claim(captions, make_boxes([]), None)
+    assert (model.calls, checker.pairs.unread) == (1, 13)
+
+
+def test_the_model_must_say_so_in_both_directions() -> None:
+    class OneWay(Contradictory):
+        def contradiction(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+            return np.array([0.99, 0.2] * (len(pairs) // 2), np.float32)
+
+    captions = make_captions({"a": ["A purple dog.", "A dog runs."]})
+    claims = claim_captions(captions, make_boxes([]), None, POLICY, entailment=OneWay())
+    assert set(claims["verdict"]) == {"unverified"}
+
+
+def test_a_metered_model_is_the_model() -> None:
+    counted: list[tuple[float, float]] = []
+    model = TimedEntailment(Contradictory(), lambda pairs, seconds: counted.append((pairs, seconds)))
+    assert (model.identity, model.device) == (Contradictory.identity, "cpu")
+    assert model.contradiction([("purple", "a"), ("b", "a")]).tolist() == pytest.approx([0.99, 0.1])
+    assert counted[0][0] == 2
+    assert counted[0][1] >= 0.0
 
 
 def test_the_odd_one_of_three_is_rejected() -> None:
@@ -220,8 +253,30 @@ def test_bad_captions_are_written_back_with_their_fix() -> None:
         "correct the caption, or annotate what is there"
     )
     assert "contradicts 2 of its siblings (number: 'Two dogs' against 'Three dogs' (0.90))" in told["c2"]["reason"]
-    review = list_for_review(claims, captions)
+    review = list_for_review(claims, captions, 9)
     assert review["record_id"].to_list() == ["d0", "d1"]
-    assert review["confidence"].to_list() == [0.9, 0.9]
     kept = claims.filter(pl.col("action") == "keep").height
     assert kept + rejected.height + review.height == captions.height
+    assert review.select(SHOWN_FOR_REVIEW).row(0, named=True) == {
+        "picture": "metadata.jsonl:3",
+        "caption": "A red bus.",
+        "claim": "color: 'A red bus' against 'A green bus' (0.90)",
+        "reason": "contradicts 1 of its siblings",
+        "source": "vendor",
+        "annotator": None,
+        "confidence": 0.9,
+    }
+    assert review["annotator"][1] == "ann"
+    assert list_for_review(claims, captions, 1)["record_id"].to_list() == ["d0"]
+
+
+def test_a_detectors_suspicion_is_told_as_one() -> None:
+    detector = RedDetector()
+    captions = make_captions({"a": ["A cat and a zebra."]})
+    seen = pl.DataFrame(
+        [{"image_id": "a", "seen": ["zebra"], "certain": ["zebra"], "clarity": 0.9}], schema=DETECTION_SCHEMA
+    )
+    claims = claim_captions(captions, make_boxes([]), seen, POLICY, vocabulary=detector.vocabulary)
+    row = list_for_review(claims, captions, 9).row(0, named=True)
+    assert (row["claim"], row["reason"]) == ("names cat", "a detector did not find it (known: zebra)")
+    assert row["confidence"] == pytest.approx(1 - 0.05 / 0.9)
