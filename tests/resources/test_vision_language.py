@@ -1,6 +1,8 @@
 import base64
+import contextlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -29,6 +31,7 @@ class Endpoint(ThreadingHTTPServer):
         self.replies: list[tuple[int, bytes]] = []
         self.requests: list[dict[str, Any]] = []
         self.redirect = ""
+        self.drops_s = 0.0
 
     @property
     def url(self) -> str:
@@ -50,7 +53,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Location", self.server.redirect)
         self.send_header("Content-Length", str(len(reply)))
         self.end_headers()
-        self.wfile.write(reply)
+        if not self.server.drops_s:
+            self.wfile.write(reply)
+            return
+        for place in range(len(reply)):
+            time.sleep(self.server.drops_s)
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(reply[place : place + 1])
 
     def log_message(self, *_: Any) -> None:
         """Stay quiet."""
@@ -141,6 +150,28 @@ def test_an_endless_answer_is_cut_short(server: Endpoint) -> None:
         ChatEndpoint(server.url, "m").ask(picture(8, 8), "?")
 
 
+def test_an_answer_drop_by_drop_is_cut_short(server: Endpoint) -> None:
+    server.drops_s = 0.02
+    server.replies += [(200, b"x" * 30)] * 4
+    model = ChatEndpoint(server.url, "m", timeout_s=0.1, max_wait_s=0.01)
+    with pytest.raises(InferenceError, match=r"4 attempts: its answer was not complete after 0\.1 s"):
+        model.ask(picture(8, 8), "?")
+
+
+def test_a_silent_endpoint_is_given_up(server: Endpoint) -> None:
+    server.drops_s = 1.0
+    server.replies += [(200, b"x")] * 4
+    model = ChatEndpoint(server.url, "m", timeout_s=0.05, max_wait_s=0.01)
+    with pytest.raises(InferenceError, match="4 attempts: TimeoutError"):
+        model.ask(picture(8, 8), "?")
+
+
+def test_an_answer_nested_without_end_is_another_protocol(server: Endpoint) -> None:
+    server.replies.append((200, b"[" * 200_000))
+    with pytest.raises(InferenceError, match="did not answer as"):
+        ChatEndpoint(server.url, "m").ask(picture(8, 8), "?")
+
+
 def test_nobody_there_is_an_error() -> None:
     with pytest.raises(InferenceError, match="4 attempts"):
         ChatEndpoint("http://127.0.0.1:9/v1", "m", timeout_s=0.5, max_wait_s=0.01).ask(picture(8, 8), "?")
@@ -176,6 +207,7 @@ def test_the_environment_configures_it_or_nothing(monkeypatch: pytest.MonkeyPatc
         monkeypatch.delenv(name, raising=False)
     assert configured_endpoint() is None
     assert VisionLanguageResource().handle is None
+    assert VisionLanguageResource().identity.name == "none"
     monkeypatch.setenv(BASE_URL, "https://host/v1")
     with pytest.raises(PolicyError, match="both"):
         configured_endpoint()
@@ -184,4 +216,5 @@ def test_the_environment_configures_it_or_nothing(monkeypatch: pytest.MonkeyPatc
     endpoint = VisionLanguageResource().handle
     assert endpoint is not None
     assert (endpoint.identity.name, endpoint.identity.revision) == ("vlm:some-vlm", "host")
+    assert VisionLanguageResource().identity == endpoint.identity
     assert "secret-1" not in repr(vars(endpoint.identity))

@@ -162,6 +162,26 @@ def test_weak_evidence_counts_less() -> None:
     assert weak.chair_instance == pytest.approx(0.5 * strong.chair_instance)
 
 
+def test_both_rates_come_with_interval_threshold_and_baseline() -> None:
+    trusted = FaithfulnessBaseline(0.03, 0.02, "trusted_batches", ("a", "b"))
+    verdict = judge(make_claims(flags(0.1, 40, 2, 3), flags(0.1, 40, 1, 4)[:, 0], blindness=0.05), trusted)
+    document = verdict.to_json()
+    invention, conflict = document["rates"]
+    assert (invention["baseline"], conflict["baseline"]) == (0.03, 0.02)
+    assert invention["threshold"] == pytest.approx(0.03 + 0.97 * 0.05)
+    assert conflict["threshold"] == 0.02
+    assert (invention["counted"], conflict["counted"], invention["pictures"]) == (80, 40, 40)
+    for rate in (invention, conflict):
+        assert rate["low"] < rate["measured"] < rate["high"]
+        assert 0.0 <= rate["p_value"] <= 1.0
+        assert rate["judged"]
+        assert (rate["baseline_kind"], rate["baseline_batches"]) == ("trusted_batches", 2)
+    assert document["actions"] == {"keep": 80}
+    nothing = judge(TABLES["caption_claims"].empty()).to_json()["rates"]
+    assert [rate["measured"] for rate in nothing] == [None, None]
+    assert not any(rate["judged"] for rate in nothing)
+
+
 def test_few_captions_are_not_judged() -> None:
     verdict = judge(make_claims(np.ones((9, 2), bool), np.ones(9, bool)))
     assert verdict.passed
