@@ -7,10 +7,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from mm_assets.definitions import definitions
+from mm_assets.definitions import definitions, make_resources
 from mm_assets.jobs import BATCH_ASSETS
+from mm_assets.policy import Policy
 from mm_assets.schemas import TABLES
-from mm_assets.steps import BATCH_STEPS, downstream_steps
+from mm_assets.steps import BATCH_STEPS, downstream_steps, step_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = {
@@ -114,6 +115,21 @@ def test_steps_write_declared_tables_and_flow_downward():
         "visual_codes",
         "fusion_samples",
     ]
+
+
+def test_every_model_a_step_names_is_known_and_decides_its_digest(tmp_path):
+    folder = tmp_path / "nli"
+    policy = tmp_path / "policy.toml"
+    policy.write_text(f'[faithfulness]\nentailment = "{folder}"\n', encoding="utf-8")
+    resources = make_resources("landing", "lake", str(policy))
+    assert resources["entailment"].folder == str(folder)
+    assert {name for step in BATCH_STEPS for name in step.models} <= resources["models"].by_name.keys()
+    step = next(step for step in BATCH_STEPS if step.name == "caption_claims")
+    identities = dict.fromkeys(step.models, "none@0#000000000000")
+    before = step_digest(step, Policy(), identities, dict.fromkeys(step.upstream, ""))
+    for name in ("detector", "entailment", "vision_language"):
+        changed = identities | {name: "other@1#111111111111"}
+        assert step_digest(step, Policy(), changed, dict.fromkeys(step.upstream, "")) != before
 
 
 def test_importing_the_definitions_loads_no_model_library():
