@@ -104,9 +104,8 @@ class ImageNetTiles:
         """What the views looked at so far show."""
         factors = np.concatenate([np.full(count * count, factor, np.float32) for count, _, factor in _GRIDS])
         weights = 1.0 / factors[: len(probabilities)]
-        best: dict[str, float] = {}
-        for name, classes in self._objects.items():
-            best[name] = float((probabilities[:, classes].sum(axis=1) * weights).max())
+        summed = probabilities @ self._membership
+        best = dict(zip(self._objects, (summed * weights[:, None]).max(axis=0).tolist(), strict=True))
         return SeenObjects(
             seen=frozenset(name for name, value in best.items() if value >= self._threshold),
             certain=frozenset(name for name, value in best.items() if value >= self._certainty),
@@ -128,6 +127,14 @@ class ImageNetTiles:
             for section in ("coco", "more")
             for name, runs in document[section].items()
         }
+
+    @cached_property
+    def _membership(self) -> NDArray[np.float32]:
+        """1 where a class (row) is one of an object's (column)."""
+        matrix = np.zeros((_CLASSES, len(self._objects)), np.float32)
+        for column, classes in enumerate(self._objects.values()):
+            matrix[classes, column] = 1.0
+        return matrix
 
     @cached_property
     def _session(self) -> Any:  # noqa: ANN401 - onnxruntime is imported here only

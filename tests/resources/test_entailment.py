@@ -25,6 +25,10 @@ PAIRS = [
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny cross-encoder with random weights, as Hugging Face lays it out."""
     import torch
+    from transformers.utils import import_utils
+
+    # Half of the time transformers takes to load goes to scikit-learn, which only its speculative decoding uses.
+    import_utils._sklearn_available = False
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Whitespace

@@ -152,9 +152,10 @@ def test_an_endless_answer_is_cut_short(server: Endpoint) -> None:
 
 def test_an_answer_drop_by_drop_is_cut_short(server: Endpoint) -> None:
     server.drops_s = 0.02
-    server.replies += [(200, b"x" * 30)] * 4
-    model = ChatEndpoint(server.url, "m", timeout_s=0.1, max_wait_s=0.01)
-    with pytest.raises(InferenceError, match=r"4 attempts: its answer was not complete after 0\.1 s"):
+    server.replies += [(200, b"x" * 60)] * 4
+    model = ChatEndpoint(server.url, "m", timeout_s=0.3, max_wait_s=0.01)
+    # On a machine too busy for one drop the socket's own timeout ends it.
+    with pytest.raises(InferenceError, match=r"4 attempts: (its answer was not complete after 0\.3 s|TimeoutError)"):
         model.ask(picture(8, 8), "?")
 
 
@@ -178,7 +179,7 @@ def test_nobody_there_is_an_error() -> None:
 
 
 def test_pictures_are_bounded() -> None:
-    shrunk = shrink_picture(picture(1_536, 512))
+    shrunk = shrink_picture(picture(1_000, 333))
     assert len(shrunk) <= 1_048_576
     with Image.open(BytesIO(shrunk)) as image:
         assert image.size == (768, 256)

@@ -99,6 +99,29 @@ def records(value):
     return [dict(record.data) for record in value.records]
 
 
+def check_what_is_shown(site):
+    """Captions for review, rewrites and rates in the assets' metadata; returns the only row by source and annotator."""
+    shown = metadata_of(site, "caption_claims", BATCH)
+    assert shown["captions_for_review"].value == 2
+    review = records(shown["for_review"])
+    assert [row["caption"] for row in review] == list(AGAINST[7])
+    assert "coco.json" in review[0]["picture"]
+    assert "closed toolbox" in review[0]["claim"]
+    assert "data:image/png;base64" in shown["pictures_for_review"].value
+    offered = records(metadata_of(site, "caption_rewrites", BATCH)["rewrites"])
+    assert [row["accepted"] for row in offered] == [True] * 4 + [False] * 4
+    judged = metadata_of(site, "caption_faithfulness", BATCH)
+    invention, conflict = records(judged["rates"])
+    for rate in (invention, conflict):
+        assert rate["low"] <= rate["measured"] <= rate["high"]
+        assert 0.0 < rate["threshold"] < 1.0
+        assert rate["baseline_kind"] == "policy_ceiling"
+    (group,) = records(judged["groups"])
+    assert group["source"]
+    assert " to " in group["invention_interval"]
+    return group
+
+
 @pytest.mark.slow
 def test_bad_captions_are_written_back_reviewed_and_rewritten(site, endpoint, tmp_path):
     policy = tmp_path / "policy.toml"
@@ -145,24 +168,7 @@ def test_bad_captions_are_written_back_reviewed_and_rewritten(site, endpoint, tm
     assert costs["units"].to_list() == [sum(row["attempts"] for row in rewrites.values())] == [10.0]
     assert costs["price"].item() == pytest.approx(0.01)
 
-    shown = metadata_of(site, "caption_claims", BATCH)
-    assert shown["captions_for_review"].value == 2
-    review = records(shown["for_review"])
-    assert [row["caption"] for row in review] == list(AGAINST[7])
-    assert "coco.json" in review[0]["picture"]
-    assert "closed toolbox" in review[0]["claim"]
-    assert "data:image/png;base64" in shown["pictures_for_review"].value
-    offered = records(metadata_of(site, "caption_rewrites", BATCH)["rewrites"])
-    assert [row["accepted"] for row in offered] == [True] * 4 + [False] * 4
-    judged = metadata_of(site, "caption_faithfulness", BATCH)
-    invention, conflict = records(judged["rates"])
-    for rate in (invention, conflict):
-        assert rate["low"] <= rate["measured"] <= rate["high"]
-        assert 0.0 < rate["threshold"] < 1.0
-        assert rate["baseline_kind"] == "policy_ceiling"
-    (group,) = records(judged["groups"])
-    assert group["source"]
-    assert " to " in group["invention_interval"]
+    group = check_what_is_shown(site)
 
     # So many inventions hold the batch, and the view of held batches shows the same evidence.
     assert summary.held == {BATCH: "faithfulness"}
