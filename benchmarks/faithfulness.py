@@ -6,7 +6,9 @@ pictures, which the rules were developed on. Inventions are looked for with the 
 detector alone, and with both; *within reach* are those of objects that annotators label or the detector can see. Then
 the gate judges batches drawn from the honest captions, and from all.
 
-Usage: python benchmarks/faithfulness.py [--labels development] [--batches 200] [--show] [--json]
+Usage: python benchmarks/faithfulness.py [--labels development] [--batches 200] [--entailment FOLDER] [--show] [--json]
+
+FOLDER holds an NLI model as ``faithfulness.entailment`` takes it; without one the rules alone compare captions.
 """
 
 import argparse
@@ -33,11 +35,12 @@ from mm_assets.aligned.objects.claims.caption_claims import (  # noqa: E402
 from mm_assets.aligned.objects.claims.chair import DetectorKnowledge, is_closed  # noqa: E402
 from mm_assets.aligned.objects.claims.faithfulness import evaluate_faithfulness  # noqa: E402
 from mm_assets.aligned.objects.claims.faithfulness_baseline import ceiling_baseline  # noqa: E402
-from mm_assets.aligned.objects.claims.interfaces import ObjectDetector  # noqa: E402
+from mm_assets.aligned.objects.claims.interfaces import Entailment, ObjectDetector  # noqa: E402
 from mm_assets.cleaned.decoding import decode_image  # noqa: E402
 from mm_assets.policy import Policy  # noqa: E402
 from mm_assets.raw_pools.contract import read_contract  # noqa: E402
 from mm_assets.raw_pools.reading import read_batch  # noqa: E402
+from resources.entailment import build_entailment  # noqa: E402
 from resources.object_detector import build_detector  # noqa: E402
 from resources.object_store import open_landing  # noqa: E402
 
@@ -131,11 +134,13 @@ class Run:
     looked_at: int
 
 
-def run_pipeline(material: Material, *, annotated: bool, detector: ObjectDetector | None) -> Run:
+def run_pipeline(
+    material: Material, *, annotated: bool, detector: ObjectDetector | None, entailment: Entailment | None = None
+) -> Run:
     """Check all captions."""
     boxes = material.boxes if annotated else material.boxes.clear()
     vocabulary = detector.vocabulary if detector is not None else ()
-    checker = CaptionChecker(material.labels if annotated else (), POLICY.faithfulness, vocabulary)
+    checker = CaptionChecker(material.labels if annotated else (), POLICY.faithfulness, vocabulary, entailment)
     detections, picture_ms = pl.DataFrame(schema=DETECTION_SCHEMA), 0.0
     if detector is not None:
         wanted = checker.wanted(material.captions, boxes)
@@ -241,12 +246,12 @@ def judge_batches(material: Material, run: Run, batches: int, *, honest: bool) -
     }
 
 
-def score_conflicts(claims: pl.DataFrame, conflicts: Mapping[tuple[str, str], bool]) -> Score:
+def score_conflicts(name: str, claims: pl.DataFrame, conflicts: Mapping[tuple[str, str], bool]) -> Score:
     """Pairs of captions taken to contradict each other against those that do."""
     against = dict(claims.select("caption_id", "conflicts_with").iter_rows())
     found = {pair: pair[1] in against[pair[0]] for pair in conflicts}
     return Score(
-        "conflicts, by rules",
+        name,
         sum(found[pair] and true for pair, true in conflicts.items()),
         sum(found[pair] and not true for pair, true in conflicts.items()),
         sum(not found[pair] and true for pair, true in conflicts.items()),
@@ -271,7 +276,9 @@ def show_errors(material: Material, name: str, claims: pl.DataFrame) -> None:
                 print(f"      {against[first]['conflicts']}")
 
 
-def measure(material: Material, batches: int, *, show: bool) -> dict[str, list[dict[str, Any]]]:
+def measure(
+    material: Material, batches: int, entailment: Entailment | None, *, show: bool
+) -> dict[str, list[dict[str, Any]]]:
     """Scores, costs and verdicts of the gate."""
     settings = POLICY.faithfulness
     detector = build_detector(
@@ -298,10 +305,18 @@ def measure(material: Material, batches: int, *, show: bool) -> dict[str, list[d
         )
         scores += score_run(material, name, run, scenes, annotated=annotated, detector=used)
         if name == "both":
-            scores.append(score_conflicts(run.claims, material.conflicts))
+            scores.append(score_conflicts("conflicts, by rules", run.claims, material.conflicts))
             gate = [judge_batches(material, run, batches, honest=honest) for honest in (True, False)]
         if show:
             show_errors(material, name, run.claims)
+    if entailment is not None:
+        run = run_pipeline(material, annotated=True, detector=None, entailment=entailment)
+        scores.append(score_conflicts("conflicts, by rules and NLI", run.claims, material.conflicts))
+        costs.append(
+            {"name": str(entailment.identity), "caption_ms": round(run.caption_ms, 1), "pairs": run.checker.pairs.asked}
+        )
+        if show:
+            show_errors(material, "annotated labels and NLI", run.claims)
     return {"scores": [score.to_json() for score in scores], "costs": costs, "gate": gate}
 
 
@@ -331,11 +346,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Precision and recall of the checks on captions")
     parser.add_argument("--labels", choices=list(FILES), default="test")
     parser.add_argument("--batches", type=int, default=200, help="batches the gate judges, of each kind")
+    parser.add_argument("--entailment", default="", help="folder of an NLI model that reads what the rules leave open")
     parser.add_argument("--show", action="store_true", help="print what was judged wrongly")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     material = read_material(LABELS / FILES[arguments.labels])
-    report = measure(material, arguments.batches, show=arguments.show)
+    report = measure(material, arguments.batches, build_entailment(arguments.entailment), show=arguments.show)
     if arguments.json:
         print(json.dumps(report))
         return

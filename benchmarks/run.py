@@ -16,7 +16,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "anchoring": (),
     "side_claims": ("--seeds", "5"),
     "side_markers": ("--pictures", "40"),
-    "object_gate": ("--kinds", "plain", "--shares", "1.0", "--seeds", "4", "--clean", "20", "--cost", "200"),
+    "object_gate": ("--kinds", "plain", "--shares", "1.0", "--seeds", "2", "--clean", "10", "--cost", "200"),
     "faithfulness": ("--batches", "50"),
     "batch_memory": ("--few", "500", "--many", "2000"),
 }

@@ -80,8 +80,11 @@ class CrossEncoder:
     def contradiction(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """Probability that each premise contradicts its hypothesis."""
         found = np.empty(len(pairs), np.float32)
-        for start in range(0, len(pairs), _PAIRS_PER_CALL):
-            encodings = self._tokenizer.encode_batch(list(pairs[start : start + _PAIRS_PER_CALL]))
+        at_once = (self._fixed[0] or _PAIRS_PER_CALL) if pairs else 1
+        for start in range(0, len(pairs), at_once):
+            wanted = list(pairs[start : start + at_once])
+            full = self._fixed[0] or len(wanted)  # a model of fixed batches reads its last pair again
+            encodings = self._tokenizer.encode_batch(wanted + wanted[-1:] * (full - len(wanted)))
             inputs = {
                 "input_ids": np.array([encoding.ids for encoding in encodings], np.int64),
                 "attention_mask": np.array([encoding.attention_mask for encoding in encodings], np.int64),
@@ -91,7 +94,8 @@ class CrossEncoder:
             if logits.shape[0] != len(encodings) or not np.isfinite(logits).all():
                 raise InferenceError(f"{self.identity} returned something that is not a score; check the folder")
             scaled = np.exp(logits - logits.max(axis=1, keepdims=True))
-            found[start : start + len(encodings)] = (scaled / scaled.sum(axis=1, keepdims=True))[:, self._contradiction]
+            probability = (scaled / scaled.sum(axis=1, keepdims=True))[:, self._contradiction]
+            found[start : start + len(wanted)] = probability[: len(wanted)]
         return found
 
     @cached_property
@@ -99,14 +103,25 @@ class CrossEncoder:
         from tokenizers import Tokenizer  # noqa: PLC0415 - heavy
 
         tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
-        tokenizer.enable_truncation(_LONGEST)
-        tokenizer.enable_padding()
+        tokenizer.enable_truncation(self._fixed[1] or _LONGEST)
+        tokenizer.enable_padding(length=self._fixed[1])
         return tokenizer
+
+    @cached_property
+    def _fixed(self) -> tuple[int | None, int | None]:
+        """Pairs and tokens of a call where the model was exported for just so many."""
+        if cast("Path", self._weights).name != _ONNX:
+            return None, None
+        batch, length = self._session.get_inputs()[0].shape
+        return batch if isinstance(batch, int) else None, length if isinstance(length, int) else None
 
     def _run(self, inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float64]:
         if cast("Path", self._weights).name == _ONNX:
             names = {node.name for node in self._session.get_inputs()}
-            (logits, *_) = self._session.run(None, {name: inputs[name] for name in _INPUTS if name in names})
+            try:
+                (logits, *_) = self._session.run(None, {name: inputs[name] for name in _INPUTS if name in names})
+            except Exception as error:  # onnxruntime has no common error class of its own
+                raise InferenceError(f"{self.identity}: {str(error)[:200]}; check the folder") from error
             return np.asarray(logits, np.float64)
         import torch  # noqa: PLC0415 - heavy
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mm_assets.aligned.objects.claims.interfaces import Entailment
-from mm_assets.errors import PolicyError, WeightsMissingError
+from mm_assets.errors import InferenceError, PolicyError, WeightsMissingError
 from mm_assets.models import sha256_of
 from resources.entailment import CrossEncoder, EntailmentResource, build_entailment
 
@@ -60,19 +60,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
-def onnx_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same model as ONNX."""
+def export(folder: Path, root: Path, *, fixed: tuple[int, int] | None) -> Path:
+    """The same model as ONNX, for any number of pairs and tokens or for just so many."""
     import warnings
 
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    root = tmp_path_factory.mktemp("tiny-nli-onnx")
     for name in ("config.json", "tokenizer.json"):
         (root / name).write_bytes((folder / name).read_bytes())
     model = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True).eval()
-    example = torch.ones(2, 6, dtype=torch.int64)
+    example = torch.ones(*(fixed or (2, 6)), dtype=torch.int64)
 
     class Logits(torch.nn.Module):
         def __init__(self) -> None:
@@ -91,11 +89,16 @@ def onnx_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             str(root / "model.onnx"),
             input_names=names,
             output_names=["logits"],
-            dynamic_axes={name: {0: "batch", 1: "tokens"} for name in names},
+            dynamic_axes=None if fixed else {name: {0: "batch", 1: "tokens"} for name in names},
             opset_version=17,
             dynamo=False,
         )
     return root
+
+
+@pytest.fixture(scope="module")
+def onnx_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(folder, tmp_path_factory.mktemp("tiny-nli-onnx"), fixed=None)
 
 
 def test_probabilities_are_those_of_the_model(folder: Path) -> None:
@@ -128,6 +131,22 @@ def test_many_pairs_are_those_one_by_one(onnx_folder: Path) -> None:
     alone = [float(model.contradiction([pair])[0]) for pair in PAIRS]
     assert together.tolist() == pytest.approx(alone * 7, abs=1e-5)
     assert model.contradiction([]).shape == (0,)
+
+
+@pytest.mark.parametrize("pairs", [1, 4])
+def test_a_model_exported_for_so_many_pairs_and_tokens_gives_the_same(
+    folder: Path, onnx_folder: Path, tmp_path: Path, pairs: int
+) -> None:
+    fixed = CrossEncoder(export(folder, tmp_path, fixed=(pairs, 20)))
+    expected = CrossEncoder(onnx_folder).contradiction(PAIRS * 3).tolist()
+    assert fixed.contradiction(PAIRS * 3).tolist() == pytest.approx(expected, abs=1e-5)
+    assert fixed.contradiction([]).shape == (0,)
+
+
+def test_a_model_of_other_inputs_is_an_error(onnx_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resources.entailment._INPUTS", ("input_ids",))
+    with pytest.raises(InferenceError, match="check the folder"):
+        CrossEncoder(onnx_folder).contradiction(PAIRS)
 
 
 def test_its_identity_is_its_weights(folder: Path, onnx_folder: Path) -> None:

@@ -30,7 +30,7 @@ from mm_assets.aligned.objects.claims.chair import (
 from mm_assets.aligned.objects.claims.conflicts import Conflict
 from mm_assets.aligned.objects.claims.interfaces import Entailment, ObjectDetector
 from mm_assets.aligned.objects.claims.object_classes import ObjectWords
-from mm_assets.aligned.objects.claims.pair_conflicts import PairJudge
+from mm_assets.aligned.objects.claims.pair_conflicts import ENTAILMENT, PairJudge
 from mm_assets.policy import FaithfulnessPolicy
 from mm_assets.schemas import TABLES
 
@@ -250,7 +250,8 @@ def decide_actions(
 
     An invention that annotations prove is rejected, one that a detector suggests is reviewed. A caption that
     contradicts most of its siblings, while these agree with each other, is rejected; of two that contradict each other
-    both are reviewed, since nothing tells which is wrong, unless one is rejected already.
+    both are reviewed, since nothing tells which is wrong, unless one is rejected already. What an NLI model alone calls
+    a contradiction is reviewed, never rejected.
 
     Args:
         inventive: per caption, the weight of its surest invention.
@@ -258,7 +259,11 @@ def decide_actions(
         policy: thresholds.
     """
     actions = [REJECT if weight >= policy.reject_evidence else REVIEW if weight else KEEP for weight in inventive]
-    sure = {pair for pair, conflict in conflicts.items() if conflict.confidence >= policy.reject_conflict_confidence}
+    sure = {
+        pair
+        for pair, conflict in conflicts.items()
+        if conflict.confidence >= policy.reject_conflict_confidence and conflict.rule != ENTAILMENT
+    }
     for place in range(len(actions)):
         against = {other for pair in sure for other in _other(pair, place)}
         rest = [pair for pair in conflicts if place not in pair]

@@ -8,6 +8,7 @@ pictures at once, and never one whose captions share nothing: of two things that
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Final
 
 from mm_assets.aligned.objects.claims.caption_reading import read_caption
 from mm_assets.aligned.objects.claims.conflicts import Conflict, ReadCaption, find_conflicts, share_things
@@ -16,6 +17,8 @@ from mm_assets.aligned.objects.claims.object_classes import ObjectWords
 from mm_assets.policy import FaithfulnessPolicy
 
 Pair = tuple[int, int]
+ENTAILMENT: Final = "entailment"
+"""The rule of a conflict that only the model sees."""
 
 
 @dataclass
@@ -70,7 +73,7 @@ class PairJudge:
         both = [pair for _, _, first, second in chosen for pair in ((first, second), (second, first))]
         probability = self.entailment.contradiction(both).reshape(-1, 2).min(axis=1).tolist()
         return [
-            (number, pair, Conflict("entailment", first, second, sure))
+            (number, pair, Conflict(ENTAILMENT, first, second, sure))
             for (number, pair, first, second), sure in zip(chosen, probability, strict=True)
             if sure >= self.policy.min_contradiction
         ]

@@ -232,6 +232,9 @@ def test_actions_by_hand() -> None:
     assert decide_actions([0.0] * 3, {(0, 2): unsure, (1, 2): unsure}, POLICY) == ["review"] * 3
     assert decide_actions([0.0] * 3, {(0, 2): sure, (1, 2): sure, (0, 1): sure}, POLICY) == ["review"] * 3
     assert decide_actions([0.0], {}, POLICY) == ["keep"]
+    read = Conflict("entailment", "", "", 0.99)  # the same from a rule is rejected
+    assert decide_actions([0.0] * 3, {(0, 2): sure, (1, 2): sure}, POLICY) == ["keep", "keep", "reject"]
+    assert decide_actions([0.0] * 3, {(0, 2): read, (1, 2): read}, POLICY) == ["review"] * 3
 
 
 def test_bad_captions_are_written_back_with_their_fix() -> None:
