@@ -5,8 +5,14 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import dagster as dg
+import onnx
 import polars as pl
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+
+from mm_assets.aligned.objects.claims.rewrites import NOT_CONFIGURED
 
 SCENES, SOURCE, BATCH = 10, "scenes-coco-04", "inventive"
 BAD = {
@@ -190,3 +196,62 @@ def test_a_poor_batch_asks_for_no_rewrite_and_goes_on(site, endpoint, tmp_path):
     assert site.lake.count("caption_rewrites", BATCH) == 0
     note = metadata_of(site, "caption_rewrites", BATCH)["note"].value
     assert note.endswith("8 were not asked for: the budget allows no more")
+
+
+@pytest.fixture
+def suspicious(tmp_path):
+    """Folder of an NLI model, as ONNX, that takes every pair for a contradiction."""
+    folder = tmp_path / "suspicious-nli"
+    folder.mkdir()
+    ids = onnx.helper.make_tensor_value_info("input_ids", onnx.TensorProto.INT64, ["pairs", "tokens"])
+    logits = onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["pairs", 2])
+    weight = onnx.helper.make_tensor("weight", onnx.TensorProto.FLOAT, [1, 2], [0.0, 0.0])
+    bias = onnx.helper.make_tensor("bias", onnx.TensorProto.FLOAT, [2], [9.0, 0.0])
+    nodes = [
+        onnx.helper.make_node("Cast", ["input_ids"], ["numbers"], to=onnx.TensorProto.FLOAT),
+        onnx.helper.make_node("ReduceMax", ["numbers"], ["largest"], axes=[1], keepdims=1),
+        onnx.helper.make_node("Gemm", ["largest", "weight", "bias"], ["logits"]),
+    ]
+    graph = onnx.helper.make_graph(nodes, "nli", [ids], [logits], [weight, bias])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, folder / "model.onnx")
+    tokenizer = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    labels = {"id2label": {"0": "contradiction", "1": "entailment"}}
+    (folder / "config.json").write_text(json.dumps(labels), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.slow
+def test_an_nli_model_reads_what_the_rules_leave_open_and_no_endpoint_is_asked(site, suspicious, tmp_path, monkeypatch):
+    monkeypatch.delenv("MM_VLM_BASE_URL", raising=False)
+    monkeypatch.delenv("MM_VLM_MODEL", raising=False)
+    spoil(site.cut_scenes(SOURCE, BATCH, SCENES))
+    site.run()
+    rules = site.lake.read("caption_claims", BATCH)
+    assert metadata_of(site, "caption_rewrites", BATCH)["note"].value == NOT_CONFIGURED
+    policy = tmp_path / "policy.toml"
+    policy.write_text(f'[faithfulness]\nentailment = "{suspicious}"\n', encoding="utf-8")
+    site.policy = str(policy)
+    assert "caption_claims" in site.run().ran[BATCH]
+
+    claims = site.lake.read("caption_claims", BATCH)
+    before = dict(rules.select("caption_id", "conflicts").iter_rows())
+    suspected = {
+        row["caption_id"]: row
+        for row in claims.to_dicts()
+        if any(conflict.startswith("entailment:") for conflict in row["conflicts"])
+    }
+    assert suspected
+    assert not any("entailment" in conflict for conflicts in before.values() for conflict in conflicts)
+    assert {row["action"] for row in suspected.values()} <= {"review", "reject"}
+    proven = {row["caption_id"] for row in rules.to_dicts() if row["action"] == "reject"}
+    assert {key for key, row in suspected.items() if row["action"] == "reject"} <= proven  # its word alone rejects none
+    costs = site.lake.scan("costs").filter(pl.col("unit") == "pairs").collect()
+    read = metadata_of(site, "caption_claims", BATCH)["pairs_read_by_the_nli_model"].value
+    assert costs["units"].to_list() == [read]
+    assert read > 0
+    assert costs["model"].item().startswith("nli:suspicious-nli@model.onnx#")
+    provenance = site.lake.scan("provenance", BATCH).filter(pl.col("asset") == "caption_claims").collect()
+    assert any(model.startswith("nli:suspicious-nli") for model in provenance["models"].item())

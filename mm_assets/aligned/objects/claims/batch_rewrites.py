@@ -7,10 +7,11 @@ import polars as pl
 from mm_assets.aligned.objects.claims.caption_claims import KEEP, CaptionChecker
 from mm_assets.aligned.objects.claims.interfaces import VisionLanguage
 from mm_assets.aligned.objects.claims.rewrite_checks import RewriteExaminer
-from mm_assets.aligned.objects.claims.rewrites import RewriteReport, plan_rewrites, rewrite_captions
+from mm_assets.aligned.objects.claims.rewrites import NOT_CONFIGURED, RewriteReport, plan_rewrites, rewrite_captions
 from mm_assets.gates.evidence import read_picture
 from mm_assets.landing import Landing
 from mm_assets.policy import Policy
+from mm_assets.schemas import TABLES
 from resources.delta_lake import DeltaLake
 
 Look = Callable[[pl.DataFrame, Mapping[str, frozenset[str]]], pl.DataFrame]
@@ -41,7 +42,9 @@ def rewrite_batch(
         max_requests: what the batch can pay for.
         count: called with 1 and its seconds after each request.
     """
-    most = policy.faithfulness.max_rewrites if model is not None else 0
+    if model is None:
+        return RewriteReport(TABLES["caption_rewrites"].empty(), 0, NOT_CONFIGURED)
+    most = policy.faithfulness.max_rewrites
     bad = lake.scan("caption_claims", batch).filter(pl.col("action") != KEEP)
     surest = bad.sort(
         pl.max_horizontal("evidence_weight", "conflict_confidence"), "caption_id", descending=[True, False]

@@ -109,7 +109,7 @@ class _Requests:
 
 def rewrite_captions(
     tasks: Sequence[RewriteTask],
-    model: VisionLanguage | None,
+    model: VisionLanguage,
     read_picture: Callable[[str], bytes],
     examine: Examine,
     *,
@@ -122,7 +122,7 @@ def rewrite_captions(
 
     Args:
         tasks: from `plan_rewrites`.
-        model: writes captions; None asks for nothing.
+        model: writes captions.
         read_picture: encoded bytes of an image by id; called from several threads.
         examine: the checks a rewrite must pass, one result per answer.
         policy: how often, how many at once, and for how long.
@@ -131,8 +131,6 @@ def rewrite_captions(
         clock: seconds that only grow.
     """
     table = TABLES["caption_rewrites"]
-    if model is None:
-        return RewriteReport(table.empty(), 0, NOT_CONFIGURED)
     requests = _Requests(model, read_picture, count, policy.rewrite_seconds, clock)
     drafts = [_Draft(task) for task in tasks]
     with ThreadPoolExecutor(policy.rewrite_concurrency) as pool:

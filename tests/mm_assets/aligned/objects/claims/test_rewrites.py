@@ -8,7 +8,6 @@ import pytest
 from mm_assets.aligned.objects.claims.caption_claims import DETECTION_SCHEMA, CaptionChecker
 from mm_assets.aligned.objects.claims.rewrite_checks import Examined, RewriteExaminer, RewriteTask
 from mm_assets.aligned.objects.claims.rewrites import (
-    NOT_CONFIGURED,
     RewriteReport,
     plan_rewrites,
     rewrite_captions,
@@ -82,7 +81,7 @@ def make_examiner(checker: CaptionChecker) -> RewriteExaminer:
 def ask(
     tasks: list[RewriteTask],
     checker: CaptionChecker,
-    model: Scripted | None,
+    model: Scripted,
     *,
     max_requests: int = 99,
     clock: Callable[[], float] = lambda: 0.0,
@@ -108,12 +107,6 @@ def test_the_surest_faults_come_first(tasks: list[RewriteTask], checker: Caption
     captions = make_captions(["A donkey.", "A whale."])
     assert [task.text for task in plan_rewrites(checker.claim(captions, BOXES, None), captions, 1)] == ["A whale."]
     assert list(plan_rewrites(checker.claim(captions, BOXES, None), captions, 0)) == []
-
-
-def test_without_an_endpoint_nothing_happens_and_it_says_so(tasks: list[RewriteTask], checker: CaptionChecker) -> None:
-    report = ask(tasks, checker, None)
-    assert report.rows.equals(TABLES["caption_rewrites"].empty())
-    assert (report.requests, report.note) == (0, NOT_CONFIGURED)
 
 
 def test_a_rewrite_that_passes_is_accepted(tasks: list[RewriteTask], checker: CaptionChecker) -> None:
