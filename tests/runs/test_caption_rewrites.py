@@ -215,7 +215,7 @@ def suspicious(tmp_path):
     graph = onnx.helper.make_graph(nodes, "nli", [ids], [logits], [weight, bias])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, folder / "model.onnx")
-    tokenizer = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))  # noqa: S106 - a token of text
     tokenizer.pre_tokenizer = Whitespace()
     tokenizer.save(str(folder / "tokenizer.json"))
     labels = {"id2label": {"0": "contradiction", "1": "entailment"}}
@@ -245,7 +245,7 @@ def test_an_nli_model_reads_what_the_rules_leave_open_and_no_endpoint_is_asked(s
     }
     assert suspected
     assert not any("entailment" in conflict for conflicts in before.values() for conflict in conflicts)
-    assert {row["action"] for row in suspected.values()} <= {"review", "reject"}
+    assert "review" in {row["action"] for row in suspected.values()}  # kept is who contradicts a rejected one alone
     proven = {row["caption_id"] for row in rules.to_dicts() if row["action"] == "reject"}
     assert {key for key, row in suspected.items() if row["action"] == "reject"} <= proven  # its word alone rejects none
     costs = site.lake.scan("costs").filter(pl.col("unit") == "pairs").collect()
