@@ -78,7 +78,6 @@ def show_examples(claims: pl.DataFrame, texts: Mapping[str, str]) -> tuple[Mappi
                 "image_id": row["image_id"],
                 "caption_id": row["caption_id"],
                 "text": f"{caption} [{'; '.join(faults)}]",
-                "restored_text": None,
                 "invented": row["invented"],
                 "conflicts": row["conflicts"],
                 "action": row["action"],
