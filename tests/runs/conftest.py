@@ -109,9 +109,11 @@ class Site:
 @pytest.fixture
 def site(tmp_path):
     """A workspace on local folders, with an instance of its own."""
-    landing = tmp_path / "landing"
+    landing, home = tmp_path / "landing", tmp_path / "home"
     landing.mkdir()
-    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+    home.mkdir()
+    # Not an ephemeral instance: progress is read from a thread of its own, and tables in memory lock each other out.
+    with dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}}) as instance:
         yield Site(landing, str(landing), str(tmp_path / "lake"), "", instance)
 
 
