@@ -7,7 +7,8 @@ import polars as pl
 
 from mm_assets.cleaned.captions import clean_captions
 from mm_assets.cleaned.checks import account
-from mm_assets.cleaned.duplicates import find_duplicates
+from mm_assets.cleaned.duplicates import FEATURE_COLUMNS, find_duplicates
+from mm_assets.cleaned.fingerprint_spool import FingerprintReader
 from mm_assets.cleaned.images import STAGE as IMAGES_STAGE
 from mm_assets.cleaned.images import clean_images, reject_duplicates
 from mm_assets.cleaned.texts import STAGE as TEXTS_STAGE
@@ -34,10 +35,25 @@ _ROWS_AT_ONCE = 256
 _SHOWN = 24
 
 
+def _coarse_fingerprints(lake: DeltaLake, batch: str) -> pl.LazyFrame:
+    return lake.scan("image_fingerprints", batch).select(FEATURE_COLUMNS)
+
+
 def _kept_fingerprints(lake: DeltaLake, batch: str) -> pl.DataFrame:
-    """Fingerprints of the images an earlier batch kept: nothing is a copy of what was turned away."""
+    """Coarse fingerprints of the images an earlier batch kept: nothing is a copy of what was turned away."""
     kept = lake.scan("images", batch).select("image_id")
-    return lake.scan("image_fingerprints", batch).join(kept, on="image_id", how="semi").sort("position").collect()
+    return _coarse_fingerprints(lake, batch).join(kept, on="image_id", how="semi").collect()
+
+
+def _fingerprint_reader(lake: DeltaLake) -> FingerprintReader:
+    """Reads large fingerprints from the lake, a chunk at a time."""
+
+    def read(batch: str, image_ids: pl.Series) -> Iterator[pl.DataFrame]:
+        wanted = lake.scan("image_fingerprints", batch).filter(pl.col("image_id").is_in(image_ids.implode()))
+        columns = wanted.select("image_id", "thumbnail", "detail")
+        yield from columns.collect_batches(chunk_size=_ROWS_AT_ONCE, maintain_order=False)
+
+    return read
 
 
 @dg.multi_asset(
@@ -92,8 +108,9 @@ def cleaned_images(
         source, license_name = origin.row(0) if origin.height else ("", "")
         compared = registry.register(batch, source, license_name, set(holds.held_batches()))
         duplicates = find_duplicates(
-            lake.read("image_fingerprints", batch),
+            _coarse_fingerprints(lake, batch).collect(),
             (_kept_fingerprints(lake, earlier) for earlier in compared),
+            _fingerprint_reader(lake),
             policy.duplicates,
         )
         for kept in inspected.frames("images"):
@@ -114,7 +131,11 @@ def cleaned_images(
     rejected = counts_table(lake.rejected_by_code(batch, IMAGES_STAGE), "code", "records")
     shown = lake.head("images", batch, _SHOWN)
     for done in writing.written:
-        metadata = table_metadata(done.table, done.rows, lake.head(done.table, batch), done.version)
+        if done.table == "image_fingerprints":  # the large ones would all be read to show a few
+            head = _coarse_fingerprints(lake, batch).bottom_k(_SHOWN, by="position").sort("position").collect()
+        else:
+            head = lake.head(done.table, batch)
+        metadata = table_metadata(done.table, done.rows, head, done.version)
         if done.table != "image_fingerprints":
             metadata["rejected"] = rejected
         if done.table == "images":
