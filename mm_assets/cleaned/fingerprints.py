@@ -96,9 +96,17 @@ class _Level:
         done = (1.0 - self.step**-2) / 3.0
         across, down = self.width / (side * self.step), self.height / (side * self.step)
         sigmas = [float(np.sqrt(max((blur * scale) ** 2 - done, 0.01))) for scale in (across, down)]
-        smooth = cv2.GaussianBlur(self.pixels, (0, 0), sigmaX=sigmas[0], sigmaY=sigmas[1])
-        first = [0.5 * scale - 0.5 / self.step for scale in (across, down)]
-        matrix = np.array([[across, 0.0, first[0]], [0.0, down, first[1]]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        sampled = cv2.warpAffine(smooth, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(sampled, dtype=np.uint8)
+        # In half the time of OpenCV's Gaussian of bytes, and rounded once only.
+        smooth = cv2.sepFilter2D(self.pixels, cv2.CV_32F, _gaussian(sigmas[0]), _gaussian(sigmas[1]))
+        if self.step == 1:
+            sampled = cv2.resize(smooth, (side, side), interpolation=cv2.INTER_LINEAR)
+        else:
+            first = [0.5 * scale - 0.5 / self.step for scale in (across, down)]
+            matrix = np.array([[across, 0.0, first[0]], [0.0, down, first[1]]])
+            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            sampled = cv2.warpAffine(smooth, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(cv2.convertScaleAbs(sampled), dtype=np.uint8)
+
+
+def _gaussian(sigma: float) -> cv2.typing.MatLike:
+    return cv2.getGaussianKernel(2 * max(1, round(3.0 * sigma)) + 1, sigma, cv2.CV_32F)
