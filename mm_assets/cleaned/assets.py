@@ -46,12 +46,16 @@ def _kept_fingerprints(lake: DeltaLake, batch: str) -> pl.DataFrame:
 
 
 def _fingerprint_reader(lake: DeltaLake) -> FingerprintReader:
-    """Reads large fingerprints from the lake, a chunk at a time."""
+    """Reads large fingerprints from the lake, of as many positions at a time as lie together."""
+    together = TABLES["image_fingerprints"].row_group_rows
 
     def read(batch: str, image_ids: pl.Series) -> Iterator[pl.DataFrame]:
-        wanted = lake.scan("image_fingerprints", batch).filter(pl.col("image_id").is_in(image_ids.implode()))
-        columns = wanted.select("image_id", "thumbnail", "detail")
-        yield from columns.collect_batches(chunk_size=_ROWS_AT_ONCE, maintain_order=False)
+        rows = lake.scan("image_fingerprints", batch)
+        wanted = pl.col("image_id").is_in(image_ids.implode())
+        positions = rows.filter(wanted).select("position").collect()["position"]
+        for group in (positions // together).unique().sort():
+            within = pl.col("position").is_between(group * together, (group + 1) * together, closed="left")
+            yield rows.filter(within, wanted).select("image_id", "thumbnail", "detail").collect()
 
     return read
 

@@ -47,6 +47,7 @@ TABLES: Final[tuple[Table, ...]] = (
             "detail": Column(pl.Binary, "JPEG of the luminance, 192 x 192; tells the lines of a drawing."),
         },
         order_by=("position",),
+        row_group_rows=512,
     ),
     Table(
         name="captions",
