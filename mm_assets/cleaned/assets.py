@@ -1,6 +1,7 @@
 """Cleaned images, captions and texts, and what was turned away."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import dagster as dg
 import polars as pl
@@ -8,7 +9,7 @@ import polars as pl
 from mm_assets.cleaned.captions import clean_captions
 from mm_assets.cleaned.checks import account
 from mm_assets.cleaned.duplicates import FEATURE_COLUMNS, find_duplicates
-from mm_assets.cleaned.fingerprint_spool import FingerprintReader
+from mm_assets.cleaned.fingerprint_spool import reader_of_scans
 from mm_assets.cleaned.images import STAGE as IMAGES_STAGE
 from mm_assets.cleaned.images import clean_images, reject_duplicates
 from mm_assets.cleaned.texts import STAGE as TEXTS_STAGE
@@ -19,6 +20,7 @@ from mm_assets.gates.evidence import read_picture
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.partitions import batches
 from mm_assets.schemas import TABLES
+from mm_assets.schemas.cleaned import FINGERPRINT_ROWS_TOGETHER
 from mm_assets.steps import STEPS
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
@@ -43,21 +45,6 @@ def _kept_fingerprints(lake: DeltaLake, batch: str) -> pl.DataFrame:
     """Coarse fingerprints of the images an earlier batch kept: nothing is a copy of what was turned away."""
     kept = lake.scan("images", batch).select("image_id")
     return _coarse_fingerprints(lake, batch).join(kept, on="image_id", how="semi").collect()
-
-
-def _fingerprint_reader(lake: DeltaLake) -> FingerprintReader:
-    """Reads large fingerprints from the lake, of as many positions at a time as lie together."""
-    together = TABLES["image_fingerprints"].row_group_rows
-
-    def read(batch: str, image_ids: pl.Series) -> Iterator[pl.DataFrame]:
-        rows = lake.scan("image_fingerprints", batch)
-        wanted = pl.col("image_id").is_in(image_ids.implode())
-        positions = rows.filter(wanted).select("position").collect()["position"]
-        for group in (positions // together).unique().sort():
-            within = pl.col("position").is_between(group * together, (group + 1) * together, closed="left")
-            yield rows.filter(within, wanted).select("image_id", "thumbnail", "detail").collect()
-
-    return read
 
 
 @dg.multi_asset(
@@ -114,7 +101,7 @@ def cleaned_images(
         duplicates = find_duplicates(
             _coarse_fingerprints(lake, batch).collect(),
             (_kept_fingerprints(lake, earlier) for earlier in compared),
-            _fingerprint_reader(lake),
+            reader_of_scans(partial(lake.scan, "image_fingerprints"), FINGERPRINT_ROWS_TOGETHER),
             policy.duplicates,
         )
         for kept in inspected.frames("images"):

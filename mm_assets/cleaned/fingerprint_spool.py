@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import chain
 from types import TracebackType
@@ -41,6 +41,26 @@ def reader_of(*frames: pl.DataFrame) -> FingerprintReader:
     def read(batch: str, image_ids: pl.Series) -> Iterator[pl.DataFrame]:
         for frame in frames:
             yield frame.filter(pl.col("batch") == batch, pl.col("image_id").is_in(image_ids.implode()))
+
+    return read
+
+
+def reader_of_scans(scan: Callable[[str], pl.LazyFrame], positions_together: int) -> FingerprintReader:
+    """A reader of fingerprints that lie in files.
+
+    Args:
+        scan: the rows of ``image_fingerprints`` of a batch.
+        positions_together: read at a time, as many as lie together in the files: the least that can be read.
+    """
+
+    def read(batch: str, image_ids: pl.Series) -> Iterator[pl.DataFrame]:
+        rows = scan(batch)
+        wanted = pl.col("image_id").is_in(image_ids.implode())
+        positions = rows.filter(wanted).select("position").collect()["position"]
+        for group in (positions // positions_together).unique().sort():
+            start = group * positions_together
+            together = pl.col("position").is_between(start, start + positions_together, closed="left")
+            yield rows.filter(together, wanted).select(_COLUMNS).collect()
 
     return read
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from mm_assets.cleaned import duplicates
 from mm_assets.cleaned.duplicates import FEATURE_COLUMNS, find_duplicates
-from mm_assets.cleaned.fingerprint_spool import reader_of
+from mm_assets.cleaned.fingerprint_spool import reader_of, reader_of_scans
 from mm_assets.cleaned.fingerprints import COARSE_SIDE_PX, DETAIL_SIDE_PX, THUMBNAIL_SIDE_PX, detail_of, fingerprint_of
 from mm_assets.errors import SchemaMismatchError
 from mm_assets.policy import DuplicatePolicy
@@ -338,6 +338,18 @@ def test_nothing_is_read_where_there_are_no_candidates():
     own = fingerprints([drawing(60), drawing(61)])
     assert find_duplicates(own, [OWN], read, POLICY).is_empty()
     assert read.asked == []
+
+
+def test_files_are_read_as_many_positions_at_a_time_as_lie_together():
+    gaps = OWN.with_columns(position=pl.col("position") * 3)
+    read = reader_of_scans(lambda batch: gaps.lazy().filter(pl.col("batch") == batch), 9)
+    assert find_duplicates(gaps, EARLIER[:0], read, POLICY).equals(find(OWN))
+    frames = list(read("own", gaps["image_id"]))
+    assert max(frame.height for frame in frames) == 3
+    assert pl.concat(frames).sort("image_id").equals(gaps.select("image_id", "thumbnail", "detail").sort("image_id"))
+    few = list(read("own", pl.Series(["own-001", "own-009", "other-000"])))
+    assert [frame["image_id"].to_list() for frame in few] == [["own-001"], ["own-009"]]
+    assert list(read("other", gaps["image_id"])) == []
 
 
 def test_earlier_batches_are_read_one_at_a_time():
