@@ -37,7 +37,10 @@ def verdicts(
     rest = np.flatnonzero(rank == 0.0)
     if not len(rest):
         return similarity, rank
-    moves = find_crops(one[rest], other[rest])
+    possible, moves = find_crops(one[rest], other[rest])
+    if not len(possible):
+        return similarity, rank
+    rest = rest[possible]
     moved = compare(cropped(one[rest], moves), other[rest])
     for at in np.flatnonzero(_alike(moved, policy)):
         rank[rest[at]] = rank_of(rest[at], moves[at])

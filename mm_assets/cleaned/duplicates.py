@@ -19,7 +19,7 @@ FEATURE_COLUMNS: Final = ("batch", "image_id", "position", "sha256", "width", "h
 _VERDICT_SCHEMA: Final = pl.Schema(
     {"duplicate_of": pl.String, "duplicate_batch": pl.String, "kind": pl.String, "similarity": pl.Float64}
 )
-_PAIRS_AT_ONCE: Final = 32
+_PAIRS_AT_ONCE: Final = 16
 _EXACT_RANK: Final = 2.0
 
 

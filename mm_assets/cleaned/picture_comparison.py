@@ -21,6 +21,10 @@ _ALIGNMENT_STEPS: Final = 3
 MAX_SHIFT_PX: Final = 2
 _BORDER_PX: Final = 2
 _BLOCK_PX: Final = 6
+# Less likeness than this after two steps of three is more than the last can mend.
+_WORTH_A_STEP: Final = 0.8
+# Four numbers are sought; of larger pictures some rows tell them as well as all.
+_ROWS_ENOUGH: Final = 64
 _INNER: Final = (slice(None), slice(None), slice(_BORDER_PX, -_BORDER_PX), slice(_BORDER_PX, -_BORDER_PX))
 
 
@@ -78,20 +82,28 @@ def compare(first: Pictures, second: Pictures) -> Likeness:
     )
 
 
-def find_crops(first: Pictures, second: Pictures) -> Floats:
+def find_crops(first: Pictures, second: Pictures) -> tuple[NDArray[np.int64], Floats]:
     """Find the crop that carries the first picture of each of P pairs to the second.
 
     Returns:
-        Shift and zoom across, shift and zoom down, in px at the edges, float32, shape (P, 4), bounded by 2 px. From
-        there `aligning_step` goes on where the pictures are known in more detail.
+        The pairs that a crop may explain, shape (C,), and the crops: shift and zoom across, shift and zoom down, in px
+        at the edges, float32, shape (C, 4), bounded by 2 px. From there `aligning_step` goes on where the pictures are
+        known in more detail.
     """
     moves = np.zeros((len(first.luma), 4), dtype=np.float32)
     shown = first.luma
-    for step in range(_ALIGNMENT_STEPS):
+    for _ in range(_ALIGNMENT_STEPS - 1):
         moves = aligning_step(shown, second.luma, moves)
-        if step < _ALIGNMENT_STEPS - 1:
-            shown = np.stack([moved(one, move, cv2.INTER_LINEAR) for one, move in zip(first.luma, moves, strict=True)])
-    return moves
+        shown = np.stack([moved(one, move, cv2.INTER_LINEAR) for one, move in zip(first.luma, moves, strict=True)])
+    pairs = np.flatnonzero(_luma_likeness(shown, second.luma) >= _WORTH_A_STEP)
+    better = aligning_step(shown[pairs], second.luma[pairs], moves[pairs]) if len(pairs) else moves[pairs]
+    return pairs, better
+
+
+def _luma_likeness(first: Floats, second: Floats) -> Floats:
+    one, other = first[_INNER[1:]], second[_INNER[1:]]
+    spread = 0.5 * (one.var(axis=(1, 2)) + other.var(axis=(1, 2)))
+    return 1.0 - np.square(one - other).mean(axis=(1, 2)) / np.maximum(spread, 1e-6)
 
 
 def cropped(pictures: Pictures, moves: Floats) -> Pictures:
@@ -117,12 +129,14 @@ def aligning_step(shown: Floats, target: Floats, moves: Floats) -> Floats:
     Source: Lucas and Kanade 1981.
     """
     side = shown.shape[-1]
+    step = max(1, side // _ROWS_ENOUGH)
+    rows = slice(1, -1, step)
     middle = 0.5 * (shown + target)
-    down = 0.5 * (middle[:, 2:, 1:-1] - middle[:, :-2, 1:-1])
-    right = 0.5 * (middle[:, 1:-1, 2:] - middle[:, 1:-1, :-2])
-    zoom = np.linspace(-1.0, 1.0, side, dtype=np.float32)[1:-1]
-    basis = np.stack([right, right * zoom, down, down * zoom[:, None]], axis=1).reshape(len(shown), 4, -1)
-    difference = (target - shown)[:, 1:-1, 1:-1].reshape(len(shown), -1, 1)
+    down = 0.5 * (middle[:, 2::step, 1:-1] - middle[:, :-2:step, 1:-1])
+    right = 0.5 * (middle[:, rows, 2:] - middle[:, rows, :-2])
+    zoom = np.linspace(-1.0, 1.0, side, dtype=np.float32)
+    basis = np.stack([right, right * zoom[1:-1], down, down * zoom[rows, None]], axis=1).reshape(len(shown), 4, -1)
+    difference = (target[:, rows, 1:-1] - shown[:, rows, 1:-1]).reshape(len(shown), -1, 1)
     normal = basis @ basis.transpose(0, 2, 1)
     # The ridge keeps a picture without edges where it is.
     normal += (1.0 + 1e-3 * np.trace(normal, axis1=1, axis2=2))[:, None, None] * np.eye(4, dtype=np.float32)
