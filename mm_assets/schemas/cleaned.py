@@ -17,7 +17,7 @@ from mm_assets.schemas.columns import (
 from mm_assets.schemas.table import Column, Table
 
 FINGERPRINT_ROWS_TOGETHER: Final = 512
-"""A fingerprint takes 25 KB or so; 13 MB are read and written at a time."""
+"""A fingerprint takes 25 KB or so; 13 MB are read at a time."""
 TABLES: Final[tuple[Table, ...]] = (
     Table(
         name="images",

@@ -21,8 +21,8 @@ class Column:
 class Table:
     """A Delta table: its grain, columns, physical partitioning and CHECK constraints.
 
-    ``row_group_rows``, if set, is how many rows a writer gathers, and a reader of any of them takes, at a time: for
-    tables of large rows. ``order_by`` decides which rows lie together.
+    ``row_group_rows``, if set, is how many rows lie together in a file, the least that a reader of any of them takes:
+    for tables of large rows.
     """
 
     name: str

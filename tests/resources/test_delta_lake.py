@@ -58,7 +58,7 @@ def test_replace_touches_only_its_batch(lake):
     assert lake.count("texts", "b") == 2
 
 
-def test_rows_of_tables_of_large_rows_are_gathered_few_at_a_time(lake, monkeypatch):
+def test_few_rows_of_a_table_of_large_rows_lie_together(lake, monkeypatch):
     given = {}
     write = delta_lake.write_deltalake
 
