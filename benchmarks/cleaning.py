@@ -123,6 +123,7 @@ def ours(landing_root: Path) -> dict[str, Any]:
 
     from mm_assets.cleaned.captions import clean_captions  # noqa: PLC0415
     from mm_assets.cleaned.duplicates import find_duplicates  # noqa: PLC0415
+    from mm_assets.cleaned.fingerprint_spool import reader_of  # noqa: PLC0415
     from mm_assets.cleaned.images import clean_images, reject_duplicates  # noqa: PLC0415
     from mm_assets.policy import Policy  # noqa: PLC0415
     from mm_assets.raw_pools.contract import read_contract  # noqa: PLC0415
@@ -138,7 +139,7 @@ def ours(landing_root: Path) -> dict[str, Any]:
     fingerprints = pl.concat([chunk.fingerprints for chunk in chunks])
     inspected = pl.concat([chunk.kept for chunk in chunks])
     decoded = time.process_time()
-    duplicates = find_duplicates(fingerprints, [], policy.duplicates)
+    duplicates = find_duplicates(fingerprints, [], reader_of(fingerprints), policy.duplicates)
     images = inspected.join(duplicates, on="image_id", how="anti", maintain_order="left")
     found = time.process_time()
     captions, turned_away = clean_captions(

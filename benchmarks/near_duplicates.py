@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
@@ -38,7 +38,8 @@ from PIL import Image
 
 from mm_assets.cleaned.decoding import decode_image
 from mm_assets.cleaned.duplicates import find_duplicates
-from mm_assets.cleaned.fingerprints import thumbnail_of
+from mm_assets.cleaned.fingerprint_spool import reader_of
+from mm_assets.cleaned.fingerprints import fingerprint_of
 from mm_assets.display.contact_sheet import Tile, contact_sheet
 from mm_assets.errors import DecodeError
 from mm_assets.policy import DuplicatePolicy, ImagePolicy
@@ -152,10 +153,10 @@ def ours(files: list[Path], policy: DuplicatePolicy) -> tuple[dict[int, int], di
         decoding += time.process_time() - before
         height, width = pixels.shape[:2]
         digest = hashlib.sha256(data).hexdigest()
-        rows.append(("benchmark", str(position), position, digest, width, height, thumbnail_of(pixels)))
+        rows.append(("benchmark", str(position), position, digest, width, height, *astuple(fingerprint_of(pixels))))
     own = pl.DataFrame(rows, schema=TABLES["image_fingerprints"].schema, orient="row")
     searching = time.process_time()
-    found = find_duplicates(own, [], policy)
+    found = find_duplicates(own, [], reader_of(own), policy)
     ended = time.process_time()
     verdicts = {int(one): int(other) for one, other in found.select("image_id", "duplicate_of").iter_rows()}
     each = 1_000 / len(files)

@@ -71,32 +71,27 @@ class ImagePolicy(_Section):
 
 
 class DuplicatePolicy(_Section):
-    """Near-duplicate search: candidates by thumbnail, verdict by pixels."""
+    """Near-duplicate search: candidates by coarse thumbnails, verdict by pixels."""
 
     candidate_similarity: Share = Field(
         default=0.85, description="Cosine of normalised 8 px colour thumbnails that makes a candidate."
     )
     coarse_similarity: Share = Field(
-        default=0.65, description="Likeness of 16 px thumbnails, contrast included, that earns a look at the pixels."
+        default=0.6, description="Likeness of 16 px thumbnails, contrast included, that earns a look at the pixels."
+    )
+    contrast_tolerance: NonNegativeFloat = Field(
+        default=0.25, description="Relative difference of contrasts at 16 px; low quality of thin lines costs most."
     )
     pixel_similarity: Share = Field(
-        default=0.96,
+        default=0.955,
         description="One less the share of the contrast that differs in aligned 64 px thumbnails, for a duplicate.",
     )
     detail_similarity: Share = Field(
-        default=0.95, description="The same of what 1.5 px of blur takes away; small edits show there."
-    )
-    cropped_detail_similarity: Share = Field(
-        default=0.90, description="The same after alignment for a crop, where interpolation costs some."
-    )
-    faint_detail_similarity: Share = Field(
-        default=0.978, description="The same of a faint picture; tells thin line art of the same outline apart."
-    )
-    faint_contrast: NonNegativeFloat = Field(
-        default=20.0, description="Levels of 255; below it, as in thin line art, a crop needs more evidence."
+        default=0.975,
+        description="The same of the fine detail at 192 px; tells thin line art of the same outline apart.",
     )
     max_block_difference: NonNegativeFloat = Field(
-        default=20.0, description="Root mean square difference of the worst 6 px block, in levels of 255."
+        default=20.0, description="Root mean square difference of the worst 6 px block at 64 px, in levels of 255."
     )
     min_contrast: NonNegativeFloat = Field(
         default=2.0, description="Levels of 255; a flatter picture is a duplicate of equal bytes only."

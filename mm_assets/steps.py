@@ -56,6 +56,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         upstream=("raw_pools",),
         policy=("images", "duplicates", "captions", "recall_gate.max_template_share"),
         models=("safety", "language"),
+        code_version="2",
     ),
     Step(
         name="texts",

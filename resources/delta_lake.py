@@ -13,7 +13,7 @@ import dagster as dg
 import polars as pl
 from arro3.core import RecordBatchReader
 from arro3.core import Table as ArrowTable
-from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -233,6 +233,7 @@ class DeltaLake(dg.ConfigurableResource):
             mode="overwrite",
             predicate=predicate,
             storage_options=self._options,
+            writer_properties=WriterProperties(max_row_group_size=declared.row_group_rows),
         )
 
     @_retry_conflicts

@@ -1,13 +1,15 @@
 """Cleaned images, captions and texts, and what was turned away."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import dagster as dg
 import polars as pl
 
 from mm_assets.cleaned.captions import clean_captions
 from mm_assets.cleaned.checks import account
-from mm_assets.cleaned.duplicates import find_duplicates
+from mm_assets.cleaned.duplicates import FEATURE_COLUMNS, find_duplicates
+from mm_assets.cleaned.fingerprint_spool import reader_of_scans
 from mm_assets.cleaned.images import STAGE as IMAGES_STAGE
 from mm_assets.cleaned.images import clean_images, reject_duplicates
 from mm_assets.cleaned.texts import STAGE as TEXTS_STAGE
@@ -18,6 +20,7 @@ from mm_assets.gates.evidence import read_picture
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.partitions import batches
 from mm_assets.schemas import TABLES
+from mm_assets.schemas.cleaned import FINGERPRINT_ROWS_TOGETHER
 from mm_assets.steps import STEPS
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
@@ -34,10 +37,14 @@ _ROWS_AT_ONCE = 256
 _SHOWN = 24
 
 
+def _coarse_fingerprints(lake: DeltaLake, batch: str) -> pl.LazyFrame:
+    return lake.scan("image_fingerprints", batch).select(FEATURE_COLUMNS)
+
+
 def _kept_fingerprints(lake: DeltaLake, batch: str) -> pl.DataFrame:
-    """Fingerprints of the images an earlier batch kept: nothing is a copy of what was turned away."""
+    """Coarse fingerprints of the images an earlier batch kept: nothing is a copy of what was turned away."""
     kept = lake.scan("images", batch).select("image_id")
-    return lake.scan("image_fingerprints", batch).join(kept, on="image_id", how="semi").sort("position").collect()
+    return _coarse_fingerprints(lake, batch).join(kept, on="image_id", how="semi").collect()
 
 
 @dg.multi_asset(
@@ -92,8 +99,9 @@ def cleaned_images(
         source, license_name = origin.row(0) if origin.height else ("", "")
         compared = registry.register(batch, source, license_name, set(holds.held_batches()))
         duplicates = find_duplicates(
-            lake.read("image_fingerprints", batch),
+            _coarse_fingerprints(lake, batch).collect(),
             (_kept_fingerprints(lake, earlier) for earlier in compared),
+            reader_of_scans(partial(lake.scan, "image_fingerprints"), FINGERPRINT_ROWS_TOGETHER),
             policy.duplicates,
         )
         for kept in inspected.frames("images"):
@@ -114,7 +122,11 @@ def cleaned_images(
     rejected = counts_table(lake.rejected_by_code(batch, IMAGES_STAGE), "code", "records")
     shown = lake.head("images", batch, _SHOWN)
     for done in writing.written:
-        metadata = table_metadata(done.table, done.rows, lake.head(done.table, batch), done.version)
+        if done.table == "image_fingerprints":  # the large ones would all be read to show a few
+            head = _coarse_fingerprints(lake, batch).bottom_k(_SHOWN, by="position").sort("position").collect()
+        else:
+            head = lake.head(done.table, batch)
+        metadata = table_metadata(done.table, done.rows, head, done.version)
         if done.table != "image_fingerprints":
             metadata["rejected"] = rejected
         if done.table == "images":

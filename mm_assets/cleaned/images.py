@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any, Final, TypeAlias
 
@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mm_assets.cleaned.decoding import decode_image, quiet_decoders
-from mm_assets.cleaned.fingerprints import thumbnail_of
+from mm_assets.cleaned.fingerprints import Fingerprint, fingerprint_of
 from mm_assets.cleaned.interfaces import SafetyModel
 from mm_assets.errors import DecodeError, InputError
 from mm_assets.landing import Landing
@@ -49,7 +49,7 @@ class _Inspected:
     format: str
     width: int
     height: int
-    thumbnail: bytes
+    fingerprint: Fingerprint
     prepared: NDArray[np.float32] | None
 
 
@@ -108,7 +108,7 @@ def _inspect(row: dict[str, Any], landing: Landing, safety: SafetyModel | None, 
         return row, error
     height, width = decoded.pixels.shape[:2]
     prepared = None if safety is None else safety.prepare(decoded.pixels)
-    return _Inspected(row, decoded.format, width, height, thumbnail_of(decoded.pixels), prepared)
+    return _Inspected(row, decoded.format, width, height, fingerprint_of(decoded.pixels), prepared)
 
 
 def _judge(
@@ -138,7 +138,9 @@ def _judge(
             scores.append(None)
         else:
             waiting.append(outcome.prepared)
-        decoded.append(_Inspected(outcome.row, outcome.format, outcome.width, outcome.height, outcome.thumbnail, None))
+        decoded.append(
+            _Inspected(outcome.row, outcome.format, outcome.width, outcome.height, outcome.fingerprint, None)
+        )
         if len(waiting) == _SCORED_TOGETHER:
             seconds += score_waiting()
     seconds += score_waiting()
@@ -157,7 +159,7 @@ def _judge(
         size = {"width": item.width, "height": item.height}
         kept.append(item.row | size | {"format": item.format, "nsfw_score": score})
         identity = {name: item.row[name] for name in ("batch", "image_id", "position", "sha256")}
-        fingerprints.append(identity | size | {"thumbnail": item.thumbnail})
+        fingerprints.append(identity | size | asdict(item.fingerprint))
     return InspectedChunk(
         kept=pl.DataFrame(kept, schema=TABLES["images"].schema),
         fingerprints=pl.DataFrame(fingerprints, schema=TABLES["image_fingerprints"].schema),

@@ -19,7 +19,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A Delta table: its grain, columns, physical partitioning and CHECK constraints."""
+    """A Delta table: its grain, columns, physical partitioning and CHECK constraints.
+
+    ``row_group_rows``, if set, is how many rows lie together in a file, the least that a reader of any of them takes:
+    for tables of large rows.
+    """
 
     name: str
     grain: str
@@ -27,6 +31,7 @@ class Table:
     partition_by: tuple[str, ...] = ("batch",)
     order_by: tuple[str, ...] = ()
     constraints: Mapping[str, str] = field(default_factory=dict[str, str])
+    row_group_rows: int | None = None
 
     @property
     def schema(self) -> pl.Schema:

@@ -7,6 +7,7 @@ from deltalake.exceptions import DeltaError
 
 from mm_assets.errors import BatchContractError, ContractError, SchemaMismatchError
 from mm_assets.schemas import TABLES
+from resources import delta_lake
 from resources.delta_lake import DeltaLake
 from resources.registry import BatchRegistry
 
@@ -55,6 +56,25 @@ def test_replace_touches_only_its_batch(lake):
     lake.replace("texts", "a", texts("a", 1, "new"))
     assert lake.read("texts", "a")["text"].to_list() == ["new 0"]
     assert lake.count("texts", "b") == 2
+
+
+def test_few_rows_of_a_table_of_large_rows_lie_together(lake, monkeypatch):
+    given = {}
+    write = delta_lake.write_deltalake
+
+    def watched(uri, rows, **options):
+        given[uri.rsplit("/", 1)[-1]] = options["writer_properties"].max_row_group_size
+        write(uri, rows, **options)
+
+    monkeypatch.setattr(delta_lake, "write_deltalake", watched)
+    rows = pl.DataFrame(
+        {"batch": "a", "image_id": "i", "sha256": "0", "width": 1, "height": 1, "coarse": b"c", "thumbnail": b"t"}
+        | {"detail": b"d", "position": range(1_500)}
+    ).select(list(TABLES["image_fingerprints"].columns))
+    lake.replace("image_fingerprints", "a", rows)
+    lake.replace("texts", "a", texts("a", 1))
+    assert given == {"image_fingerprints": 512, "texts": None}
+    assert lake.read("image_fingerprints", "a")["position"].to_list() == list(range(1_500))
 
 
 def test_replacing_with_nothing_removes_the_batch(lake):

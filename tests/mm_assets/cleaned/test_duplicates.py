@@ -1,6 +1,7 @@
 import hashlib
 import io
 import random
+from dataclasses import astuple
 
 import cv2
 import faiss
@@ -11,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from mm_assets.cleaned import duplicates as duplicates_module
-from mm_assets.cleaned.duplicates import find_duplicates
-from mm_assets.cleaned.fingerprints import THUMBNAIL_SIDE_PX, thumbnail_of
+from mm_assets.cleaned import duplicates
+from mm_assets.cleaned.duplicates import FEATURE_COLUMNS, find_duplicates
+from mm_assets.cleaned.fingerprint_spool import reader_of, reader_of_scans
+from mm_assets.cleaned.fingerprints import COARSE_SIDE_PX, DETAIL_SIDE_PX, THUMBNAIL_SIDE_PX, detail_of, fingerprint_of
 from mm_assets.errors import SchemaMismatchError
 from mm_assets.policy import DuplicatePolicy
 from mm_assets.schemas import TABLES
@@ -75,7 +77,15 @@ def fingerprints(pictures, batch="own", digests=None):
     digests = digests or [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures]
     return pl.DataFrame(
         [
-            (batch, f"{batch}-{at:03d}", at, digest, picture.shape[1], picture.shape[0], thumbnail_of(picture))
+            (
+                batch,
+                f"{batch}-{at:03d}",
+                at,
+                digest,
+                picture.shape[1],
+                picture.shape[0],
+                *astuple(fingerprint_of(picture)),
+            )
             for at, (picture, digest) in enumerate(zip(pictures, digests, strict=True))
         ],
         schema=TABLES["image_fingerprints"].schema,
@@ -83,20 +93,36 @@ def fingerprints(pictures, batch="own", digests=None):
     )
 
 
+def find(own, earlier=(), policy=POLICY):
+    """Duplicates among fingerprints in memory."""
+    return find_duplicates(own, earlier, reader_of(own, *earlier), policy)
+
+
 def named(found):
     return {row["image_id"]: (row["duplicate_of"], row["kind"]) for row in found.to_dicts()}
 
 
-def test_thumbnail_is_the_area_mean_of_its_squares():
-    pixels = np.repeat(np.repeat(np.arange(64, dtype=np.uint8)[None, :], 64, 0), 2, 0).repeat(2, 1)
-    thumbnail = np.frombuffer(thumbnail_of(np.dstack([pixels] * 3)), np.uint8).reshape(64, 64, 3)
-    assert thumbnail.shape[0] == THUMBNAIL_SIDE_PX
-    assert (thumbnail == np.arange(64)[None, :, None]).all()
+@pytest.mark.parametrize("size", [(64, 64), (100, 90), (500, 301), (1001, 1537), (2048, 3100)])
+def test_every_view_shows_each_place_where_it_is(size):
+    height, width = size
+    across = (np.arange(width) + 0.5) / width
+    down = (np.arange(height) + 0.5) / height
+    pixels = np.rint(200 * np.dstack(np.broadcast_arrays(across, down[:, None], across))).astype(np.uint8)
+    made = fingerprint_of(pixels)
+    for name, side in (("coarse", COARSE_SIDE_PX), ("thumbnail", THUMBNAIL_SIDE_PX)):
+        view = np.frombuffer(getattr(made, name), np.uint8).reshape(side, side, 3).astype(float)
+        inner = slice(side // 16, -(side // 16))
+        ramp = 200 * (np.arange(side) + 0.5) / side
+        assert np.abs(view[inner, inner, 0] - ramp[None, inner]).max() < 1.5
+        assert np.abs(view[inner, inner, 1] - ramp[inner, None]).max() < 1.5
+    ramp = 200 * (np.arange(DETAIL_SIDE_PX) + 0.5) / DETAIL_SIDE_PX
+    luma = (1 - 0.587) * ramp[None, :] + 0.587 * ramp[:, None]
+    assert np.abs(detail_of(made.detail) - luma)[8:-8, 8:-8].max() < 2.5
 
 
 def test_equal_bytes_are_exact():
     one, two = drawing(1), drawing(2)
-    found = find_duplicates(fingerprints([one, two, one]), [], POLICY)
+    found = find(fingerprints([one, two, one]))
     assert found.rows() == [("own-002", "own-000", "own", "exact", 1.0)]
 
 
@@ -116,16 +142,14 @@ def test_equal_bytes_are_exact():
 )
 def test_copies_are_near(seed, copy):
     originals = [drawing(at) for at in range(4)]
-    found = find_duplicates(fingerprints([*originals, copy(originals[seed])]), [], POLICY)
+    found = find(fingerprints([*originals, copy(originals[seed])]))
     assert named(found) == {"own-004": (f"own-{seed:03d}", "near")}
     assert 0.9 < found["similarity"][0] <= 1.0
 
 
 def test_a_crop_may_come_first():
     original = drawing(3)
-    assert named(find_duplicates(fingerprints([cropped(original), original]), [], POLICY)) == {
-        "own-001": ("own-000", "near")
-    }
+    assert named(find(fingerprints([cropped(original), original]))) == {"own-001": ("own-000", "near")}
 
 
 def test_recoloured_mirrored_and_edited_pictures_stay():
@@ -135,31 +159,31 @@ def test_recoloured_mirrored_and_edited_pictures_stay():
     darker = (original * 0.6).astype(np.uint8)
     edited = original.copy()
     cv2.rectangle(edited, (200, 150), (260, 200), (255, 0, 255), -1)
-    assert find_duplicates(fingerprints([original, recoloured, mirrored, darker, edited]), [], POLICY).is_empty()
+    assert find(fingerprints([original, recoloured, mirrored, darker, edited])).is_empty()
 
 
 def test_a_picture_squeezed_to_another_aspect_stays():
     original = drawing(6)
     squeezed = np.asarray(Image.fromarray(original).resize((320, 400)))
-    assert find_duplicates(fingerprints([original, squeezed]), [], POLICY).is_empty()
+    assert find(fingerprints([original, squeezed])).is_empty()
 
 
 def test_flat_pictures_are_duplicates_of_equal_bytes_only():
     flat = [np.full((100, 100, 3), level, np.uint8) for level in (255, 255, 254, 128)]
     noise = np.random.default_rng(0).integers(126, 130, (100, 100, 3), dtype=np.uint8)
-    found = find_duplicates(fingerprints([*flat, noise]), [], POLICY)
+    found = find(fingerprints([*flat, noise]))
     assert named(found) == {"own-001": ("own-000", "exact")}
 
 
 def test_thin_line_art_of_other_line_counts_stays():
     family = [spokes(count) for count in (60, 61, 63, 66, 70)] + [spokes(60, inner=104)]
-    assert find_duplicates(fingerprints(family), [], POLICY).is_empty()
+    assert find(fingerprints(family)).is_empty()
 
 
 def test_copies_of_thin_line_art_are_near():
     family = [spokes(count) for count in (60, 61, 63)]
     copies = [jpeg(family[1], 60), resized(family[2], 0.6)]
-    found = find_duplicates(fingerprints([*family, *copies]), [], POLICY)
+    found = find(fingerprints([*family, *copies]))
     assert named(found) == {"own-003": ("own-001", "near"), "own-004": ("own-002", "near")}
 
 
@@ -172,13 +196,13 @@ def faded(original, step):
 
 def test_chain_names_kept_rows_only():
     chain = fingerprints([faded(drawing(7), step) for step in range(9)])
-    found = named(find_duplicates(chain, [], POLICY))
+    found = named(find(chain))
     dropped = set(found)
     assert dropped
     assert {"own-001", "own-008"} - dropped, "the ends of the chain are not alike"
     assert not dropped & {target for target, _ in found.values()}
     pairs = {
-        (one, other): bool(find_duplicates(chain.filter(pl.col("image_id").is_in([one, other])), [], POLICY).height)
+        (one, other): bool(find(chain.filter(pl.col("image_id").is_in([one, other]))).height)
         for one in chain["image_id"]
         for other in chain["image_id"]
         if one < other
@@ -196,14 +220,14 @@ def test_the_earliest_wins():
     first = fingerprints([drawing(20), jpeg(original, 70)], "first")
     second = fingerprints([original, drawing(21)], "second")
     own = fingerprints([resized(original, 0.8), jpeg(drawing(21), 80), original, drawing(22), jpeg(drawing(22), 50)])
-    found = find_duplicates(own, iter([first, second]), POLICY)
+    found = find(own, [first, second])
     assert found.select("image_id", "duplicate_of", "duplicate_batch", "kind").rows() == [
         ("own-000", "first-001", "first", "near"),
         ("own-001", "second-001", "second", "near"),
         ("own-002", "first-001", "first", "near"),
         ("own-004", "own-003", "own", "near"),
     ]
-    swapped = find_duplicates(own, iter([second, first]), POLICY)
+    swapped = find(own, [second, first])
     assert swapped.filter(pl.col("image_id") == "own-002").rows()[0][1:4] == ("second-000", "second", "exact")
 
 
@@ -212,7 +236,7 @@ def test_within_an_earlier_batch_the_most_alike_is_named_then_the_first():
     copy = jpeg(picture, 60)
     alike = [cropped(picture), picture, copy, copy]
     earlier = fingerprints(alike, "first", [str(at) for at in range(4)]).reverse()
-    found = find_duplicates(fingerprints([copy]), [earlier], POLICY)
+    found = find(fingerprints([copy]), [earlier])
     assert found["duplicate_of"].to_list() == ["first-002"]
 
 
@@ -234,14 +258,14 @@ def gallery():
 
 OWN = fingerprints(gallery())
 EARLIER = [fingerprints([drawing(40), jpeg(drawing(33), 60)], "a"), fingerprints([drawing(33), drawing(41)], "b")]
-EXPECTED = find_duplicates(OWN, EARLIER, POLICY)
+EXPECTED = find(OWN, EARLIER)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.permutations(range(len(gallery()))), st.integers(1, 14))
 def test_row_order_and_block_size_change_nothing(order, block_rows):
     own = OWN[list(order)]
-    found = find_duplicates(own, EARLIER, POLICY.model_copy(update={"block_rows": block_rows}))
+    found = find(own, EARLIER, POLICY.model_copy(update={"block_rows": block_rows}))
     assert found.drop("similarity").equals(EXPECTED.drop("similarity"))
     assert np.allclose(found["similarity"], EXPECTED["similarity"], atol=1e-5)
 
@@ -259,15 +283,15 @@ def test_gallery_by_hand():
 
 def test_of_many_copies_only_the_first_is_compared_with_all(monkeypatch):
     compared = []
-    original = duplicates_module._verdicts
+    original = duplicates.verdicts
 
-    def counted(first, second, contrast, policy):
-        compared.append(len(contrast))
-        return original(first, second, contrast, policy)
+    def counted(known, first, asked, second, policy):
+        compared.append(len(first))
+        return original(known, first, asked, second, policy)
 
-    monkeypatch.setattr(duplicates_module, "_verdicts", counted)
+    monkeypatch.setattr(duplicates, "verdicts", counted)
     copies = [drawing(10)] * 200
-    found = find_duplicates(fingerprints(copies, digests=[str(at) for at in range(200)]), [], POLICY)
+    found = find(fingerprints(copies, digests=[str(at) for at in range(200)]))
     assert found["duplicate_of"].unique().to_list() == ["own-000"]
     assert found.height == 199
     assert sum(compared) < 199 + 64
@@ -275,53 +299,111 @@ def test_of_many_copies_only_the_first_is_compared_with_all(monkeypatch):
 
 def test_nothing_compared_is_larger_than_a_block(monkeypatch):
     sizes = []
-    original = duplicates_module._Block
+    original = duplicates.CoarseBlock
 
     def counted(rows):
         sizes.append(rows.height)
         return original(rows)
 
-    monkeypatch.setattr(duplicates_module, "_Block", counted)
-    find_duplicates(OWN, EARLIER, POLICY.model_copy(update={"block_rows": 3}))
+    monkeypatch.setattr(duplicates, "CoarseBlock", counted)
+    find(OWN, EARLIER, POLICY.model_copy(update={"block_rows": 3}))
     assert max(sizes) == 3
+
+
+class Reader:
+    """Reads like the lake does: by image, in any order, a few rows at a time; remembers what it was asked for."""
+
+    def __init__(self, *frames):
+        self.rows = pl.concat(frames).reverse()
+        self.asked = []
+
+    def __call__(self, batch, image_ids):
+        self.asked.append((batch, sorted(image_ids)))
+        wanted = self.rows.filter(pl.col("batch") == batch, pl.col("image_id").is_in(image_ids.implode()))
+        yield from wanted.select("image_id", "thumbnail", "detail").iter_slices(2)
+
+
+def test_large_fingerprints_are_read_of_own_rows_once_and_of_earlier_candidates_only():
+    read = Reader(OWN, *EARLIER)
+    found = find_duplicates(
+        OWN.select(FEATURE_COLUMNS), [frame.select(FEATURE_COLUMNS) for frame in EARLIER], read, POLICY
+    )
+    assert found.equals(EXPECTED)
+    firsts = OWN.unique("sha256", keep="first")
+    assert read.asked == [("a", ["a-001"]), ("own", sorted(firsts["image_id"]))], "b repeats a row that a has settled"
+
+
+def test_nothing_is_read_where_there_are_no_candidates():
+    read = Reader(OWN)
+    own = fingerprints([drawing(60), drawing(61)])
+    assert find_duplicates(own, [OWN], read, POLICY).is_empty()
+    assert read.asked == []
+
+
+def test_files_are_read_as_many_positions_at_a_time_as_lie_together():
+    gaps = OWN.with_columns(position=pl.col("position") * 3)
+    read = reader_of_scans(lambda batch: gaps.lazy().filter(pl.col("batch") == batch), 9)
+    assert find_duplicates(gaps, EARLIER[:0], read, POLICY).equals(find(OWN))
+    frames = list(read("own", gaps["image_id"]))
+    assert max(frame.height for frame in frames) == 3
+    assert pl.concat(frames).sort("image_id").equals(gaps.select("image_id", "thumbnail", "detail").sort("image_id"))
+    few = list(read("own", pl.Series(["own-001", "own-009", "other-000"])))
+    assert [frame["image_id"].to_list() for frame in few] == [["own-001"], ["own-009"]]
+    assert list(read("other", gaps["image_id"])) == []
 
 
 def test_earlier_batches_are_read_one_at_a_time():
     alive = []
+    earlier = {seed: fingerprints([drawing(seed)], f"batch-{seed}") for seed in (50, 51, 52)}
+    own = fingerprints([drawing(52)])
 
     def frames():
-        for seed in (50, 51, 52):
+        for seed, frame in earlier.items():
             alive.append(seed)
-            yield fingerprints([drawing(seed)], f"batch-{seed}")
+            yield frame
 
-    stream = frames()
-    found = find_duplicates(fingerprints([drawing(52)]), stream, POLICY)
+    found = find_duplicates(own, frames(), reader_of(own, *earlier.values()), POLICY)
     assert alive == [50, 51, 52]
     assert found["duplicate_batch"].to_list() == ["batch-52"]
 
 
 def test_empty_frames():
     empty = pl.DataFrame(schema=TABLES["image_fingerprints"].schema)
-    assert find_duplicates(empty, [empty, EARLIER[0]], POLICY).schema == EXPECTED.schema
-    assert find_duplicates(OWN, [empty], POLICY).height > 0
+    assert find(empty, [empty, EARLIER[0]]).schema == EXPECTED.schema
+    assert find(OWN, [empty]).height > 0
 
 
 def test_faiss_threads_are_given_back():
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(2)
     try:
-        find_duplicates(OWN[:3], [], POLICY)
+        find(OWN[:3])
         assert faiss.omp_get_max_threads() == 2
     finally:
         faiss.omp_set_num_threads(before)
 
 
 def test_a_frame_without_its_columns_is_refused():
-    with pytest.raises(SchemaMismatchError, match="lacks thumbnail"):
-        find_duplicates(OWN.drop("thumbnail"), [], POLICY)
+    with pytest.raises(SchemaMismatchError, match="lacks coarse"):
+        find(OWN.drop("coarse"))
 
 
-def test_a_thumbnail_of_another_size_is_refused():
-    short = OWN.with_columns(thumbnail=pl.lit(b"short"))
-    with pytest.raises(SchemaMismatchError, match="expected 12288 each"):
-        find_duplicates(short, [], POLICY)
+@pytest.mark.parametrize(
+    ("spoiled", "message"),
+    [
+        (OWN.with_columns(coarse=pl.lit(b"short")), "expected 768 each; clean the images of own again"),
+        (OWN.with_columns(coarse=pl.lit(None, pl.Binary)), "hold 0 bytes, expected 768 each"),
+        (OWN.with_columns(thumbnail=pl.lit(b"short")), "thumbnails of 5 bytes, expected 12288 each"),
+        (OWN.with_columns(detail=pl.lit(None, pl.Binary)), "thumbnails without detail; clean the images of own again"),
+        (OWN.drop("detail"), "no column detail"),
+    ],
+    ids=["short coarse", "no coarse", "short thumbnail", "no detail", "no column"],
+)
+def test_fingerprints_of_another_make_are_refused(spoiled, message):
+    with pytest.raises(SchemaMismatchError, match=message):
+        find(spoiled)
+
+
+def test_fingerprints_that_are_not_there_are_named():
+    with pytest.raises(SchemaMismatchError, match="no fingerprints of 1 images, own-004 the first"):
+        find_duplicates(OWN, [], reader_of(OWN.filter(pl.col("image_id") != "own-004")), POLICY)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mm_assets.cleaned.duplicates import find_duplicates
+from mm_assets.cleaned.fingerprint_spool import reader_of
+from mm_assets.cleaned.fingerprints import detail_of
 from mm_assets.cleaned.images import STAGE, InspectedChunk, clean_images, reject_duplicates
 from mm_assets.errors import InferenceError
 from mm_assets.models import ModelIdentity
@@ -136,7 +138,9 @@ def test_every_record_is_kept_or_rejected_with_a_code(tmp_path: Path) -> None:
     assert kept["format"].to_list() == ["PNG"] * 4
     assert kept.select("width", "height").unique().rows() == [(48, 40)]
     assert fingerprints["image_id"].to_list() == kept["image_id"].to_list()
+    assert fingerprints["coarse"].bin.size().unique().to_list() == [16 * 16 * 3]
     assert fingerprints["thumbnail"].bin.size().unique().to_list() == [64 * 64 * 3]
+    assert detail_of(fingerprints["detail"][0]).shape == (192, 192)
 
 
 def test_the_answer_does_not_depend_on_chunks_or_threads(tmp_path: Path) -> None:
@@ -245,7 +249,7 @@ def test_an_empty_chunk_gives_empty_tables(tmp_path: Path) -> None:
 def test_duplicates_become_rejected_rows_that_name_the_first(tmp_path: Path) -> None:
     landing, raw = _deliver(tmp_path, _hostile_files())
     (chunk,) = clean_images([raw], landing, None, ImagePolicy())
-    duplicates = find_duplicates(chunk.fingerprints, [], DuplicatePolicy())
+    duplicates = find_duplicates(chunk.fingerprints, [], reader_of(chunk.fingerprints), DuplicatePolicy())
     rejected = reject_duplicates(chunk.kept, duplicates)
     assert rejected.rows(named=True) == [
         {
