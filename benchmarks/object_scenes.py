@@ -7,6 +7,7 @@ import hashlib
 import json
 import random
 import subprocess
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -179,10 +180,17 @@ def conventions() -> list[str]:
 
 
 class CachingEncoder:
-    """An encoder that remembers crops: batches drawn from one pool share most of them."""
+    """An encoder that remembers crops: batches drawn from one pool share most of them.
+
+    Attributes:
+        fresh: crops the model saw.
+        model_seconds: CPU time it took for them.
+        seconds: CPU time spent here on crops, the model's included.
+    """
 
     def __init__(self, encoder) -> None:  # noqa: ANN001 - any ImageTextEncoder
         self._encoder = encoder
+        self.fresh, self.model_seconds, self.seconds = 0, 0.0, 0.0
         self._images: dict[bytes, np.ndarray] = {}
         self._texts: dict[str, np.ndarray] = {}
 
@@ -191,12 +199,19 @@ class CachingEncoder:
 
     def encode_images(self, pixels: np.ndarray) -> ImageFeatures:
         """Encode what is new."""
+        started = time.process_time()
         keys = [hashlib.blake2b(picture[::5, ::3].tobytes(), digest_size=16).digest() for picture in pixels]
         new = {key: place for place, key in enumerate(keys) if key not in self._images}
         if new:
-            found = self._encoder.encode_images(np.ascontiguousarray(pixels[list(new.values())])).embedding
+            chosen = np.ascontiguousarray(pixels[list(new.values())])
+            called = time.process_time()
+            found = self._encoder.encode_images(chosen).embedding
+            self.model_seconds += time.process_time() - called
+            self.fresh += len(new)
             self._images.update(zip(new, found, strict=True))
-        return ImageFeatures(np.stack([self._images[key] for key in keys]), np.zeros((len(keys), 0, 0), np.float16))
+        vectors = np.stack([self._images[key] for key in keys])
+        self.seconds += time.process_time() - started
+        return ImageFeatures(vectors, np.zeros((len(keys), 0, 0), np.float16))
 
     def encode_texts(self, texts: list[str]) -> np.ndarray:
         """Encode what is new."""

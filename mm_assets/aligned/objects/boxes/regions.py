@@ -148,11 +148,17 @@ class RegionEncoder:
         self.crops += len(self._waiting)
         self._waiting, self._keys = [], []
 
-    def embeddings(self, reading: str) -> tuple[Integers, Singles]:
-        """Rows that were encoded under a reading, increasing, and their embeddings, shape (m, D)."""
+    def embeddings(self, reading: str, among: Integers | None = None) -> tuple[Integers, Singles]:
+        """Rows that were encoded under a reading, increasing, and their embeddings, shape (m, D).
+
+        Args:
+            reading: its name.
+            among: rows of interest; all by default.
+        """
         self.flush()
         found = self._found.get(reading, {})
-        rows = np.array(sorted(found), dtype=np.int64)
+        known = found if among is None else found.keys() & set(among.tolist())
+        rows = np.array(sorted(known), dtype=np.int64)
         if not len(rows):
             return rows, np.zeros((0, self._encoder.dimension), np.float32)
         return rows, np.stack([found[row] for row in rows.tolist()])

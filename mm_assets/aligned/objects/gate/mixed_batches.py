@@ -34,6 +34,7 @@ SHARES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.98)
 """Probabilities that a row, or an image, has the fault."""
 _EXPECTED_SWITCHES: Final = 2.0
 _STRUCTURES: Final = ("scattered", "images", "runs")
+_OVERFLOW: Final = 700.0
 _LEAST_ROW_GAIN: Final = -2.0
 """A row whose own evidence speaks against the fault by more than this is never named, whatever its neighbours say."""
 
@@ -159,14 +160,18 @@ def _split_parts(gains: Floats, apart: Booleans) -> tuple[float, Floats]:
 
 def _split_scattered(gains: Floats) -> tuple[float, Floats]:
     """Log evidence of independent rows and their posterior, averaged over the shares."""
-    evidence = np.array([_mix(gains, share).sum() for share in SHARES])
+    mixed = [_mix(gains, share) for share in SHARES]
+    evidence = np.array([part.sum() for part in mixed])
     weights = np.exp(evidence - evidence.max())
     weights /= weights.sum()
-    parts = [np.exp(math.log(share) + gains - _mix(gains, share)) for share in SHARES]
+    parts = [np.exp(math.log(share) + gains - part) for share, part in zip(SHARES, mixed, strict=True)]
     return float(_log_mean(evidence, axis=0)), weights @ np.stack(parts)
 
 
 def _mix(gains: Floats, share: float) -> Floats:
+    """Log of one plus the share times what the gain adds; `logaddexp`, five times as slow, only where it overflows."""
+    if gains.max(initial=0.0) < _OVERFLOW:
+        return np.log1p(share * np.expm1(gains))
     return np.logaddexp(math.log1p(-share), math.log(share) + gains)
 
 

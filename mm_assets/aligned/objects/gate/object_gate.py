@@ -23,13 +23,7 @@ from mm_assets.aligned.objects.boxes.regions import RegionEncoder
 from mm_assets.aligned.objects.gate.affected_rows import Affected, attribute_rows, refine_scale
 from mm_assets.aligned.objects.gate.gate_boxes import GateBoxes, read_gate_boxes, sample_boxes, take_boxes
 from mm_assets.aligned.objects.gate.hypotheses import Hypothesis
-from mm_assets.aligned.objects.gate.object_explanation import (
-    measure_restored,
-    show_affected,
-    show_given,
-    tabulate_evidence,
-    tell_code,
-)
+from mm_assets.aligned.objects.gate.object_diagnosis import diagnose_fault, diagnose_rest, measure_similarities
 from mm_assets.aligned.objects.gate.object_reasons import (
     list_recall_problems,
     measure_shortfall,
@@ -37,17 +31,9 @@ from mm_assets.aligned.objects.gate.object_reasons import (
     tell_measured,
     tell_verdict,
 )
-from mm_assets.aligned.objects.gate.object_verdict import (
-    LABELS_PERMUTED,
-    MISPLACED,
-    WEAKLY_RELATED,
-    Diagnosis,
-    ObjectVerdict,
-)
-from mm_assets.aligned.objects.gate.region_evidence import EXPONENTS, fit_unexplained
-from mm_assets.aligned.objects.gate.region_recall import RegionRecall, measure_region_recall
+from mm_assets.aligned.objects.gate.object_verdict import ObjectVerdict
+from mm_assets.aligned.objects.gate.region_recall import measure_region_recall
 from mm_assets.aligned.objects.gate.study import Study, encode_labels, study_boxes
-from mm_assets.errors import CrossModalCode
 from mm_assets.features.interfaces import ImageTextEncoder
 from mm_assets.gates.recall_baseline import Baseline, convert_recall
 from mm_assets.gates.recall_input import Floats, Integers, Singles
@@ -58,7 +44,6 @@ from mm_assets.schemas import TABLES
 
 GATE_VERSION: Final = "1"
 """Raised when the statistics change: a verdict's id depends on it."""
-_MANY: Final = 0.5
 _MISMATCHED: Final = 5_000
 
 
@@ -139,7 +124,7 @@ def evaluate_objects(
             fault = refine_scale(study, fault, images, landing, policy)
         affected = attribute_rows(everything, sampled, study, fault, labels, regions, images, landing, policy)
         calls += regions.crops
-        diagnosis = _diagnose_fault(everything, sampled, study, affected, regions, labels, gate)
+        diagnosis = diagnose_fault(everything, sampled, study, affected, regions, labels, gate)
         share = len(affected.rows) / len(everything)
         if max(share, diagnosis.share) >= gate.min_affected_share:
             problems.append(tell_fault(diagnosis, len(everything)))
@@ -147,7 +132,7 @@ def evaluate_objects(
             diagnosis = replace(diagnosis, code=None)
     else:
         reference = convert_recall(baseline.recall, baseline.pool_size, pool_size)
-        diagnosis = _diagnose_rest(
+        diagnosis = diagnose_rest(
             study, recall, rows, crops, reference, failed=bool(problems), at_chance=at_chance, policy=gate
         )
     code = diagnosis.code if problems else None
@@ -173,7 +158,7 @@ def evaluate_objects(
         diagnosis=diagnosis,
         encoder_calls=calls,
         calls_saved=max(0, len(everything) * (1 + len(study.hypotheses.readings)) - calls),
-        given=_similarities(crops, study.labels, sample.label_of[rows]),
+        given=measure_similarities(crops, study.labels, sample.label_of[rows]),
         mismatched=_mismatched(crops, study.labels, sample.label_of[rows], gate.seed),
         mirrored=_mirrored(study),
         restored=np.zeros(0) if affected is None else _known(affected.restored_similarity[affected.rows]),
@@ -187,81 +172,6 @@ def _choose_fault(study: Study, policy: ObjectGatePolicy) -> Hypothesis | None:
     if best is None or study.scores[best] < -math.log(policy.false_hold_rate):
         return None
     return study.hypotheses.every[best]
-
-
-def _diagnose_fault(
-    boxes: GateBoxes,
-    sampled: Integers,
-    study: Study,
-    affected: Affected,
-    regions: RegionEncoder,
-    labels: Singles,
-    policy: ObjectGatePolicy,
-) -> Diagnosis:
-    support, fault = affected.support, affected.hypothesis
-    ids = boxes.box_ids
-    rows: list[int] = affected.rows.tolist()
-    lost: list[int] = affected.lost.tolist()
-    crops = {name: regions.embeddings(name) for name in (AS_GIVEN, fault.name)}
-    score = float(study.scores.max(initial=0.0))
-    return Diagnosis(
-        hypothesis=fault.name,
-        kind=fault.kind,
-        parameters=fault.parameters,
-        code=tell_code(affected, boxes),
-        log_ratio=support.log_ratio,
-        p_value=min(1.0, math.exp(-score)),
-        share=support.share,
-        structure=support.structure,
-        restored_recall=measure_restored(boxes, affected, sampled, crops, labels, policy),
-        affected=tuple(ids[row] for row in rows),
-        lost=tuple(ids[row] for row in lost),
-        confidence=tuple(round(float(support.posterior[row]), 6) for row in rows),
-        evidence=tabulate_evidence(study),
-        examples=show_affected(boxes, affected, policy.seed),
-    )
-
-
-def _diagnose_rest(
-    study: Study,
-    recall: RegionRecall | None,
-    rows: Integers,
-    crops: Singles,
-    reference: float,
-    *,
-    failed: bool,
-    at_chance: bool,
-    policy: ObjectGatePolicy,
-) -> Diagnosis:
-    """Without a proven fault: nothing is wrong, or labels are permuted or weakly related to their boxes."""
-    similarity = _similarities(crops, study.labels, study.boxes.label_of[rows])
-    name, code, share = AS_GIVEN, None, 0.0
-    if failed and recall is not None:
-        lost = (reference - recall.recall_at_1) / max(reference - recall.null.mean, 1e-9)
-        share = float(np.clip(lost, 0.0, 1.0))
-        account = fit_unexplained(study.evidence, EXPONENTS[0][0], EXPONENTS[1][0], policy.unexplained_share)
-        if account.boxes > max(account.labels, _MANY):
-            name, code = MISPLACED, CrossModalCode.OBJ_FLIP
-        elif at_chance:
-            name, code = LABELS_PERMUTED, CrossModalCode.OBJ_FLIP
-        else:
-            name, code = WEAKLY_RELATED, CrossModalCode.FUSION
-    return Diagnosis(
-        hypothesis=name,
-        kind=name,
-        parameters={},
-        code=code,
-        log_ratio=None,
-        p_value=None,
-        share=share,
-        structure=None,
-        restored_recall=None,
-        affected=(),
-        lost=(),
-        confidence=(),
-        evidence=tabulate_evidence(study),
-        examples=show_given(study.boxes, rows, similarity, study.hypotheses.given.corners, policy.seed),
-    )
 
 
 def _unjudged(digest: str, boxes: GateBoxes, baseline: Baseline, policy: ObjectGatePolicy) -> ObjectVerdict:
@@ -307,13 +217,9 @@ def _read_known(known: pl.DataFrame | None, encoder: ImageTextEncoder) -> dict[s
     }
 
 
-def _similarities(crops: Singles, labels: Singles, label_of: Integers) -> Floats:
-    return np.einsum("ij,ij->i", crops, labels[label_of]).astype(np.float64)
-
-
 def _mirrored(study: Study) -> Floats:
     rows, crops = study.regions.embeddings("mirror_x")
-    return _similarities(crops, study.labels, study.boxes.label_of[rows])
+    return measure_similarities(crops, study.labels, study.boxes.label_of[rows])
 
 
 def _mismatched(crops: Singles, labels: Singles, label_of: Integers, seed: int) -> Floats:

@@ -165,11 +165,10 @@ class _Probes:
 
 def _find_settled(boxes: GateBoxes, labels: Singles, regions: RegionEncoder, rows: Integers) -> set[int]:
     """Rows whose crop as given ranks its label first."""
-    encoded, crops = regions.embeddings(AS_GIVEN)
-    mine = np.isin(encoded, rows)
-    similarity = crops[mine] @ labels.T
-    own = similarity[np.arange(len(similarity)), boxes.label_of[encoded[mine]]]
-    return set(encoded[mine][own >= similarity.max(axis=1, initial=-np.inf)].tolist())
+    encoded, crops = regions.embeddings(AS_GIVEN, rows)
+    similarity = crops @ labels.T
+    own = similarity[np.arange(len(similarity)), boxes.label_of[encoded]]
+    return set(encoded[own >= similarity.max(axis=1, initial=-np.inf)].tolist())
 
 
 def _blocks(pictures: Iterator[Picture], boxes_per_block: int) -> Iterator[list[Picture]]:
