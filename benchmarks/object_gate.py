@@ -11,7 +11,7 @@ line makes them; scattered, a row takes the label of its k-th neighbour and its 
 and parameter are (a resize within 1 %). Repair applies the correction the gate names, as ``mm repair`` would: every
 named row must come within IoU 0.99 of the true box, and no right row may move.
 
-Usage: python benchmarks/object_gate.py [--stamps FOLDER] [--half report] [--seeds 20] [--clean 200]
+Usage: python benchmarks/object_gate.py [--stamps FOLDER] [--half report] [--seeds 20] [--first-seed 0] [--clean 200]
        [--shares 0.3 1 0.05] [--faults NAME ...] [--kinds plain busy] [--cost 200 2000 20000] [--json]
 
 Without ``--stamps`` the Debian package is downloaded by apt-get.
@@ -202,11 +202,11 @@ def overlaps(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return common / ((left[:, 2:] - left[:, :2]).prod(axis=1) + (right[:, 2:] - right[:, :2]).prod(axis=1) - common)
 
 
-def run_fault(bench: Bench, fault: Fault, share: float, seeds: int) -> dict[str, Any]:
+def run_fault(bench: Bench, fault: Fault, share: float, seeds: range) -> dict[str, Any]:
     """One row of the table."""
     counts = dict.fromkeys(("held", "right_cause", "affected", "named", "restored", "harmed"), 0)
     calls: list[int] = []
-    for seed in range(seeds):
+    for seed in seeds:
         key = [seed, FAULTS.index(fault), round(100 * share)]
         injected = fault.draw(np.random.default_rng(key))
         batch = bench.draw(key, fault=injected, convention=fault.convention, share=share, spread=fault.spread)
@@ -220,7 +220,13 @@ def run_fault(bench: Bench, fault: Fault, share: float, seeds: int) -> dict[str,
             for name, value in repair(batch, verdict).items():
                 counts[name] += value
         calls.append(verdict.encoder_calls)
-    return {"fault": fault.name, "share": share, "batches": seeds, **counts, "median_calls": float(np.median(calls))}
+    return {
+        "fault": fault.name,
+        "share": share,
+        "batches": len(seeds),
+        **counts,
+        "median_calls": float(np.median(calls)),
+    }
 
 
 def run_clean(bench: Bench, batches: int) -> dict[str, Any]:
@@ -317,6 +323,7 @@ def main() -> int:
     parser.add_argument("--stamps", type=Path, help="folder of the unpacked stamps")
     parser.add_argument("--half", default="report", choices=list(POOL_SEED))
     parser.add_argument("--seeds", type=int, default=20, help="batches of each fault and share")
+    parser.add_argument("--first-seed", type=int, default=0, help="to share the seeds out over processes")
     parser.add_argument("--clean", type=int, default=200, help="sound batches of each kind")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.3, 1.0, 0.05])
     parser.add_argument("--faults", nargs="*", choices=[fault.name for fault in FAULTS], help="all by default")
@@ -324,6 +331,7 @@ def main() -> int:
     parser.add_argument("--cost", type=int, nargs="*", default=[200, 2_000, 20_000], help="boxes per batch")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     document: dict[str, Any] = {}
     missed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="object-gate-") as folder:
@@ -351,9 +359,9 @@ def main() -> int:
                 tell(f"  {reason}", arguments)
             rows = []
             tell(f"{'fault':24} share    held   cause       named  IoU>=.99 harmed  calls", arguments)
-            for share in arguments.shares if arguments.seeds else ():
+            for share in arguments.shares if seeds else ():
                 for fault in (item for item in FAULTS if not arguments.faults or item.name in arguments.faults):
-                    rows.append(run_fault(bench, fault, share, arguments.seeds))
+                    rows.append(run_fault(bench, fault, share, seeds))
                     tell(describe(rows[-1]), arguments)
             cost = []
             for boxes in arguments.cost if kind == arguments.kinds[0] else ():

@@ -8,6 +8,9 @@
     │  ├─ RecordError          one manifest row breaks the contract
     │  ├─ UnsafePathError      a name leads out of its root
     │  ├─ DecodeError          the bytes are not the medium they claim to be
+    │  ├─ OrientationError     orientation metadata cannot follow the picture
+    │  ├─ SidesError           a caption's words about sides cannot be kept true
+    │  ├─ TransformRefusedError  a transform would make a record false
     │  └─ MemoryQuotaError     two sequences cannot be warped inside the memory quota, not even downsampled
     ├─ PolicyError     the policy file is unusable: nothing starts
     ├─ ContractError   our code is wrong: the run fails
@@ -21,6 +24,7 @@
     │  └─ BudgetError          the step would overspend the batch's budget
     └─ ReleaseError    a release cannot be written or read as it stands
        └─ FormatError          a sample breaks the placeholder format
+          └─ UnresolvedReferenceError  a reference to a tensor cannot be followed
 
 Every message names the culprit, the cause and the fix.
 """

@@ -12,6 +12,7 @@ from mm_assets.policy import ImagePolicy
 
 BOX_COLOURS = "Crimson: as delivered. Green: where the diagnosis puts the box."
 _LINE_PX = 2
+_COLOURS = 256
 Corners = tuple[float, float, float, float]
 
 
@@ -47,6 +48,11 @@ def draw_boxes(picture: BoxedPicture, side: int) -> bytes:
 
 
 def box_sheet(pictures: Sequence[BoxedPicture], *, columns: int = 4, side: int = 200) -> bytes:
-    """Draw the pictures row by row as one PNG: crimson as delivered, green as restored."""
+    """Draw the pictures row by row as one PNG of 256 colours: crimson as delivered, green as restored."""
     tiles = [Tile(draw_boxes(picture, side), picture.lines) for picture in pictures]
-    return contact_sheet(tiles, columns=columns, side=side)
+    with Image.open(io.BytesIO(contact_sheet(tiles, columns=columns, side=side))) as sheet:
+        # An octree keeps small spots of rare colour, and so the boxes; a quarter of the bytes.
+        small = sheet.quantize(_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    small.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

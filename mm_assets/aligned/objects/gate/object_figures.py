@@ -106,7 +106,8 @@ def draw_fault_evidence(diagnosis: Mapping[str, Any]) -> bytes:
     Returns:
         A PNG.
     """
-    evidence: list[Mapping[str, Any]] = list(diagnosis.get("evidence", ()))[1:][:_MAX_HYPOTHESES]
+    weighed: list[Mapping[str, Any]] = list(diagnosis.get("evidence", ()))[1:]
+    evidence = sorted(weighed, key=lambda item: -float(item["likelihood_ratio"]))[:_MAX_HYPOTHESES]
     title = "Evidence against the boxes as given"
     figure, axes = _open(width=6.4, height=1.3 + 0.24 * max(len(evidence), 2), title=title)
     if not evidence:
@@ -117,12 +118,13 @@ def draw_fault_evidence(diagnosis: Mapping[str, Any]) -> bytes:
     named = None if diagnosis["code"] is None else diagnosis["kind"]
     colours = [_GREEN if str(item["hypothesis"]).split("(", 1)[0] == named else "#BBBBBB" for item in evidence]
     axes.barh(places, ratios, color=colours, height=0.72)
-    for place, ratio in zip(places, ratios, strict=True):
-        axes.text(max(ratio, 0.0), place, f" {ratio:.1f}", va="center", fontsize=7.5)
+    for place, ratio, item in zip(places, ratios, evidence, strict=True):
+        proven = f", p {item['p_value']:.2g}" if item["p_value"] < 1.0 else ""
+        axes.text(max(ratio, 0.0), place, f" {ratio:.1f}{proven}", va="center", fontsize=7.5)
     axes.set_yticks(places, [str(item["hypothesis"]) for item in evidence], fontsize=8)
     axes.axvline(0.0, color=_GREY, lw=0.8)
-    axes.set_xlim(min(0.0, *ratios) * 1.1, max(1.0, *ratios) * 1.18)
-    axes.set_xlabel("natural logarithm of the likelihood ratio")
+    axes.set_xlim(min(0.0, *ratios) * 1.1, max(1.0, *ratios) * 1.25)
+    axes.set_xlabel("log likelihood ratio over the boxes as given" + ("" if named is None else "; green: named"))
     return _save(figure)
 
 
