@@ -1,5 +1,6 @@
 """Mirrored boxes: held by their gate, repaired in a layer beside the raw data, run again, released, true in samples."""
 
+import dagster as dg
 import polars as pl
 import pytest
 from rich.console import Console
@@ -26,6 +27,11 @@ def test_a_mirrored_batch_is_held_repaired_and_released(site, tmp_path):
     assert "mirror_x" in hold["reason"]
     assert lake.count("fusion_samples", "b-mirrored") == 0
     raw, given = lake.read("raw_images", "b-mirrored"), lake.read("boxes", "b-mirrored")
+
+    seen = site.instance.get_latest_materialization_event(dg.AssetKey("object_recall"))
+    shown = seen.asset_materialization.metadata
+    for name in ("similarities", "recall_over_batches", "hypotheses", "worst_and_random"):
+        assert "](data:image/png;base64," in shown[name].value
 
     plan, sheet = show_repair(workspace, "b-mirrored", None, tmp_path / "sheet.png")
     assert sheet.read_bytes().startswith(b"\x89PNG")
