@@ -3,7 +3,8 @@
 Scenes are constructed: three photo stamps of tuxpaint-stamps-default to a picture of 640 x 480, so that boxes are exact
 because we place them. ``plain``: on a plain background, exact boxes. ``busy``: on another stamp blown up to fill
 the picture, and every edge of every box off by 2 % of its side (standard deviation), as hand-drawn boxes are. Batches
-of 200 boxes are drawn from a pool of scenes. Constants were tuned on ``--half tuning``; ``report`` holds the other
+of 200 boxes are drawn from a pool of 100 scenes, two thirds of it at a time: batches share pictures, and a bound on
+false holds is one for batches of these. Constants were tuned on ``--half tuning``; ``report`` holds the other
 stamps, with other captions.
 
 A fault hits 30 %, 100 % or 5 % of the rows, scattered box by box. Label shifts also come as one run of rows, as a lost
