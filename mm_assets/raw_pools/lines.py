@@ -40,12 +40,13 @@ def read_lines(stream: BinaryIO, max_bytes: int) -> Iterator[Line]:
         if number == 1 and piece.startswith(_BOM):
             piece, start = piece[len(_BOM) :], start + len(_BOM)
         ended = piece.endswith(b"\n")
-        content = piece.rstrip(b"\r\n") if ended else piece
-        if len(content) <= max_bytes:
-            if content and not content.isspace():
-                yield Line(number, start, len(content), content)
-            continue
+        content = piece.rstrip(b"\r\n")
+        fits = len(content) <= max_bytes
         while not ended and (piece := stream.readline(_BLOCK_BYTES)):
             offset += len(piece)
             ended = piece.endswith(b"\n")
-        yield Line(number, start, offset - start - ended, None)
+            fits = fits and not piece.strip(b"\r\n")
+        if not fits:
+            yield Line(number, start, offset - start - ended, None)
+        elif content and not content.isspace():
+            yield Line(number, start, len(content), content)

@@ -237,6 +237,9 @@ def test_any_damaged_parquet_gives_its_rows_or_a_fault(edits, cut, snappy: bool)
     | st.lists(st.sampled_from([b"\n", b"\r\n", b"abc", b" ", b"x" * 12, b"\xef\xbb\xbf"]), max_size=20).map(b"".join),
     limit=st.integers(1, 12),
 )
+@example(content=b"\x00\r", limit=1)
+@example(content=b"a" + b"\r" * 9 + b"\nb", limit=1)
+@example(content=b"a" + b"\r" * 9 + b"b", limit=1)
 @settings(BOUNDED, max_examples=200)
 def test_lines_are_those_of_the_file_and_lead_back_to_their_bytes(content: bytes, limit: int) -> None:
     lines = list(read_lines(io.BytesIO(content), limit))
