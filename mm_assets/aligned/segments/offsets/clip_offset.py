@@ -140,7 +140,8 @@ def judge_clip(clip_id: str, tracks: str, profile: Profile | None, policy: Offse
         return ClipTiming(
             clip_id, tracks, best, math.nan, nothing, -1.0, (-1.0, -1.0), math.nan, beyond, total, ratio
         )
-    rate, rates, offset, offsets = _estimate(profile, regions[best], policy.confidence)
+    drifts = best is Timing.DRIFT
+    rate, rates, offset, offsets = _estimate(profile, regions[best], policy.confidence, drifts=drifts)
     ends = abs(offset), abs(offset + (rate - 1.0) * profile.duration_us)
     return ClipTiming(clip_id, tracks, best, offset, offsets, rate, rates, max(ends), beyond, total, ratio)
 
@@ -176,10 +177,11 @@ def _rate_weights(profile: Profile, policy: OffsetGatePolicy) -> Floats:
 
 
 def _estimate(
-    profile: Profile, region: Booleans, confidence: float
+    profile: Profile, region: Booleans, confidence: float, *, drifts: bool
 ) -> tuple[float, tuple[float, float], float, tuple[float, float]]:
     """Rate and offset at the clip's start with their intervals, by the posterior about the best alignment."""
-    masked = np.where(region, profile.forward, -np.inf)
+    at_unit = (np.arange(len(profile.rates)) == profile.unit)[:, None]
+    masked = np.where(region if drifts else region & at_unit, profile.forward, -np.inf)
     row, column = np.unravel_index(int(np.argmax(masked)), masked.shape)
     # a hypothesis names the alignment; its neighbours beyond the border of the region share in its estimate
     low, high = max(int(column) - _NEAR_LAGS, 0), int(column) + _NEAR_LAGS + 1
@@ -188,7 +190,8 @@ def _estimate(
     weights /= weights.sum()
     rates = np.broadcast_to(profile.rates[:, None], part.shape).ravel()
     lags = np.broadcast_to(profile.lags[None, low:high] * float(FRAME_US), part.shape).ravel()
-    near = np.abs(rates - profile.rates[row]) * profile.duration_us / 2.0 <= _NEAR_LAGS * FRAME_US
+    reach = _NEAR_LAGS * FRAME_US if drifts else 0.0
+    near = np.abs(rates - profile.rates[row]) * profile.duration_us / 2.0 <= reach
     weights = np.where(near, weights, 0.0) / max(float(weights[near].sum()), 1e-300)
     offsets = rates * lags + (1.0 - rates) * profile.duration_us / 2.0
     return (

@@ -8,7 +8,7 @@ from scipy.fft import next_fast_len  # pyright: ignore[reportMissingTypeStubs, r
 
 from mm_assets.aligned.segments.offsets.alignment_profile import Profile, list_lags, list_rates
 from mm_assets.aligned.segments.offsets.speech_edges import EdgeEvidence, SpeechEdges, weigh_edges
-from mm_assets.aligned.segments.offsets.timed_tracks import FRAME_US, Floats, TimedTexts
+from mm_assets.aligned.segments.offsets.timed_tracks import FRAME_US, Floats, Integers, TimedTexts
 from mm_assets.policy import OffsetGatePolicy
 
 END_WEIGHT: Final = 0.5
@@ -44,30 +44,31 @@ def fit_cues(
     )
 
 
-def score_in_place(evidence: EdgeEvidence, starts: Floats, ends: Floats, owners: Floats, lags: Floats) -> Floats:
+def score_tracks(evidence: EdgeEvidence, starts: Floats, ends: Floats, firsts: Integers, lags: Integers) -> Floats:
     """Evidence that each of many cue tracks belongs to one speech, at the best of a few lags.
 
     Args:
         evidence: of the speech, T frames.
         starts: shape (E,), cue starts of all tracks one after the other, frames from the start of their clip.
         ends: shape (E,), their ends.
-        owners: shape (n,), index of the first cue of each track; every track has one.
+        firsts: shape (n,), index of the first cue of each track; every track has one.
         lags: shape (K,), frames.
 
     Returns:
         Shape (n,).
     """
-    best = np.full(len(owners), -np.inf)
-    for lag in lags:
+    best = np.full(len(firsts), -np.inf)
+    for lag in lags.tolist():
         total = _look_up(evidence.start, starts - lag) + END_WEIGHT * _look_up(evidence.end, ends - lag)
-        np.maximum(best, np.add.reduceat(total, owners.astype(np.int64)), out=best)
+        np.maximum(best, np.add.reduceat(total, firsts), out=best)
     return best
 
 
 def _look_up(evidence: Floats, places: Floats) -> Floats:
+    """Evidence at these frames; outside the clip what a random frame has."""
     rows = np.rint(places).astype(np.int64)
     inside = (rows >= 0) & (rows < len(evidence))
-    return np.where(inside, evidence[np.clip(rows, 0, len(evidence) - 1)], 0.0)
+    return np.where(inside, evidence[np.clip(rows, 0, len(evidence) - 1)], evidence.mean())
 
 
 def _correlate(evidence: EdgeEvidence, starts: Floats, ends: Floats, rates: Floats, reach: int) -> Floats:

@@ -6,9 +6,11 @@ the correlation that was fitted; N counts independent values (Bartlett 1935): en
 of them than frames. Correlations below 0 speak for nothing.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from mm_assets.aligned.segments.offsets.alignment_profile import Profile, list_rates
 from mm_assets.aligned.segments.offsets.timed_tracks import FRAME_US, Envelope, Floats, Integers
@@ -41,11 +43,37 @@ def fit_envelopes(
         return None
     lags = np.arange(-reach, reach + 1)
     rates = list_rates(duration_us, policy)
+    pictures = _prepare(seen, lags, _correlation_length(heard, seen))
     forward = np.empty((len(rates), len(lags)))
     for row, rate in enumerate(rates):
         moved = heard if rate == 1.0 else compress(_resample(onsets, start_us, frames, float(rate)))
-        forward[row] = _evidence(moved, seen, lags)
-    return Profile(rates, lags, forward, _evidence(heard[::-1], seen, lags), duration_us)
+        forward[row] = _evidence(moved, pictures)
+    return Profile(rates, lags, forward, _evidence(heard[::-1], pictures), duration_us)
+
+
+def correlate_at_rest(heard: Floats, seen: Floats, reach: int) -> float:
+    """Largest correlation of two compressed envelopes on one grid within ``reach`` frames of lag 0."""
+    frames = min(len(heard), len(seen))
+    lags = np.arange(-reach, reach + 1)
+    return float(_correlation(heard[:frames], _prepare(seen[:frames], lags, 1.0)).max())
+
+
+def sample_envelope(envelope: Envelope, start_us: int, duration_us: int) -> Floats:
+    """The compressed envelope on the grid of 10 ms, shape (duration / 10 ms,)."""
+    return compress(_resample(envelope, start_us, duration_us // FRAME_US, 1.0))
+
+
+@dataclass(frozen=True, eq=False)
+class _Pictures:
+    """What every comparison with one series shares."""
+
+    lags: Integers
+    spectrum: npt.NDArray[np.complex128]
+    size: int
+    count: Floats
+    mean: Floats
+    variance: Floats
+    length: float
 
 
 def compress(strength: Floats) -> Floats:
@@ -61,23 +89,36 @@ def _resample(envelope: Envelope, start_us: int, frames: int, rate: float) -> Fl
     return np.interp(grid, times, envelope.strength)
 
 
-def _evidence(heard: Floats, seen: Floats, lags: Integers) -> Floats:
-    """Log-evidence at each lag, shape (L,); a positive lag means that the sound comes late."""
+def _prepare(seen: Floats, lags: Integers, length: float) -> _Pictures:
     frames, reach = len(seen), int(lags[-1])
     size = 1 << (2 * frames + 2 * reach - 1).bit_length()
+    count = np.maximum(frames - np.abs(lags), 2).astype(np.float64)
+    mean, variance = _moments(seen, -lags, count)
+    return _Pictures(lags, np.conj(np.fft.rfft(seen, size)), size, count, mean, variance, length)
 
-    def slide(left: Floats, right: Floats) -> Floats:
-        product = np.fft.irfft(np.fft.rfft(left, size) * np.conj(np.fft.rfft(right, size)), size)
-        return np.concatenate([product[-reach:], product[: reach + 1]]) if reach else product[:1]
 
-    ones = np.ones(frames)
-    count = np.maximum(slide(ones, ones), 2.0)
-    sums = slide(heard, ones), slide(ones, seen)
-    squares = slide(heard**2, ones), slide(ones, seen**2)
-    covariance = slide(heard, seen) / count - sums[0] * sums[1] / count**2
-    variances = [square / count - (total / count) ** 2 for square, total in zip(squares, sums, strict=True)]
-    correlation = covariance / np.sqrt(np.maximum(variances[0] * variances[1], _LEAST_SPREAD**2))
-    independent = np.maximum(count / _correlation_length(heard, seen), 3.0)
+def _moments(values: Floats, lags: Integers, count: Floats) -> tuple[Floats, Floats]:
+    """Mean and variance of the frames that overlap at each lag, when these values start that much earlier."""
+    first, last = np.maximum(lags, 0), np.minimum(len(values) + lags, len(values))
+    sums = [np.concatenate([[0.0], np.cumsum(powers)]) for powers in (values, values**2)]
+    mean, square = ((total[last] - total[first]) / count for total in sums)
+    return mean, np.maximum(square - mean**2, 0.0)
+
+
+def _correlation(heard: Floats, pictures: _Pictures) -> Floats:
+    """Correlation at each lag, shape (L,); a positive lag means that the sound comes late."""
+    reach = int(pictures.lags[-1])
+    product = np.fft.irfft(np.fft.rfft(heard, pictures.size) * pictures.spectrum, pictures.size)
+    products = np.concatenate([product[-reach:], product[: reach + 1]]) if reach else product[:1]
+    mean, variance = _moments(heard, pictures.lags, pictures.count)
+    covariance = products / pictures.count - mean * pictures.mean
+    return covariance / np.sqrt(np.maximum(variance * pictures.variance, _LEAST_SPREAD**2))
+
+
+def _evidence(heard: Floats, pictures: _Pictures) -> Floats:
+    """Log-evidence at each lag, shape (L,)."""
+    correlation = _correlation(heard, pictures)
+    independent = np.maximum(pictures.count / pictures.length, 3.0)
     fitted = -0.5 * independent * np.log1p(-(np.clip(correlation, 0.0, _HIGHEST) ** 2)) - 0.5 * np.log(independent)
     return np.where(correlation > 0.0, fitted, -0.5 * np.log(independent))
 

@@ -124,6 +124,9 @@ class ClipTracks:
         words: recognised words with times.
         onsets: strength of audio onsets of the track its audio pointer leads to.
         motion: strength of motion and cuts of its pictures.
+        audio_duration_us: length of the track its audio pointer leads to, where that is a file of its own.
+        sentence_distances: shape (frames, sentences), 1 - similarity of its frames and the sentences said of it, both in
+            the order they claim.
     """
 
     clip_id: str
@@ -134,6 +137,8 @@ class ClipTracks:
     words: TimedTexts | None = None
     onsets: Envelope | None = None
     motion: Envelope | None = None
+    audio_duration_us: int | None = None
+    sentence_distances: Floats | None = None
 
     def __post_init__(self) -> None:
         if self.duration_us <= 0:
