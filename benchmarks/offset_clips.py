@@ -196,9 +196,7 @@ def _recognise(
     return TimedTexts(tuple(texts[row] for row in order), whole[order, 0], np.maximum(whole[order, 1], whole[order, 0]))
 
 
-def _events(
-    generator: np.random.Generator, duration: float, difficulty: Difficulty
-) -> tuple[Envelope, Envelope]:
+def _events(generator: np.random.Generator, duration: float, difficulty: Difficulty) -> tuple[Envelope, Envelope]:
     """Onsets every 10 ms, motion every 40 ms, of common events and of events of each alone."""
     common = np.sort(generator.uniform(0, duration, max(4, generator.poisson(duration * 0.5))))
     tracks: list[Envelope] = []

@@ -8,7 +8,7 @@ with each other, the clip is not judged.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -18,6 +18,11 @@ import numpy as np
 from mm_assets.aligned.segments.offsets.alignment_profile import Profile, log_mean_exp
 from mm_assets.aligned.segments.offsets.timed_tracks import FRAME_US, MICROSECONDS, Booleans, Floats
 from mm_assets.policy import OffsetGatePolicy
+
+_UNRELATED_SHARE: Final = 0.05
+"""Share of clips whose tracks have nothing to do with each other."""
+_FAULT_WIDTH: Final = 15
+"""Lags about the offset of a batch at which one of its clips is looked for, frames."""
 
 
 class Timing(StrEnum):
@@ -59,6 +64,8 @@ class ClipTiming:
         beyond: posterior probability that the clip is displaced beyond the tolerance or reversed; NaN if unjudged.
         evidence: natural logarithm of the likelihood ratio of all alignments against none.
         log_ratio: of the best hypothesis against in place; 0 for in place.
+        beyond_ratio: logarithm of the likelihood ratio of being displaced or reversed against being in place, where
+            tracks that have nothing to do with each other could be either: near 0 where the clip cannot tell.
         reason: why it was not judged, or nothing.
     """
 
@@ -73,6 +80,7 @@ class ClipTiming:
     beyond: float
     evidence: float
     log_ratio: float
+    beyond_ratio: float
     reason: str = ""
 
     @property
@@ -101,11 +109,23 @@ class ClipTiming:
         }
 
 
-def unjudged(clip_id: str, tracks: str, reason: str, evidence: float = 0.0) -> ClipTiming:
+def unjudged(clip_id: str, tracks: str, reason: str, evidence: float = 0.0, beyond_ratio: float = 0.0) -> ClipTiming:
     """A clip that cannot tell."""
     nothing = math.nan, math.nan
     return ClipTiming(
-        clip_id, tracks, Timing.UNJUDGED, math.nan, nothing, 1.0, nothing, math.nan, math.nan, evidence, 0.0, reason
+        clip_id=clip_id,
+        tracks=tracks,
+        timing=Timing.UNJUDGED,
+        offset_us=math.nan,
+        offset_interval_us=nothing,
+        rate=1.0,
+        rate_interval=nothing,
+        displacement_us=math.nan,
+        beyond=math.nan,
+        evidence=evidence,
+        log_ratio=0.0,
+        beyond_ratio=beyond_ratio,
+        reason=reason,
     )
 
 
@@ -120,30 +140,82 @@ def judge_clip(clip_id: str, tracks: str, profile: Profile | None, policy: Offse
     """
     if profile is None:
         return unjudged(clip_id, tracks, "too little to compare")
-    tolerance = policy.tolerance_us(tracks)
-    regions = _share_out(profile, tolerance)
-    weights = _rate_weights(profile, policy)
-    scores: dict[Timing, float] = {}
-    for timing, region in regions.items():
-        table = np.broadcast_to(weights[:, None], region.shape)[region] if timing is Timing.DRIFT else None
-        scores[timing] = math.log(PRIORS[timing]) + log_mean_exp(profile.forward[region], table)
-    scores[Timing.REVERSED] = math.log(PRIORS[Timing.REVERSED]) + log_mean_exp(profile.backward)
-    total = log_mean_exp(np.array(list(scores.values()))) + math.log(len(scores))
-    if total < policy.min_clip_evidence:
-        return unjudged(clip_id, tracks, f"evidence {total:.1f} is below {policy.min_clip_evidence:g}", total)
-    best = max(scores, key=lambda timing: scores[timing])
+    regions = share_out(profile, policy.tolerance_us(tracks))
+    scores = {timing: math.log(PRIORS[timing]) + value for timing, value in weigh(profile, regions, policy).items()}
+    total = _log_sum(scores.values())
     in_place = scores[Timing.IN_PLACE] - math.log(PRIORS[Timing.IN_PLACE])
+    others = _log_sum(score for timing, score in scores.items() if timing is not Timing.IN_PLACE)
+    floor = policy.min_clip_evidence
+    beyond_ratio = float(
+        np.logaddexp(others - math.log(1.0 - PRIORS[Timing.IN_PLACE]), floor) - np.logaddexp(in_place, floor)
+    )
+    if total < policy.min_clip_evidence:
+        told = f"evidence {total:.1f} is below {policy.min_clip_evidence:g}"
+        return unjudged(clip_id, tracks, told, total, beyond_ratio)
+    best = max(scores, key=lambda timing: scores[timing])
     ratio = 0.0 if best is Timing.IN_PLACE else scores[best] - math.log(PRIORS[best]) - in_place
-    beyond = 1.0 - math.exp(scores[Timing.IN_PLACE] - total)
-    if best is Timing.REVERSED:
-        nothing = math.nan, math.nan
-        return ClipTiming(
-            clip_id, tracks, best, math.nan, nothing, -1.0, (-1.0, -1.0), math.nan, beyond, total, ratio
-        )
-    drifts = best is Timing.DRIFT
-    rate, rates, offset, offsets = _estimate(profile, regions[best], policy.confidence, drifts=drifts)
-    ends = abs(offset), abs(offset + (rate - 1.0) * profile.duration_us)
-    return ClipTiming(clip_id, tracks, best, offset, offsets, rate, rates, max(ends), beyond, total, ratio)
+    nothing = math.nan, math.nan
+    rate, rates, offset, offsets, displacement = -1.0, (-1.0, -1.0), math.nan, nothing, math.nan
+    if best is not Timing.REVERSED:
+        drifts = best is Timing.DRIFT
+        rate, rates, offset, offsets = _estimate(profile, regions[best], policy.confidence, drifts=drifts)
+        displacement = max(abs(offset), abs(offset + (rate - 1.0) * profile.duration_us))
+    return ClipTiming(
+        clip_id=clip_id,
+        tracks=tracks,
+        timing=best,
+        offset_us=offset,
+        offset_interval_us=offsets,
+        rate=rate,
+        rate_interval=rates,
+        displacement_us=displacement,
+        beyond=1.0 - math.exp(scores[Timing.IN_PLACE] - total),
+        evidence=total,
+        log_ratio=ratio,
+        beyond_ratio=beyond_ratio,
+    )
+
+
+def weigh(profile: Profile, regions: Mapping[Timing, Booleans], policy: OffsetGatePolicy) -> dict[Timing, float]:
+    """Log-evidence of each hypothesis against unrelated tracks, priors left out."""
+    weights = np.broadcast_to(_rate_weights(profile, policy)[:, None], profile.forward.shape)
+    found = {
+        timing: log_mean_exp(profile.forward[region], weights[region] if timing is Timing.DRIFT else None)
+        for timing, region in regions.items()
+    }
+    return found | {Timing.REVERSED: log_mean_exp(profile.backward)}
+
+
+def rejudge_clip(
+    profile: Profile, known: Timing, offset_us: float, rate: float, share: float, policy: OffsetGatePolicy, tracks: str
+) -> float:
+    """Posterior probability that a clip has the fault its batch has.
+
+    Args:
+        profile: evidence of the clip.
+        known: the fault of the batch.
+        offset_us: its offset at the clip's start; not used for reversal.
+        rate: its rate.
+        share: share of clips that have it.
+        policy: tolerance.
+        tracks: what the profile compares.
+    """
+    regions = share_out(profile, policy.tolerance_us(tracks))
+    in_place = log_mean_exp(profile.forward[regions[Timing.IN_PLACE]])
+    if known is Timing.REVERSED:
+        fault = log_mean_exp(profile.backward)
+    else:
+        row = int(np.argmin(np.abs(profile.rates - rate)))
+        expected = (offset_us - (1.0 - rate) * profile.duration_us / 2.0) / rate / FRAME_US
+        near = np.abs(profile.lags - expected) <= _FAULT_WIDTH
+        fault = log_mean_exp(profile.forward[row, near])
+    rivals = [math.log(1.0 - share) + in_place, math.log(_UNRELATED_SHARE)]
+    odds = math.log(share) + fault
+    return 1.0 / (1.0 + math.exp(min(_log_sum(rivals) - odds, 700.0)))
+
+
+def _log_sum(values: Iterable[float]) -> float:
+    return float(np.logaddexp.reduce(np.array(list(values))))
 
 
 def name_rate(rate: float, interval: tuple[float, float], policy: OffsetGatePolicy) -> str:
@@ -158,8 +230,8 @@ def name_rate(rate: float, interval: tuple[float, float], policy: OffsetGatePoli
     return name if abs(known[name] - rate) <= slack else f"{(rate - 1.0) * 1e6:+.0f} ppm"
 
 
-def _share_out(profile: Profile, tolerance_us: float) -> dict[Timing, Booleans]:
-    """Which rates and lags are which hypothesis."""
+def share_out(profile: Profile, tolerance_us: float) -> dict[Timing, Booleans]:
+    """Which rates and lags are which hypothesis, shape (R, L) each."""
     displaced = profile.displacement_us() > tolerance_us
     drifting = (np.abs(profile.rates - 1.0) * profile.duration_us / 2.0 > tolerance_us)[:, None]
     return {

@@ -85,7 +85,9 @@ def compress(strength: Floats) -> Floats:
 def _resample(envelope: Envelope, start_us: int, frames: int, rate: float) -> Floats:
     """On the common grid, read at the given rate about the middle of the clip."""
     grid = (np.arange(frames) - frames / 2.0) * rate + frames / 2.0
-    times = np.arange(len(envelope.strength)) * (envelope.step_us / FRAME_US) + (envelope.start_us - start_us) / FRAME_US
+    times = (
+        np.arange(len(envelope.strength)) * (envelope.step_us / FRAME_US) + (envelope.start_us - start_us) / FRAME_US
+    )
     return np.interp(grid, times, envelope.strength)
 
 

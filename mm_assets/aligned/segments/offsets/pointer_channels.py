@@ -109,7 +109,9 @@ def compare_texts(
     left, right = ([_count(track) for track in tracks] for tracks in (texts, attached))
     if min(sum(bool(counts) for counts in side_counts) for side_counts in (left, right)) < _FEWEST:
         return None
-    tokens = {token: place for place, token in enumerate(sorted({token for counts in left + right for token in counts}))}
+    tokens = {
+        token: place for place, token in enumerate(sorted({token for counts in left + right for token in counts}))
+    }
     tables = [_tabulate(counts, tokens) for counts in (left, right)]
     spread = np.log((1.0 + len(texts)) / (1.0 + (tables[1] > 0).sum(axis=0)))
     tables = [_unit(table * spread) for table in tables]

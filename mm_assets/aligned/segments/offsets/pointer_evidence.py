@@ -157,10 +157,10 @@ def rate_rows(gains: Floats) -> Floats:
     return found
 
 
-def permute_pointers(
-    match: Floats, hypotheses: PointerHypotheses, *, permutations: int, seed: int
-) -> Floats:
-    """Evidence for any hypothesis when attachments are dealt at random, shape (permutations,).
+def permute_pointers(match: Floats, hypotheses: PointerHypotheses, *, permutations: int, seed: int) -> Floats:
+    """Evidence for any hypothesis when only chance says whose an attachment is, shape (permutations,).
+
+    Delivered pairs keep their evidence; what each attachment says of the other clips is dealt among those clips.
 
     Args:
         match: shape (n, n).
@@ -172,10 +172,14 @@ def permute_pointers(
     count = len(match)
     wanted = permutations if count <= _SMALL else min(permutations, _FEWER)
     at_once = max(1, _CELLS_AT_ONCE // (hypotheses.targets.size * len(_SHARES)))
+    others = ~np.eye(count, dtype=np.bool_)
+    apart = match.T[others].reshape(count, count - 1)
     found: list[Floats] = []
     for first in range(0, wanted, at_once):
-        deals = [match[:, generator.permutation(count)] for _ in range(min(at_once, wanted - first))]
-        gains = measure_gains(np.stack(deals), hypotheses.targets)
+        dealt = np.repeat(match.T[None], min(at_once, wanted - first), axis=0)
+        shuffled = generator.permuted(np.repeat(apart[None], len(dealt), axis=0), axis=2)
+        dealt[:, others] = shuffled.reshape(len(dealt), -1)
+        gains = measure_gains(dealt.transpose(0, 2, 1), hypotheses.targets)
         found.append(weigh_hypotheses(gains, hypotheses.log_prior)[1])
     return np.concatenate(found)
 

@@ -2,10 +2,11 @@
 """Whether the subtitle and audio pointers of a batch lead to other clips: by how many rows, which rows, how surely."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from mm_assets.aligned.segments.offsets.pointer_channels import AUDIO, SUBTITLES, PointerChannel
 from mm_assets.aligned.segments.offsets.pointer_evidence import (
@@ -38,7 +39,7 @@ class PointerFinding:
         parameters: of the correction that undoes it.
         log_ratio: log-evidence of all hypotheses against pointers in place.
         p_value: its bound.
-        null_p_value: share of random deals with as much evidence.
+        null_p_value: share of deals with as much evidence, where whose the attachments are is dealt at random.
         proven: whether the pointers lead elsewhere.
         confidence: shape (n,), posterior of each row being displaced under the best hypothesis.
         named: shape (n,), rows that are displaced beyond doubt.
@@ -68,6 +69,43 @@ class PointerFinding:
     def share(self) -> float:
         """Share of rows that are displaced, by their posterior."""
         return float(self.confidence.mean())
+
+    def at(self, first: int, count: int) -> "PointerFinding":
+        """The finding on rows that start at ``first`` of a batch of ``count``."""
+        span = slice(first, first + len(self.named))
+
+        def place(values: npt.NDArray[Any], rest: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            rest[span] = values
+            return rest
+
+        parameters = dict(self.parameters)
+        if "rows_sum" in parameters:
+            parameters["rows_sum"] = int(parameters["rows_sum"]) + 2 * first
+        return replace(
+            self,
+            parameters=parameters,
+            confidence=place(self.confidence, np.zeros(count)),
+            named=place(self.named, np.zeros(count, dtype=np.bool_)),
+            sources=place(np.where(self.sources >= 0, self.sources + first, -1), np.arange(count)),
+            own=place(self.own, np.zeros(count)),
+            restored=place(self.restored, np.zeros(count)),
+        )
+
+    def joined(self, other: "PointerFinding") -> "PointerFinding":
+        """This and the same fault on other rows of the batch; of two faults the one with more evidence."""
+        if not (self.proven and other.proven and self.parameters == other.parameters):
+            return max(self, other, key=lambda finding: (finding.proven, finding.log_ratio))
+        rows = np.arange(len(self.named))
+        return replace(
+            self,
+            log_ratio=self.log_ratio + other.log_ratio,
+            p_value=bound_p_value(self.log_ratio + other.log_ratio),
+            confidence=np.maximum(self.confidence, other.confidence),
+            named=self.named | other.named,
+            sources=np.where(self.sources != rows, self.sources, other.sources),
+            own=self.own + other.own,
+            restored=self.restored + other.restored,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able form."""

@@ -66,7 +66,9 @@ class TimedTexts:
 
     def __post_init__(self) -> None:
         if not (self.start_us.shape == self.end_us.shape == (len(self.texts),)):
-            raise InputError("TIMED_TEXTS", f"{len(self.texts)} texts with {len(self.start_us)} times; give one of each")
+            raise InputError(
+                "TIMED_TEXTS", f"{len(self.texts)} texts with {len(self.start_us)} times; give one of each"
+            )
         if bool((self.end_us < self.start_us).any()):
             place = int(np.argmax(self.end_us < self.start_us))
             raise InputError("TIMED_TEXTS", f"text {place} ends before it starts; correct its times")
