@@ -71,7 +71,9 @@ def draw_clip(
     onsets = motion = None
     if envelopes:
         onsets, motion = _events(generator, duration, difficulty)
-    return ClipTracks(name, duration_us, 0, speech, cues, heard, onsets, motion)
+    # a separate sound track is cut to the length of its pictures, give or take a packet
+    sound_us = duration_us + round(generator.normal(0.0, 15_000.0)) if envelopes else None
+    return ClipTracks(name, duration_us, 0, speech, cues, heard, onsets, motion, sound_us)
 
 
 def move_cues(clip: ClipTracks, offset_us: float = 0.0, rate: float = 1.0) -> ClipTracks:
@@ -100,11 +102,30 @@ def reverse_cues(clip: ClipTracks) -> ClipTracks:
     return replace(clip, cues=replace(clip.cues, texts=clip.cues.texts[::-1]))
 
 
-def take_cues(clips: list[ClipTracks], sources: np.ndarray) -> list[ClipTracks]:
+def move_sound(clip: ClipTracks, offset_us: float) -> ClipTracks:
+    """The clip with its sound late by an offset."""
+    if clip.onsets is None:
+        return clip
+    return replace(clip, onsets=replace(clip.onsets, start_us=round(clip.onsets.start_us + offset_us)))
+
+
+def overlap_cues(clip: ClipTracks, generator: np.random.Generator) -> ClipTracks:
+    """The clip with a third of its cues, or more, running into the next."""
+    if clip.cues is None or len(clip.cues) < 2:
+        return clip
+    ends = clip.cues.end_us.copy()
+    hit = generator.random(len(ends) - 1) < 0.5
+    hit[: max(1, len(hit) // 3)] = True
+    ends[:-1][hit] = clip.cues.start_us[1:][hit] + 400_000
+    return replace(clip, cues=replace(clip.cues, end_us=np.maximum(ends, clip.cues.end_us)))
+
+
+def take_attachments(clips: list[ClipTracks], sources: np.ndarray) -> list[ClipTracks]:
     """Clips whose subtitle and audio pointers lead to those of other clips."""
+    chosen = [clips[source] for source in sources.tolist()]
     return [
-        replace(clip, cues=clips[source].cues, onsets=clips[source].onsets)
-        for clip, source in zip(clips, sources.tolist(), strict=True)
+        replace(clip, cues=other.cues, onsets=other.onsets, audio_duration_us=other.audio_duration_us)
+        for clip, other in zip(clips, chosen, strict=True)
     ]
 
 

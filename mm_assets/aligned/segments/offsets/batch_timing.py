@@ -20,7 +20,7 @@ from mm_assets.aligned.segments.offsets.pointer_evidence import bound_p_value
 from mm_assets.aligned.segments.offsets.timed_tracks import Booleans, Floats
 from mm_assets.policy import OffsetGatePolicy
 
-_SHARES: Final = (0.1, 0.2, 0.3, 0.5, 0.75, 0.98)
+_SHARES: Final = (0.05, 0.1, 0.3, 0.6, 0.95)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,6 @@
 from typing import Final
 
 import numpy as np
-from scipy.fft import next_fast_len  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType] - it has none
 
 from mm_assets.aligned.segments.offsets.alignment_profile import Profile, list_lags, list_rates
 from mm_assets.aligned.segments.offsets.speech_edges import EdgeEvidence, SpeechEdges, weigh_edges
@@ -74,7 +73,7 @@ def _look_up(evidence: Floats, places: Floats) -> Floats:
 def _correlate(evidence: EdgeEvidence, starts: Floats, ends: Floats, rates: Floats, reach: int) -> Floats:
     """Sum of evidence at the cues' edges, shape (R, 2 reach + 1); edges outside the clip count nothing."""
     frames = len(evidence.start)
-    size = int(next_fast_len(2 * frames + 2 * reach, real=True))  # pyright: ignore[reportUnknownArgumentType] - no stubs
+    size = 1 << (2 * frames + 2 * reach - 1).bit_length()
     spectra = [np.fft.rfft(values[::-1], size) for values in (evidence.start, evidence.end)]
     found = np.empty((len(rates), 2 * reach + 1))
     centre = frames / 2.0

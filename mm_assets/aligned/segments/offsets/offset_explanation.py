@@ -164,8 +164,9 @@ def explain_timing(
         confidence=tuple(float(confidence[row]) for row in rows),
         corrections=_propose(timing, timings, rows, side, clips),
         told=(
-            f"{tracks}: {name} on {len(ids)} of {len(clips)} clips, {int(timing.beyond.sum())} of {timing.judged} judged "
-            f"ones beyond {policy.tolerance_us(timing.tracks) / 1e3:.0f} ms (log likelihood ratio {timing.log_ratio:.1f})"
+            f"{tracks}: {name} on {len(ids)} of {len(clips)} clips, {int(timing.beyond.sum())} of {timing.judged} "
+            f"judged ones beyond {policy.tolerance_us(timing.tracks) / 1e3:.0f} ms (log likelihood ratio "
+            f"{timing.log_ratio:.1f})"
         ),
         clips=tuple(
             {"position": row} | clip.to_json() | {"told": tell_offset(clip)}

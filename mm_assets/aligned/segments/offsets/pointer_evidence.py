@@ -1,10 +1,10 @@
 # pyright: strict
 """How likely it is that pointers of a batch lead to other clips, and which of them do.
 
-Each hypothesis says to which clip every attachment belongs: k rows away, or mirrored about a centre. Rows are in place or
-displaced; a chain of two states says how they follow one another, so that both one stretch of rows and scattered rows
-can be displaced. Its likelihood against all rows in place is averaged over how many rows are displaced and how much
-they cluster, and over the hypotheses: an average of likelihood ratios is at most 1 in expectation while nothing is
+Each hypothesis says to which clip every attachment belongs: k rows away, or mirrored about a centre. Rows are in place
+or displaced; a chain of two states says how they follow one another, so that both one stretch of rows and scattered
+rows can be displaced. Its likelihood against all rows in place is averaged over how many rows are displaced and how
+much they cluster, and over the hypotheses: an average of likelihood ratios is at most 1 in expectation while nothing is
 displaced, so that ``exp(-score)`` bounds the p-value (Ville 1939).
 """
 
@@ -52,10 +52,10 @@ def list_hypotheses(count: int, max_shift: int) -> PointerHypotheses:
     >>> hypotheses.names[:2], hypotheses.targets[:2].tolist()
     (('shift(-1)', 'shift(+1)'), [[-1, 0, 1, 2], [1, 2, 3, -1]])
     """
-    rows = np.arange(count)
+    rows: Integers = np.arange(count, dtype=np.int64)
     shifts = [k for k in range(-max_shift, max_shift + 1) if k and abs(k) < count]
     centres = range(1, 2 * count - 2)
-    proposed = np.array([rows + k for k in shifts] + [total - rows for total in centres])
+    proposed: Integers = np.stack([rows + k for k in shifts] + [total - rows for total in centres])
     targets = np.where((proposed >= 0) & (proposed < count), proposed, -1)
     odds = np.array([1.0 / (k * k) for k in shifts])
     local = (1.0 - _WHOLE_SHARE) / max(len(centres) - 1, 1)

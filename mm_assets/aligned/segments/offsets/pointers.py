@@ -39,7 +39,8 @@ class PointerFinding:
         parameters: of the correction that undoes it.
         log_ratio: log-evidence of all hypotheses against pointers in place.
         p_value: its bound.
-        null_p_value: share of deals with as much evidence, where whose the attachments are is dealt at random.
+        null_p_value: share of deals with as much evidence, where whose the attachments are is dealt at random;
+            1 where the bound was too high to ask.
         proven: whether the pointers lead elsewhere.
         confidence: shape (n,), posterior of each row being displaced under the best hypothesis.
         named: shape (n,), rows that are displaced beyond doubt.
@@ -143,8 +144,11 @@ def find_pointers(channels: Sequence[PointerChannel], side: str, policy: OffsetG
     weighed = each + hypotheses.log_prior
     best = int(np.argmax(weighed))
     score = float(together)
-    null = permute_pointers(match, hypotheses, permutations=policy.permutations, seed=policy.seed)
-    null_p = float((1 + np.count_nonzero(null >= score)) / (1 + len(null)))
+    p_value = bound_p_value(score)
+    null_p = 1.0
+    if p_value <= policy.false_hold_rate:
+        null = permute_pointers(match, hypotheses, permutations=policy.permutations, seed=policy.seed)
+        null_p = float((1 + np.count_nonzero(null >= score)) / (1 + len(null)))
     confidence = rate_rows(gains[best])
     targets = hypotheses.targets[best]
     confidence = np.where(targets != np.arange(count), confidence, 0.0)
@@ -152,8 +156,7 @@ def find_pointers(channels: Sequence[PointerChannel], side: str, policy: OffsetG
     wraps = hypotheses.kinds[best] == "shift" and _wraps(match, named, hypotheses.parameters[best])
     kind, parameters = _describe(hypotheses, best, side, wraps=wraps)
     sources = restore_sources(kind, parameters, named)
-    p_value = bound_p_value(score)
-    proven = p_value <= policy.false_hold_rate and null_p <= max(_MOST_NULL, 1.0 / len(null)) and bool(named.any())
+    proven = p_value <= policy.false_hold_rate and null_p <= _MOST_NULL and bool(named.any())
     own = np.diagonal(match).copy()
     return PointerFinding(
         side=side,

@@ -115,7 +115,8 @@ def _evidence(
 ) -> Floats:
     spread = spread_us / FRAME_US
     reach = round(3 * _TAILS * spread + abs(mean_us) / FRAME_US)
-    kernel = edge_density(np.arange(-reach, reach + 1) - mean_us / FRAME_US, spread)
+    distances = np.arange(-reach, reach + 1).astype(np.float64) - mean_us / FRAME_US
+    kernel = edge_density(distances, spread)
     impulses = np.bincount(np.clip(places, 0, frames - 1), weights=weights, minlength=frames)
     density = np.convolve(impulses, kernel)[reach : reach + frames]
     density *= frames / max(float(density.sum()), 1e-12)

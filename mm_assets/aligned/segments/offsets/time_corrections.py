@@ -125,8 +125,8 @@ def correct_times(rows: pl.DataFrame, corrections: pl.DataFrame, side: str = "su
     """Undo diagnosed faults of cue times, or of the times of a sound track.
 
     Args:
-        rows: columns batch, clip_id, clip_start_us (global time of the clip's start), start_us, end_us and, for reversed
-            cues, text; cues of a clip in file order.
+        rows: columns batch, clip_id, clip_start_us (global time of the clip's start), start_us, end_us and, for
+            reversed cues, text; cues of a clip in file order.
         corrections: rows of ``corrections`` in force, oldest first; others than of this side and level are left out.
         side: subtitles or audio.
 

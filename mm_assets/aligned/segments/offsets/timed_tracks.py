@@ -127,8 +127,8 @@ class ClipTracks:
         onsets: strength of audio onsets of the track its audio pointer leads to.
         motion: strength of motion and cuts of its pictures.
         audio_duration_us: length of the track its audio pointer leads to, where that is a file of its own.
-        sentence_distances: shape (frames, sentences), 1 - similarity of its frames and the sentences said of it, both in
-            the order they claim.
+        sentence_distances: shape (frames, sentences), 1 - similarity of its frames and the sentences said of it, both
+            in the order they claim.
     """
 
     clip_id: str

@@ -16,7 +16,7 @@ from mm_assets.aligned.segments.offsets.speech_edges import edge_density
 from mm_assets.aligned.segments.offsets.timed_tracks import FRAME_US, Booleans, Floats, Integers, TimedTexts
 from mm_assets.policy import OffsetGatePolicy
 
-_TOKEN: Final = re.compile(r"\w+(?:['’]\w+)*")
+_TOKEN: Final = re.compile(r"\w+(?:['\u2019]\w+)*")
 _CLEARLY: Final = 0.67
 """Share of the best place's votes above which another place leaves a cue ambiguous."""
 _NEAR: Final = 2
