@@ -193,7 +193,7 @@ def _cues(
         start = max(spans[first][0] - float(generator.uniform(0.0, 0.15)), rows[-1][2] if rows else 0.0)
         late = spans[last][1] + float(generator.uniform(0.0, 0.6))
         following = spans[last + 1][0] - 0.15 if last + 1 < len(spans) else duration
-        end = min(max(late if late < following else following, spans[last][1]), duration)
+        end = min(max(min(following, late), spans[last][1]), duration)
         text = " ".join(word for row in range(first, last + 1) for word, _, _ in spoken[row])
         rows.append((text, start, max(end, start + 0.1)))
     times = np.rint(np.array([row[1:] for row in rows]).reshape(-1, 2) * 1e6).astype(np.int64)

@@ -105,22 +105,30 @@ def combine_timings(tracks: str, timings: Sequence[ClipTiming | None], policy: O
     )
     score = weigh_share(np.array([timing.beyond_ratio for timing in found]), policy.max_beyond_share)
     p_value = bound_p_value(score)
+    at_rest = np.array([timing.offset_us for timing in judged if math.isfinite(timing.offset_us)])
+    middle, bounds = _median(at_rest), _bootstrap_median(at_rest, policy)
+    # many clips a little late: none beyond doubt by itself, all of them together
+    late = [
+        timing.tracks for timing in judged if min(abs(bound) for bound in bounds) > policy.tolerance_us(timing.tracks)
+    ]
+    if len(late) >= policy.min_clips and bounds[0] * bounds[1] > 0.0:
+        beyond |= np.array([timing is not None and _is_near(timing, middle, policy) for timing in timings])
+        p_value = min(p_value, policy.false_hold_rate)
     proven = len(judged) >= policy.min_clips and p_value <= policy.false_hold_rate and bool(beyond.any())
     displaced = [timing for timing, is_beyond in zip(timings, beyond, strict=True) if timing is not None and is_beyond]
-    faults = Counter(timing.timing for timing in displaced if timing.timing is not Timing.IN_PLACE)
+    faults = Counter(Timing.OFFSET if timing.timing is Timing.IN_PLACE else timing.timing for timing in displaced)
     fault = faults.most_common(1)[0][0] if faults else Timing.IN_PLACE
-    alike = [timing for timing in displaced if timing.timing is fault]
+    alike = [timing for timing in displaced if timing.timing in {fault, Timing.IN_PLACE}]
     offsets = np.array([timing.offset_us for timing in alike if math.isfinite(timing.offset_us)])
     rates = np.array([timing.rate for timing in alike])
-    at_rest = np.array([timing.offset_us for timing in judged if math.isfinite(timing.offset_us)])
     # the median clip must be within the tolerance of nearly all others for one correction to do
     apart = np.abs(offsets - np.median(offsets)) if len(offsets) else np.zeros(1)
     name = alike[0].tracks if alike else tracks
     return BatchTiming(
         tracks=tracks,
         judged=len(judged),
-        median_offset_us=_median(at_rest),
-        median_interval_us=_bootstrap_median(at_rest, policy),
+        median_offset_us=middle,
+        median_interval_us=bounds,
         log_ratio=score,
         p_value=p_value,
         proven=proven,
@@ -147,6 +155,13 @@ def weigh_share(ratios: Floats, allowed: float) -> float:
     bounded = np.exp(np.clip(ratios, -50.0, 50.0))
     rest = np.log(1.0 - allowed + allowed * bounded)
     return log_mean_exp(np.array([float((np.log(1.0 - s + s * bounded) - rest).sum()) for s in _SHARES]))
+
+
+def _is_near(timing: ClipTiming, middle_us: float, policy: OffsetGatePolicy) -> bool:
+    """Whether a clip in place, or offset, is as late as the others."""
+    if timing.timing not in {Timing.IN_PLACE, Timing.OFFSET}:
+        return False
+    return abs(timing.offset_us - middle_us) <= policy.tolerance_us(timing.tracks) / 2.0
 
 
 def _median(values: Floats) -> float:

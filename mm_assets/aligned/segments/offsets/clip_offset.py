@@ -44,6 +44,8 @@ PRIORS: Final[Mapping[Timing, float]] = {
 """One clip in ten is wrong before anything was heard: the gate asks whether many are, and lets the clips speak."""
 _KNOWN_SHARE: Final = 0.5
 """Prior of drift that the known rates share; the free ones share the rest."""
+_NEAR_SHARE: Final = 0.5
+"""Prior of offsets that those of about a second share; the others may be of any size."""
 _NEAR_LAGS: Final = 40
 """Lags about the best one that are averaged, frames: beyond them lies another alignment."""
 
@@ -159,6 +161,7 @@ def judge_clip(clip_id: str, tracks: str, profile: Profile | None, policy: Offse
     if best is not Timing.REVERSED:
         drifts = best is Timing.DRIFT
         rate, rates, offset, offsets = _estimate(profile, regions[best], policy.confidence, drifts=drifts)
+        rate = rate if drifts else 1.0
         displacement = max(abs(offset), abs(offset + (rate - 1.0) * profile.duration_us))
     return ClipTiming(
         clip_id=clip_id,
@@ -178,10 +181,14 @@ def judge_clip(clip_id: str, tracks: str, profile: Profile | None, policy: Offse
 
 def weigh(profile: Profile, regions: Mapping[Timing, Booleans], policy: OffsetGatePolicy) -> dict[Timing, float]:
     """Log-evidence of each hypothesis against unrelated tracks, priors left out."""
-    weights = np.broadcast_to(_rate_weights(profile, policy)[:, None], profile.forward.shape)
+    shape = profile.forward.shape
+    weights = {
+        Timing.IN_PLACE: np.ones(shape),
+        Timing.OFFSET: np.broadcast_to(_lag_weights(profile), shape),
+        Timing.DRIFT: np.broadcast_to(_rate_weights(profile, policy)[:, None], shape),
+    }
     found = {
-        timing: log_mean_exp(profile.forward[region], weights[region] if timing is Timing.DRIFT else None)
-        for timing, region in regions.items()
+        timing: log_mean_exp(profile.forward[region], weights[timing][region]) for timing, region in regions.items()
     }
     return found | {Timing.REVERSED: log_mean_exp(profile.backward)}
 
@@ -239,6 +246,12 @@ def share_out(profile: Profile, tolerance_us: float) -> dict[Timing, Booleans]:
         Timing.OFFSET: displaced & ~drifting,
         Timing.DRIFT: displaced & drifting,
     }
+
+
+def _lag_weights(profile: Profile) -> Floats:
+    """Prior of offsets, shape (L,): half of them within a second or so, the others anywhere."""
+    near = np.exp(-np.abs(profile.lags) * FRAME_US / MICROSECONDS)
+    return _NEAR_SHARE * near / near.sum() + (1.0 - _NEAR_SHARE) / len(near)
 
 
 def _rate_weights(profile: Profile, policy: OffsetGatePolicy) -> Floats:

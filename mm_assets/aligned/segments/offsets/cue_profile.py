@@ -12,7 +12,6 @@ from mm_assets.policy import OffsetGatePolicy
 
 END_WEIGHT: Final = 0.5
 """Weight of a cue's end: it hangs together with the start of the next, and says less."""
-_RATES_AT_ONCE: Final = 16
 
 
 def fit_cues(
@@ -56,47 +55,40 @@ def score_tracks(evidence: EdgeEvidence, starts: Floats, ends: Floats, firsts: I
     Returns:
         Shape (n,).
     """
-    best = np.full(len(firsts), -np.inf)
-    for lag in lags.tolist():
-        total = _look_up(evidence.start, starts - lag) + END_WEIGHT * _look_up(evidence.end, ends - lag)
-        np.maximum(best, np.add.reduceat(total, firsts), out=best)
-    return best
+    total = _look_up(evidence.start, starts, lags) + END_WEIGHT * _look_up(evidence.end, ends, lags)
+    return np.add.reduceat(total, firsts, axis=0).max(axis=1)
 
 
-def _look_up(evidence: Floats, places: Floats) -> Floats:
-    """Evidence at these frames; outside the clip what a random frame has."""
-    rows = np.rint(places).astype(np.int64)
-    inside = (rows >= 0) & (rows < len(evidence))
-    return np.where(inside, evidence[np.clip(rows, 0, len(evidence) - 1)], evidence.mean())
+def sum_windows(values: Floats, places: Floats, reach: int, outside: float = 0.0) -> Floats:
+    """Sum of values at frames ``places - lag`` for every lag within ``reach``, shape (2 reach + 1,).
+
+    Args:
+        values: shape (T,).
+        places: shape (n,), frames.
+        reach: largest lag, frames.
+        outside: what a frame beyond the values counts.
+    """
+    # a place further than reach beyond an end meets nothing but the outside, wherever it lies
+    width = 2 * reach + 1
+    padded = np.pad(values, width, constant_values=outside)[::-1]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, width)
+    first = len(values) - 1 + width - reach - np.rint(places).astype(np.int64)
+    return windows[np.clip(first, 0, len(windows) - 1)].sum(axis=0)
+
+
+def _look_up(evidence: Floats, places: Floats, lags: Integers) -> Floats:
+    """Evidence at these frames less each lag, shape (E, K); outside the clip what a random frame has."""
+    rows = np.rint(places).astype(np.int64)[:, None] - lags[None, :]
+    padded = np.append(evidence, evidence.mean())
+    return padded[np.where((rows >= 0) & (rows < len(evidence)), rows, len(evidence))]
 
 
 def _correlate(evidence: EdgeEvidence, starts: Floats, ends: Floats, rates: Floats, reach: int) -> Floats:
     """Sum of evidence at the cues' edges, shape (R, 2 reach + 1); edges outside the clip count nothing."""
-    frames = len(evidence.start)
-    size = 1 << (2 * frames + 2 * reach - 1).bit_length()
-    spectra = [np.fft.rfft(values[::-1], size) for values in (evidence.start, evidence.end)]
+    centre = len(evidence.start) / 2.0
     found = np.empty((len(rates), 2 * reach + 1))
-    centre = frames / 2.0
-    for first in range(0, len(rates), _RATES_AT_ONCE):
-        chosen = rates[first : first + _RATES_AT_ONCE]
-        total = np.zeros((len(chosen), size // 2 + 1), dtype=np.complex128)
-        for places, spectrum, weight in ((starts, spectra[0], 1.0), (ends, spectra[1], END_WEIGHT)):
-            scaled = centre + (places[None, :] - centre) / chosen[:, None]
-            total += np.fft.rfft(_spread(scaled, frames, reach) * weight, size, axis=1) * spectrum
-        curves = np.fft.irfft(total, size, axis=1)
-        found[first : first + len(chosen)] = curves[:, frames - 1 : frames + 2 * reach]
+    for row, rate in enumerate(rates):
+        scaled = [centre + (places - centre) / rate for places in (starts, ends)]
+        found[row] = sum_windows(evidence.start, scaled[0], reach)
+        found[row] += END_WEIGHT * sum_windows(evidence.end, scaled[1], reach)
     return found
-
-
-def _spread(places: Floats, frames: int, reach: int) -> Floats:
-    """Impulses at fractional frames, split over the two neighbours, shape (R, frames + 2 reach)."""
-    width = frames + 2 * reach
-    shifted = places + reach
-    low = np.floor(shifted).astype(np.int64)
-    inside = (low >= 0) & (low < width - 1)
-    impulses = np.zeros((len(places), width))
-    row = np.broadcast_to(np.arange(len(places))[:, None], low.shape)[inside]
-    share = (shifted - low)[inside]
-    np.add.at(impulses, (row, low[inside]), 1.0 - share)
-    np.add.at(impulses, (row, low[inside] + 1), share)
-    return impulses

@@ -120,7 +120,7 @@ def name_affected(
         if clip is None:
             continue
         if clip.is_judged:
-            found[row] = clip.beyond
+            found[row] = max(clip.beyond, policy.min_row_confidence if timing.beyond[row] else 0.0)
         elif timing.is_constant or timing.fault is Timing.REVERSED:
             for tracks in ("audio_video",) if timing.tracks == "audio_video" else ("cues_words", "cues_speech"):
                 profile = profile_of(row, tracks)
@@ -224,9 +224,8 @@ def _propose(
     if timing.is_constant:
         if len(set(judged) & set(rows)) >= _WHOLE * len(judged):
             chosen = [row for row, clip in enumerate(timings) if clip is not None]
-        alike = [
-            row for row in chosen if (clip := timings[row]) is None or clip.timing in {timing.fault, Timing.UNJUDGED}
-        ]
+        told_otherwise = {Timing.OFFSET, Timing.DRIFT, Timing.REVERSED} - {timing.fault}
+        alike = [row for row in chosen if (clip := timings[row]) is not None and clip.timing not in told_otherwise]
         ids = tuple(clips[row].clip_id for row in alike)
         return (_undo(timing.fault, timing.offset_us, timing.rate, side, ids),)
     return tuple(

@@ -77,7 +77,7 @@ def measure_gains(match: Floats, targets: Integers) -> Floats:
         targets: shape (H, n).
     """
     count = match.shape[-1]
-    rows = np.arange(count)
+    rows: Integers = np.arange(count, dtype=np.int64)
     own = np.maximum(np.diagonal(match, axis1=-2, axis2=-1), 0.0)[..., None, :]
     proposed = np.where(targets >= 0, match[..., targets, rows[None, :]], 0.0)
     return np.where(targets == rows, 0.0, proposed - own)

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from mm_assets.aligned.segments.offsets.alignment_profile import Profile, list_lags, list_rates
+from mm_assets.aligned.segments.offsets.cue_profile import sum_windows
 from mm_assets.aligned.segments.offsets.speech_edges import edge_density
 from mm_assets.aligned.segments.offsets.timed_tracks import FRAME_US, Booleans, Floats, Integers, TimedTexts
 from mm_assets.policy import OffsetGatePolicy
@@ -116,10 +117,12 @@ def fit_words(matches: WordMatches, start_us: int, duration_us: int, policy: Off
     shown = (matches.cue_us[chosen] - start_us).astype(np.float64)
     heard = (matches.word_us[chosen] - start_us).astype(np.float64)
     rates, lags = list_rates(duration_us, policy), list_lags(policy)
+    reach = int(lags[-1])
+    table = _tabulate_evidence(reach, duration_us, policy)
     forward = np.empty((len(rates), len(lags)))
     for row, rate in enumerate(rates):
-        forward[row] = _sum_evidence(centre + (shown - centre) / rate - heard, lags, duration_us, policy)
-    backward = _sum_evidence(2.0 * centre - shown - heard, lags, duration_us, policy)
+        forward[row] = _sum_evidence(centre + (shown - centre) / rate - heard, table, reach)
+    backward = _sum_evidence(2.0 * centre - shown - heard, table, reach)
     return Profile(rates, lags, forward, backward, duration_us)
 
 
@@ -153,8 +156,13 @@ def _pace_us(words: TimedTexts) -> float:
     return float(np.median(gaps)) if len(gaps) else 0.0
 
 
-def _sum_evidence(distance_us: Floats, lags: Integers, duration_us: int, policy: OffsetGatePolicy) -> Floats:
-    """Summed log-evidence of cue starts this far from their words, shape (L,)."""
-    away = distance_us[None, :] - lags[:, None] * float(FRAME_US) + policy.cue_lead_us
+def _sum_evidence(distance_us: Floats, table: Floats, reach: int) -> Floats:
+    """Summed log-evidence of cue starts this far from their words, at every lag, shape (L,)."""
+    return sum_windows(table, distance_us / FRAME_US + len(table) // 2, reach, outside=float(table[0]))
+
+
+def _tabulate_evidence(reach: int, duration_us: int, policy: OffsetGatePolicy) -> Floats:
+    """Log-evidence by distance of a cue's start from its word, frames about the middle."""
+    away = np.arange(-reach, reach + 1) * float(FRAME_US) + policy.cue_lead_us
     density = edge_density(away, policy.cue_lead_spread_us) * duration_us
-    return np.log((1.0 - policy.stray_edge_share) * density + policy.stray_edge_share).sum(axis=1)
+    return np.log((1.0 - policy.stray_edge_share) * density + policy.stray_edge_share)
