@@ -465,8 +465,8 @@ class OffsetGatePolicy(_Section):
     )
     max_beyond_share: Share = Field(
         default=0.01,
-        description="Share of clips beyond the tolerance, or with cues out of order, that a sound batch may have; of "
-        "8,000 constructed sound clips none was. Of 20 clips 4 displaced ones then hold the batch.",
+        description="Share of clips beyond the tolerance, or with cues out of order, that a sound batch may have: one "
+        "clip must not hold it. Of 20 clips 4 displaced ones do.",
     )
     false_hold_rate: Share = Field(
         default=0.002, description="Significance of each comparison; a batch faces five of them, for 1 % in all."

@@ -32,7 +32,7 @@ class Fault:
     Attributes:
         hypothesis: its name with its value.
         kind: as in a diagnosis.
-        precedence: which fault explains which: pointers explain times, times explain nothing.
+        precedence: which fault explains which: pointers explain all else, texts told backwards explain times.
         value: measured value.
         interval: its interval.
         log_ratio: log-evidence.
@@ -72,7 +72,7 @@ def explain_pointer(finding: PointerFinding, clips: Sequence[ClipTracks]) -> Fau
     return Fault(
         hypothesis=f"{finding.side} {finding.hypothesis}",
         kind=finding.kind,
-        precedence=2,
+        precedence=3,
         value=None if value is None else float(value),
         interval=None if value is None else (float(value), float(value)),
         log_ratio=finding.log_ratio,
@@ -195,7 +195,7 @@ def explain_order(orders: Sequence[CueOrder], clips: Sequence[ClipTracks], polic
     return Fault(
         hypothesis=disorder.value,
         kind=disorder.value,
-        precedence=1 if disorder is Disorder.REVERSED else 0,
+        precedence=2 if disorder is Disorder.REVERSED else 0,
         value=None,
         interval=None,
         log_ratio=None,

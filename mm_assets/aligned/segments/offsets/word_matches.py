@@ -163,6 +163,6 @@ def _sum_evidence(distance_us: Floats, table: Floats, reach: int) -> Floats:
 
 def _tabulate_evidence(reach: int, duration_us: int, policy: OffsetGatePolicy) -> Floats:
     """Log-evidence by distance of a cue's start from its word, frames about the middle."""
-    away = np.arange(-reach, reach + 1) * float(FRAME_US) + policy.cue_lead_us
+    away = np.arange(-reach, reach + 1).astype(np.float64) * FRAME_US + policy.cue_lead_us
     density = edge_density(away, policy.cue_lead_spread_us) * duration_us
     return np.log((1.0 - policy.stray_edge_share) * density + policy.stray_edge_share)

@@ -1,4 +1,4 @@
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def enumerate_likelihood(gains: np.ndarray) -> tuple[float, np.ndarray]:
         stay, enter = cluster + (1 - cluster) * share, (1 - cluster) * share
         for states in product((0, 1), repeat=len(gains)):
             weight = share if states[0] else 1 - share
-            for before, after in zip(states, states[1:], strict=False):
+            for before, after in pairwise(states):
                 chance = stay if before else enter
                 weight *= chance if after else 1 - chance
             weight *= np.exp(gains[np.array(states, dtype=bool)].sum()) / (len(_SHARES) * len(_CLUSTERING))
