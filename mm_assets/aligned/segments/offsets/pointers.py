@@ -149,11 +149,13 @@ def find_pointers(channels: Sequence[PointerChannel], side: str, policy: OffsetG
     if p_value <= policy.false_hold_rate:
         null = permute_pointers(match, hypotheses, permutations=policy.permutations, seed=policy.seed)
         null_p = float((1 + np.count_nonzero(null >= score)) / (1 + len(null)))
-    confidence = rate_rows(gains[best])
     targets = hypotheses.targets[best]
+    wraps = hypotheses.kinds[best] == "shift" and _wraps(match, hypotheses.parameters[best])
+    if wraps:
+        targets = (np.arange(count, dtype=np.int64) + hypotheses.parameters[best]) % count
+    confidence = rate_rows(measure_gains(match, targets[None])[0])
     confidence = np.where(targets != np.arange(count), confidence, 0.0)
     named = confidence >= policy.min_row_confidence
-    wraps = hypotheses.kinds[best] == "shift" and _wraps(match, named, hypotheses.parameters[best])
     kind, parameters = _describe(hypotheses, best, side, wraps=wraps)
     sources = restore_sources(kind, parameters, named)
     proven = p_value <= policy.false_hold_rate and null_p <= _MOST_NULL and bool(named.any())
@@ -228,12 +230,12 @@ def restore_sources(kind: str, parameters: Mapping[str, object], named: Booleans
     return np.where(named, np.where(there, taken, -1), rows)
 
 
-def _wraps(match: Floats, named: Booleans, k: int) -> bool:
+def _wraps(match: Floats, k: int) -> bool:
     """Whether attachments pushed over one end came back at the other."""
     count = len(match)
     rows = np.arange(count)
-    beyond = ((rows + k < 0) | (rows + k >= count)) & named
-    return float(match[(rows[beyond] + k) % count, rows[beyond]].sum()) > 0.0
+    beyond = rows[(rows + k < 0) | (rows + k >= count)]
+    return float(match[(beyond + k) % count, beyond].sum()) > max(float(match[beyond, beyond].sum()), 0.0)
 
 
 def _describe(
