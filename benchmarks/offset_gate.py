@@ -2,9 +2,9 @@
 
 Clips are constructed (see ``offset_clips.py``): every offset, rate and pointer is known. Batches of 20 clips of 20 to
 60 s are judged with what was measured of them: cues and speech alone, recognised words as well, or sound and pictures.
-Drift is put on clips of 30 to 60 s. Seeds from 1,000,000 on were used for tuning and none below.
+Drift is put on clips of 30 to 60 s. Seeds below 20,000 and from 1,000,000 on were looked at while the gate was tuned.
 
-Usage: python benchmarks/offset_gate.py [--clean 400] [--seeds 20] [--first-seed 0] [--tracks NAME …] [--json]
+Usage: python benchmarks/offset_gate.py [--clean 400] [--seeds 20] [--first-seed 20000] [--tracks NAME …] [--json]
 """
 
 import argparse
@@ -256,7 +256,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Exactness, power and false holds of the offset gate")
     parser.add_argument("--clean", type=int, default=400, help="sound batches, over all tracks at least this many each")
     parser.add_argument("--seeds", type=int, default=20, help="batches of each fault")
-    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--first-seed", type=int, default=20_000)
     parser.add_argument("--tracks", nargs="+", default=list(TRACKS), choices=list(TRACKS))
     parser.add_argument("--faults", nargs="+", default=list(FAULTS), choices=list(FAULTS))
     parser.add_argument("--json", action="store_true")

@@ -45,7 +45,9 @@ PRIORS: Final[Mapping[Timing, float]] = {
 _KNOWN_SHARE: Final = 0.5
 """Prior of drift that the known rates share; the free ones share the rest."""
 _NEAR_SHARE: Final = 0.5
-"""Prior of offsets that those of about a second share; the others may be of any size."""
+_OFFSET_SCALE_US: Final = 1_000_000.0
+_REVERSAL_SCALE_US: Final = 250_000.0
+"""Half of the offsets are about as large as this, microseconds; the others may be of any size."""
 _NEAR_LAGS: Final = 40
 """Lags about the best one that are averaged, frames: beyond them lies another alignment."""
 
@@ -184,13 +186,13 @@ def weigh(profile: Profile, regions: Mapping[Timing, Booleans], policy: OffsetGa
     shape = profile.forward.shape
     weights = {
         Timing.IN_PLACE: np.ones(shape),
-        Timing.OFFSET: np.broadcast_to(_lag_weights(profile), shape),
+        Timing.OFFSET: np.broadcast_to(_lag_weights(profile, _OFFSET_SCALE_US), shape),
         Timing.DRIFT: np.broadcast_to(_rate_weights(profile, policy)[:, None], shape),
     }
     found = {
         timing: log_mean_exp(profile.forward[region], weights[timing][region]) for timing, region in regions.items()
     }
-    return found | {Timing.REVERSED: log_mean_exp(profile.backward)}
+    return found | {Timing.REVERSED: _weigh_reversed(profile)}
 
 
 def rejudge_clip(
@@ -210,7 +212,7 @@ def rejudge_clip(
     regions = share_out(profile, policy.tolerance_us(tracks))
     in_place = log_mean_exp(profile.forward[regions[Timing.IN_PLACE]])
     if known is Timing.REVERSED:
-        fault = log_mean_exp(profile.backward)
+        fault = _weigh_reversed(profile)
     else:
         row = int(np.argmin(np.abs(profile.rates - rate)))
         expected = (offset_us - (1.0 - rate) * profile.duration_us / 2.0) / rate / FRAME_US
@@ -248,9 +250,14 @@ def share_out(profile: Profile, tolerance_us: float) -> dict[Timing, Booleans]:
     }
 
 
-def _lag_weights(profile: Profile) -> Floats:
-    """Prior of offsets, shape (L,): half of them within a second or so, the others anywhere."""
-    near = np.exp(-np.abs(profile.lags) * FRAME_US / MICROSECONDS)
+def _weigh_reversed(profile: Profile) -> float:
+    """Log-evidence of a clip played backwards; its bounds mostly stay where they are."""
+    return log_mean_exp(profile.backward, _lag_weights(profile, _REVERSAL_SCALE_US))
+
+
+def _lag_weights(profile: Profile, scale_us: float) -> Floats:
+    """Prior of lags, shape (L,): half of them within the scale or so, the others anywhere."""
+    near = np.exp(-np.abs(profile.lags) * FRAME_US / scale_us)
     return _NEAR_SHARE * near / near.sum() + (1.0 - _NEAR_SHARE) / len(near)
 
 
