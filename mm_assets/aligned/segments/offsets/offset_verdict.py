@@ -1,0 +1,184 @@
+# pyright: strict
+"""What the offset gate found, and the forms in which it is stored."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from mm_assets.aligned.segments.offsets.batch_timing import BatchTiming
+from mm_assets.aligned.segments.offsets.clip_offset import ClipTiming
+from mm_assets.aligned.segments.offsets.cue_order import CueOrder
+from mm_assets.aligned.segments.offsets.pointers import PointerFinding
+from mm_assets.aligned.segments.offsets.time_corrections import ProposedCorrection
+from mm_assets.aligned.segments.offsets.timed_tracks import Floats
+from mm_assets.errors import REMEDIES, CrossModalCode
+from mm_assets.gates.verdicts import GateVerdict
+from mm_assets.identifiers import make_id
+
+GATE: Final = "offset"
+IN_PLACE: Final = "in_place"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The best explanation of a batch.
+
+    Attributes:
+        hypothesis: its name with its value, such as ``offset(+0.800 s)``, ``drift(25/23.976)`` or ``shift(+1)``.
+        kind: offset, drift, reversed, pointer_shift, pointer_reversal, overlapping_cues, unordered_cues, reversed_cues,
+            order_lost or in_place.
+        code: cross-modal code, None for in_place.
+        value: the measured value: milliseconds of an offset, rate of a drift, k of a shift, else None.
+        interval: its interval.
+        log_ratio: natural logarithm of its likelihood over that of a sound batch; None without one.
+        p_value: bound on the probability of such evidence, or more, in a sound batch.
+        affected: ids of the clips that have it, in delivery order.
+        lost: ids of displaced clips whose own attachment is nowhere in the batch.
+        confidence: posterior of each affected clip.
+        corrections: what would undo it; empty where only the source can be mended.
+        findings: every problem that was proven, the gravest first.
+        clips: clips to look at, the most telling first.
+    """
+
+    hypothesis: str
+    kind: str
+    code: CrossModalCode | None
+    value: float | None
+    interval: tuple[float, float] | None
+    log_ratio: float | None
+    p_value: float | None
+    affected: tuple[str, ...]
+    lost: tuple[str, ...]
+    confidence: tuple[float, ...]
+    corrections: tuple[ProposedCorrection, ...]
+    findings: tuple[str, ...]
+    clips: tuple[Mapping[str, Any], ...]
+
+    @property
+    def is_repairable(self) -> bool:
+        """Whether corrections can undo it."""
+        return bool(self.corrections)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able form for the ledger and the UI."""
+        first = self.corrections[0] if self.corrections else None
+        return {
+            "hypothesis": self.hypothesis,
+            "kind": self.kind,
+            "parameters": {} if first is None else dict(first.parameters),
+            "code": None if self.code is None else self.code.value,
+            "fix": None if self.code is None else REMEDIES[self.code].fix,
+            "value": self.value,
+            "interval": None if self.interval is None else list(self.interval),
+            "likelihood_ratio": None if self.log_ratio is None else round(self.log_ratio, 3),
+            "p_value": None if self.p_value is None else float(f"{self.p_value:.3g}"),
+            "repairable": self.is_repairable,
+            "affected_clips": list(self.affected),
+            "affected_confidence": [round(value, 4) for value in self.confidence],
+            "clips_without_attachment": list(self.lost),
+            "corrections": [item.to_json() for item in self.corrections],
+            "findings": list(self.findings),
+            "clip_examples": [dict(item) for item in self.clips],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class OffsetVerdict:
+    """What the gate found.
+
+    Attributes:
+        digest: hash of everything the verdict depends on.
+        clips: clips looked at.
+        cues: times of cues against speech or words, one entry a clip; None where there is none.
+        sound: times of sound against pictures, likewise.
+        orders: order of cues, one entry a clip.
+        timings: what the batch's clips come to together, by tracks.
+        pointers: what was found about each pointer.
+        affected_share: share of clips that have a proven fault: the gated value.
+        allowed_share: share a sound batch may have.
+        judged: whether anything could be told.
+        passed: whether the batch meets the gate; True if it was not judged.
+        code: cross-modal code of a failure.
+        reason: the verdict in one sentence or two.
+        diagnosis: explanation and evidence.
+    """
+
+    digest: str
+    clips: int
+    cues: tuple[ClipTiming | None, ...]
+    sound: tuple[ClipTiming | None, ...]
+    orders: tuple[CueOrder, ...]
+    timings: tuple[BatchTiming, ...]
+    pointers: tuple[PointerFinding, ...]
+    affected_share: float
+    allowed_share: float
+    judged: bool
+    passed: bool
+    code: CrossModalCode | None
+    reason: str
+    diagnosis: Diagnosis
+
+    def evaluation_id(self, batch: str) -> str:
+        """Id of this verdict on this batch."""
+        return make_id("eval", GATE, batch, self.digest)
+
+    def to_json(self) -> dict[str, Any]:
+        """Diagnosis and figures, JSON-able."""
+        return self.diagnosis.to_json() | {
+            "judged": self.judged,
+            "clips": self.clips,
+            "timings": [timing.to_json() for timing in self.timings],
+            "pointers": [finding.to_json() for finding in self.pointers],
+        }
+
+    def to_gate_verdict(self, batch: str) -> GateVerdict:
+        """The verdict in the form every gate shares."""
+        return GateVerdict(
+            evaluation_id=self.evaluation_id(batch),
+            batch=batch,
+            gate=GATE,
+            passed=self.passed,
+            code=self.code.value if self.code else None,
+            reason=self.reason,
+            measured=self.affected_share,
+            threshold=self.allowed_share,
+            diagnosis=self.to_json(),
+        )
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row per clip and pair of tracks: clip_id, tracks, timing, offset_us, its interval, drift_ppm, beyond."""
+        found = [timing for timing in (*self.cues, *self.sound) if timing is not None]
+        told = [(t, math.isfinite(t.offset_us)) for t in found]
+        return pl.DataFrame(
+            {
+                "clip_id": [t.clip_id for t in found],
+                "tracks": [t.tracks for t in found],
+                "timing": [t.timing.value for t in found],
+                "offset_us": [round(t.offset_us) if has else None for t, has in told],
+                "offset_low_us": [round(t.offset_interval_us[0]) if has else None for t, has in told],
+                "offset_high_us": [round(t.offset_interval_us[1]) if has else None for t, has in told],
+                "drift_ppm": [t.drift_ppm if has else None for t, has in told],
+                "beyond": [t.beyond if t.is_judged else None for t in found],
+                "evidence": [t.evidence if math.isfinite(t.evidence) else None for t in found],
+            },
+            schema={
+                "clip_id": pl.String,
+                "tracks": pl.String,
+                "timing": pl.String,
+                "offset_us": pl.Int64,
+                "offset_low_us": pl.Int64,
+                "offset_high_us": pl.Int64,
+                "drift_ppm": pl.Float64,
+                "beyond": pl.Float64,
+                "evidence": pl.Float64,
+            },
+        )
+
+    def offsets_us(self) -> Floats:
+        """Offset of every judged clip that is not reversed, cues first, microseconds."""
+        found = [timing.offset_us for timing in (*self.cues, *self.sound) if timing is not None]
+        return np.array([offset for offset in found if math.isfinite(offset)])
