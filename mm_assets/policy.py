@@ -495,6 +495,41 @@ class FaithfulnessPolicy(_Section):
     )
 
 
+class MediaPolicy(_Section):
+    """Bounds on decoding sound and video; over them a file is refused, never cut."""
+
+    max_file_bytes: PositiveInt = Field(default=8_589_934_592, description="Largest encoded media file.")
+    max_seconds: Annotated[float, Field(gt=0.0)] = Field(
+        default=14_400.0, description="Longest medium, declared or decoded; a day of lectures comes in parts."
+    )
+    max_pixels: PositiveInt = Field(default=8_912_896, description="Largest frame: 4,096 x 2,176, H.264 level 5.1.")
+    max_streams: PositiveInt = Field(default=32, description="Most streams a container may declare.")
+    max_channels: PositiveInt = Field(default=8, description="Most channels of a sound; 7.1.")
+    max_sample_rate: PositiveInt = Field(default=192_000, description="Highest sample rate, Hz.")
+    max_decoded_bytes: PositiveInt = Field(
+        default=2_199_023_255_552,
+        description="Most bytes a file may decode to; 4 hours of 1,080 lines at 25 frames a second are 1.1e12.",
+    )
+    max_damaged_share: Share = Field(
+        default=0.01, description="Share of packets that may fail to decode; the first of a cut MP3 or H.264 do."
+    )
+    min_missing_seconds: NonNegativeFloat = Field(
+        default=0.5, description="Declared but undecodable end that makes a medium truncated; headers round to frames."
+    )
+    max_missing_share: Share = Field(default=0.02, description="The same as a share of the declared duration.")
+    block_seconds: Annotated[float, Field(gt=0.0)] = Field(
+        default=4.0, description="Sound handed on at once; 4 s are 256 kB."
+    )
+    block_bytes: PositiveInt = Field(default=16_777_216, description="Frames handed on at once, decoded bytes.")
+    memory_bytes: PositiveInt = Field(
+        default=4_294_967_296,
+        description="Address space of the process that decodes; 4K H.264 with 16 reference frames takes 0.6 GB.",
+    )
+    stall_seconds: NonNegativeFloat = Field(
+        default=120.0, description="Longest wait for the next block of a file; then its process is ended."
+    )
+
+
 class BudgetPolicy(_Section):
     """What a batch may cost."""
 
@@ -552,6 +587,7 @@ class Policy(_Section):
     orientation: OrientationPolicy = OrientationPolicy()
     warping: WarpingPolicy = WarpingPolicy()
     faithfulness: FaithfulnessPolicy = FaithfulnessPolicy()
+    media: MediaPolicy = MediaPolicy()
     budget: BudgetPolicy = BudgetPolicy()
     fusion: FusionPolicy = FusionPolicy()
     mixtures: MixturePolicy = MixturePolicy()
