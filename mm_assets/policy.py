@@ -499,6 +499,8 @@ class MediaPolicy(_Section):
     """Bounds on decoding sound and video; over them a file is refused, never cut."""
 
     max_file_bytes: PositiveInt = Field(default=8_589_934_592, description="Largest encoded media file.")
+    max_subtitle_bytes: PositiveInt = Field(default=8_388_608, description="Largest subtitle file; it is read whole.")
+    max_cues: PositiveInt = Field(default=20_000, description="Most cues of one file; a film has about 1,500.")
     max_seconds: Annotated[float, Field(gt=0.0)] = Field(
         default=14_400.0, description="Longest medium, declared or decoded; a day of lectures comes in parts."
     )
