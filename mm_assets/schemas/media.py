@@ -41,9 +41,7 @@ _VIDEO: Final[dict[str, Column]] = _RAW_CLIP | {
     "declared_start_us": Column(
         pl.Int64, "Global clock of the first frame, as delivered; null: the container's own.", nullable=True
     ),
-    "audio_ref": Column(
-        SOURCE_REF, "Where a separate sound track lies; null: in the file.", nullable=True
-    ),
+    "audio_ref": Column(SOURCE_REF, "Where a separate sound track lies; null: in the file.", nullable=True),
     "audio_sha256": Column(pl.String, "SHA-256 of the separate sound track.", nullable=True),
 }
 _CUE: Final[dict[str, Column]] = {
@@ -159,6 +157,18 @@ TABLES: Final[tuple[Table, ...]] = (
         },
         order_by=("position", "shot_index"),
         constraints=_IN_ORDER | {"key_frame_lies_inside": "key_frame_us >= start_us AND key_frame_us < end_us"},
+    ),
+    Table(
+        name="pauses",
+        grain="One row per pause of a cleaned clip: no speech, and little sound beside the rest.",
+        columns={
+            "batch": BATCH,
+            "clip_id": CLIP_ID,
+            "start_us": START_US,
+            "end_us": END_US,
+        },
+        order_by=("clip_id", "start_us"),
+        constraints=_IN_ORDER,
     ),
     Table(
         name="cues",
