@@ -538,7 +538,7 @@ class SoundPolicy(_Section):
     min_seconds: NonNegativeFloat = Field(default=0.25, description="Shortest sound; a spoken letter takes 0.5 s.")
     min_sample_rate: PositiveInt = Field(default=8_000, description="Lowest sample rate as delivered, Hz; telephony.")
     silence_dbfs: Annotated[float, Field(lt=0.0)] = Field(
-        default=-60.0, description="Level of 16 ms below which nothing is heard; the noise floor of plain recordings."
+        default=-60.0, description="Level of 10 ms below which nothing is heard; the noise floor of plain recordings."
     )
     max_silent_share: Share = Field(default=0.95, description="Share of silence above which there is nothing to hear.")
     max_clipped_share: Share = Field(

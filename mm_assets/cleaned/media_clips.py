@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from mm_assets.cleaned.clip_tracks import track_motion, track_row
 from mm_assets.cleaned.interfaces import SoundEvents, VoiceActivity
 from mm_assets.cleaned.picture_measures import PictureMeasures, PictureMeter, refuse_pictures, refuse_size, to_frames
 from mm_assets.cleaned.shots import ShotFinder, divide_into_shots
@@ -37,6 +38,7 @@ class CleanedClips:
         kept: rows of ``audio_clips`` or ``video_clips``.
         shots: rows of ``shots``.
         pauses: rows of ``pauses``.
+        tracks: rows of ``clip_tracks``.
         rejected: rows of ``rejected``.
         media_seconds: duration of what was decoded to its end.
     """
@@ -44,6 +46,7 @@ class CleanedClips:
     kept: pl.DataFrame
     shots: pl.DataFrame
     pauses: pl.DataFrame
+    tracks: pl.DataFrame
     rejected: pl.DataFrame
     media_seconds: float
 
@@ -58,6 +61,7 @@ class _Rows:
     clips: list[Row] = field(default_factory=list[Row])
     shots: list[Row] = field(default_factory=list[Row])
     pauses: list[Row] = field(default_factory=list[Row])
+    tracks: list[Row] = field(default_factory=list[Row])
     rejected: list[Row] = field(default_factory=list[Row])
     seconds: float = 0.0
 
@@ -66,6 +70,7 @@ class _Rows:
             kept=_frame(table, self.clips),
             shots=_frame("shots", self.shots),
             pauses=_frame("pauses", self.pauses),
+            tracks=_frame("clip_tracks", self.tracks),
             rejected=_frame("rejected", self.rejected),
             media_seconds=self.seconds,
         )
@@ -146,6 +151,7 @@ def _inspect_audio(row: Row, rows: _Rows, landing: Landing, decoder: MediaDecode
     refuse_sound(sound.measured, sound.stream, where, policy.sounds, declares_speech=declares_speech)
     times = {"start_us": sound.end.audio.start_us, "end_us": sound.end.audio.end_us}
     rows.clips.append(row | times | sound.measured.columns(sound.stream, sound.end, 0))
+    rows.tracks.append(track_row(row, sound.measured.tracks, None, 0))
     _add_pauses(rows, row, sound, 0)
 
 
@@ -186,6 +192,8 @@ def _inspect_video(row: Row, rows: _Rows, landing: Landing, decoder: MediaDecode
         }
         | (NO_SOUND if sound is None else sound.measured.columns(sound.stream, sound.end, offset_us))
     )
+    motion = track_motion(measured.times_us, measured.motion)
+    rows.tracks.append(track_row(row, None if sound is None else sound.measured.tracks, motion, offset_us))
     _add_shots(rows, row, pictures, offset_us)
     if sound is not None:
         _add_pauses(rows, row, sound, offset_us)

@@ -159,6 +159,23 @@ TABLES: Final[tuple[Table, ...]] = (
         constraints=_IN_ORDER | {"key_frame_lies_inside": "key_frame_us >= start_us AND key_frame_us < end_us"},
     ),
     Table(
+        name="clip_tracks",
+        grain="One row per cleaned clip: speech, onsets and motion along it, for comparison in time.",
+        columns={
+            "batch": BATCH,
+            "clip_id": CLIP_ID,
+            "sound_start_us": Column(pl.Int64, "Global clock of the first value of speech and onsets.", nullable=True),
+            "sound_step_us": Column(pl.Int64, "Time between them, microseconds."),
+            "speech": Column(pl.List(pl.Float32), "Probability of speech, 0 to 1.", nullable=True),
+            "onsets": Column(pl.List(pl.Float32), "Rise of the level, dB.", nullable=True),
+            "motion_start_us": Column(pl.Int64, "Global clock of the first value of motion.", nullable=True),
+            "motion_step_us": Column(pl.Int64, "Time between them, microseconds."),
+            "motion": Column(pl.List(pl.Float32), "Change of the picture, mean of levels of 255.", nullable=True),
+        },
+        order_by=("clip_id",),
+        constraints={"steps_are_positive": "sound_step_us > 0 AND motion_step_us > 0"},
+    ),
+    Table(
         name="pauses",
         grain="One row per pause of a cleaned clip: no speech, and little sound beside the rest.",
         columns={
