@@ -18,10 +18,10 @@ from mm_assets.schemas import TABLES
 
 Cut = Literal["end", "shot", "silence", "gap", "forced"]
 _KINDS: Final[tuple[Cut, ...]] = ("shot", "silence", "gap", "forced")
-_COSTS: Final = (0.0, 0.1, 0.4, 0.0)  # a gap between words may lie in the middle of a breath
+_KIND_COSTS: Final = np.array([0.0, 0.1, 0.4, 1.0])  # a gap between words may lie in the middle of a breath
+_EDGE_COST: Final = 0.4  # where a word ends its sound may not
 _PIECE_COST: Final = 1.0
 _SHORT_COST: Final = 2.0
-_FORCED: Final = _KINDS.index("forced")
 Spans = NDArray[np.int64]
 
 
@@ -45,9 +45,9 @@ def slice_clip(
 ) -> list[Piece]:
     """Cut a clip into as few pieces as the policy's length allows, at the best of the places where it may be cut.
 
-    A place may be a shot boundary, the middle of a pause, or the middle of a gap between words and cues; none lies
-    inside one of these. Where they leave no place within the longest piece, as in a cue of 40 s, the piece is longer.
-    Where nothing is said for longer than a piece, it is cut anyhow: ``forced``.
+    A place may be a shot boundary, the middle of a pause, or a gap between words and cues; none lies inside one of
+    these. Where nothing is said for longer than half a piece it may be cut anywhere: ``forced``. So a piece is longer
+    than the policy's length only if it is one word, cue, or run of overlapping ones that is.
 
     Args:
         start_us: of the clip.
@@ -66,11 +66,11 @@ def slice_clip(
     if end_us - start_us <= round(policy.max_seconds * 1e6):
         return [Piece(start_us, end_us, "end")]
     busy = merge_spans(busy)
-    places, kinds = _places(start_us, end_us, busy, pauses, shots, longest)
-    chosen = _choose(start_us, end_us, places, kinds, longest, shortest)
+    places, kinds, costs = _places(start_us, end_us, busy, pauses, shots, longest)
+    chosen = _choose(start_us, end_us, places, costs, longest, shortest)
     edges = [start_us, *places[chosen].tolist(), end_us]
     cuts: list[Cut] = [*(_KINDS[kind] for kind in kinds[chosen]), "end"]
-    return [Piece(*edge, cut) for *edge, cut in zip(edges[:-1], edges[1:], cuts, strict=True)]
+    return [Piece(first, last, cut) for first, last, cut in zip(edges[:-1], edges[1:], cuts, strict=True)]
 
 
 def merge_spans(spans: Spans) -> Spans:
@@ -92,31 +92,36 @@ def merge_spans(spans: Spans) -> Spans:
 
 def _places(
     start_us: int, end_us: int, busy: Spans, pauses: Spans, shots: NDArray[np.int64], longest: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Every place where the clip may be cut, increasing, and the best kind of each."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Every place where the clip may be cut, increasing, with the best kind of each and its cost."""
     free = _free_spans(start_us, end_us, busy)
     quiet = _intersect(merge_spans(pauses), free)
     silences = quiet.mean(axis=1).astype(np.int64) if len(quiet) else np.zeros(0, np.int64)
-    # Outside words and cues every place will do: middles of short gaps, and steps through long ones.
+    # Outside words and cues every place will do: middles and ends of gaps, and steps through long ones.
     gaps = free.mean(axis=1).astype(np.int64) if len(busy) else np.zeros(0, np.int64)
+    edges = free.reshape(-1)
     steps = [np.arange(a + longest // 2, b, longest // 2) for a, b in free.tolist() if b - a > longest // 2]
     forced = np.concatenate(steps) if steps else np.zeros(0, np.int64)
-    places = np.concatenate((shots.astype(np.int64), silences, gaps, forced))
-    kinds = np.repeat(np.arange(len(_KINDS)), (len(shots), len(silences), len(gaps), len(forced)))
+    of_kind = (shots.astype(np.int64), silences, np.concatenate((gaps, edges)), forced)
+    places = np.concatenate(of_kind)
+    kinds = np.repeat(np.arange(len(_KINDS)), [len(found) for found in of_kind])
+    costs = _KIND_COSTS[kinds]
+    at_edge = len(shots) + len(silences) + len(gaps)
+    costs[at_edge : at_edge + len(edges)] += _EDGE_COST
     inside = (places > start_us) & (places < end_us) & ~_within(places, busy)
-    order = np.lexsort((kinds[inside], places[inside]))
-    places, kinds = places[inside][order], kinds[inside][order]
+    places, kinds, costs = places[inside], kinds[inside], costs[inside]
+    order = np.lexsort((costs, places))
+    places, kinds, costs = places[order], kinds[order], costs[order]
     first = np.concatenate(([True], np.diff(places) > 0))[: len(places)]
-    return places[first], kinds[first]
+    return places[first], kinds[first], costs[first]
 
 
 def _choose(
-    start_us: int, end_us: int, places: NDArray[np.int64], kinds: NDArray[np.int64], longest: int, shortest: int
+    start_us: int, end_us: int, places: NDArray[np.int64], costs: NDArray[np.float64], longest: int, shortest: int
 ) -> NDArray[np.int64]:
     """The cheapest way through the places by dynamic programming: pieces too long last of all, then their number."""
     nodes = np.concatenate(([start_us], places, [end_us]))
-    kind_cost = np.array([*_COSTS[:-1], _PIECE_COST])[kinds]
-    arrival = np.concatenate(([0.0], kind_cost, [0.0]))
+    arrival = np.concatenate(([0.0], costs, [0.0]))
     best = np.zeros(len(nodes))
     came_from = np.zeros(len(nodes), np.int64)
     for node in range(1, len(nodes)):
@@ -126,9 +131,9 @@ def _choose(
         lengths = nodes[node] - nodes[origins]
         short = np.clip((shortest - lengths) / max(1, shortest), 0.0, 1.0)
         over = len(nodes) * 10.0 * (lengths > longest)
-        costs = best[origins] + _PIECE_COST + _SHORT_COST * short + over + arrival[node]
-        pick = int(np.argmin(costs))
-        best[node], came_from[node] = costs[pick], origins[pick]
+        through = best[origins] + _PIECE_COST + _SHORT_COST * short + over + arrival[node]
+        pick = int(np.argmin(through))
+        best[node], came_from[node] = through[pick], origins[pick]
     path: list[int] = []
     node = int(came_from[-1])
     while node > 0:
