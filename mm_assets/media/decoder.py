@@ -34,7 +34,7 @@ class MediaDecoder:
 
     def __init__(self, policy: MediaPolicy) -> None:
         self._policy = policy
-        self._limits = Limits.of(policy)
+        self._limits = limits_of(policy)
         self._child: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._errors: IO[bytes] | None = None
@@ -166,6 +166,24 @@ class MediaDecoder:
             if held is not None:
                 held.close()
         self._child = self._channel = self._errors = None
+
+
+def limits_of(policy: MediaPolicy) -> Limits:
+    """The limits the policy sets, in the units of media."""
+    return Limits(
+        max_duration_us=round(policy.max_seconds * 1_000_000),
+        max_pixels=policy.max_pixels,
+        max_streams=policy.max_streams,
+        max_channels=policy.max_channels,
+        max_sample_rate=policy.max_sample_rate,
+        max_decoded_bytes=policy.max_decoded_bytes,
+        max_damaged_share=policy.max_damaged_share,
+        min_missing_us=round(policy.min_missing_seconds * 1_000_000),
+        max_missing_share=policy.max_missing_share,
+        block_us=round(policy.block_seconds * 1_000_000),
+        block_bytes=policy.block_bytes,
+        memory_bytes=policy.memory_bytes,
+    )
 
 
 @contextmanager

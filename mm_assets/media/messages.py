@@ -8,8 +8,6 @@ from typing import Final
 
 import msgspec
 
-from mm_assets.policy import MediaPolicy
-
 SAMPLE_RATE: Final = 16_000
 """Samples a second of every decoded sound: what speech models take."""
 
@@ -29,24 +27,6 @@ class Limits(msgspec.Struct, frozen=True):
     block_us: int
     block_bytes: int
     memory_bytes: int
-
-    @classmethod
-    def of(cls, policy: MediaPolicy) -> "Limits":
-        """The limits the policy sets."""
-        return cls(
-            max_duration_us=round(policy.max_seconds * 1_000_000),
-            max_pixels=policy.max_pixels,
-            max_streams=policy.max_streams,
-            max_channels=policy.max_channels,
-            max_sample_rate=policy.max_sample_rate,
-            max_decoded_bytes=policy.max_decoded_bytes,
-            max_damaged_share=policy.max_damaged_share,
-            min_missing_us=round(policy.min_missing_seconds * 1_000_000),
-            max_missing_share=policy.max_missing_share,
-            block_us=round(policy.block_seconds * 1_000_000),
-            block_bytes=policy.block_bytes,
-            memory_bytes=policy.memory_bytes,
-        )
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):

@@ -81,7 +81,9 @@ BAD_ROWS = [
 
 
 @pytest.mark.parametrize("land", ["local"], indirect=True)
-@pytest.mark.parametrize(("kind", "row", "files", "code"), BAD_ROWS, ids=[f"{kind}-{code}" for kind, _, _, code in BAD_ROWS])
+@pytest.mark.parametrize(
+    ("kind", "row", "files", "code"), BAD_ROWS, ids=[f"{kind}-{code}" for kind, _, _, code in BAD_ROWS]
+)
 def test_a_bad_row_is_one_rejected_record(
     read_media: Callable, jsonl: Callable, kind: str, row: object, files: dict, code: str
 ) -> None:

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -47,7 +49,7 @@ def test_pieces_tile_the_clip_outside_words_and_as_short_as_they_allow(clip) -> 
     edges = [piece.start_us for piece in pieces] + [pieces[-1].end_us]
     assert (edges[0], edges[-1]) == (start, end)
     assert [piece.end_us for piece in pieces[:-1]] == edges[1:-1]
-    assert all(a < b for a, b in zip(edges, edges[1:], strict=False))
+    assert all(a < b for a, b in pairwise(edges))
     assert pieces[-1].cut == "end"
     for cut in edges[1:-1]:
         assert not ((busy[:, 0] < cut) & (cut < busy[:, 1])).any()
@@ -120,9 +122,7 @@ def test_rows_of_a_batch_carry_ids_that_stay() -> None:
     )
     empty = pl.DataFrame(schema={"clip_id": pl.String, "start_us": pl.Int64, "end_us": pl.Int64})
     shots = pl.DataFrame({"clip_id": ["vid_1"] * 2, "start_us": [1_000, 50 * SECOND], "end_us": [50 * SECOND, 10**8]})
-    first, second = (
-        slice_clips(clips, busy=empty, pauses=empty, shots=shots, policy=POLICY) for _ in range(2)
-    )
+    first, second = (slice_clips(clips, busy=empty, pauses=empty, shots=shots, policy=POLICY) for _ in range(2))
     assert first.equals(second)
     assert first["piece_id"].n_unique() == first.height
     ends = first.group_by("clip_id").agg(pl.col("start_us").min(), pl.col("end_us").max()).sort("clip_id")
