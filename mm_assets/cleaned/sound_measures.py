@@ -21,7 +21,7 @@ from mm_assets.errors import DecodeError
 from mm_assets.media.messages import SAMPLE_RATE, AudioBlock, AudioStream, End
 from mm_assets.policy import SoundPolicy
 
-_EVENT_SECONDS: Final = 20
+_EVENT_SAMPLES: Final = 20 * SAMPLE_RATE
 _SINGING, _MUSIC = 1, 2
 NO_SOUND: Final[dict[str, None]] = dict.fromkeys(
     (
@@ -183,19 +183,23 @@ class _EventMeter:
     def add(self, samples: NDArray[np.float32]) -> None:
         self._waiting.append(samples)
         self._samples += len(samples)
-        if self._samples >= _EVENT_SECONDS * SAMPLE_RATE:
-            self._score()
+        if self._samples < _EVENT_SAMPLES:
+            return
+        joined = np.concatenate(self._waiting)
+        whole = len(joined) // _EVENT_SAMPLES * _EVENT_SAMPLES
+        for start in range(0, whole, _EVENT_SAMPLES):
+            self._score(joined[start : start + _EVENT_SAMPLES])
+        self._waiting, self._samples = [joined[whole:]], len(joined) - whole
 
     def finish(self) -> float:
-        if self._samples >= LEVEL_SAMPLES:
-            self._score()
+        if self._samples:
+            self._score(np.concatenate(self._waiting))
         return self._musical / max(1, self._windows)
 
-    def _score(self) -> None:
-        scores = self._events.score(np.concatenate(self._waiting))
+    def _score(self, samples: NDArray[np.float32]) -> None:
+        scores = self._events.score(samples)
         self._musical += int((scores[:, [_SINGING, _MUSIC]].max(axis=1) >= self._probability).sum())
         self._windows += len(scores)
-        self._waiting, self._samples = [], 0
 
 
 def classify_sound(silent: float, speech: float, music: float, policy: SoundPolicy) -> str:
