@@ -20,6 +20,7 @@ from mm_assets.schemas import TABLES
 
 AUDIO_STAGE: Final = "cleaned_audio"
 VIDEO_STAGE: Final = "cleaned_videos"
+_SECONDS_TOGETHER: Final = 3_600.0  # tracks of an hour take 30 MB as rows
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class _Rows:
 def clean_audio(
     chunks: Iterable[pl.DataFrame], landing: Landing, decoder: MediaDecoder, ears: Ears, policy: Policy
 ) -> Iterator[CleanedClips]:
-    """Inspect sounds in their order.
+    """Inspect sounds in their order, an hour of them at most in one piece.
 
     Args:
         chunks: rows of ``raw_audio``.
@@ -98,13 +99,16 @@ def clean_audio(
                 _inspect_audio(row, rows, landing, decoder, ears, policy)
             except InputError as error:
                 rows.rejected.append(_rejection(row, AUDIO_STAGE, "audio", error))
+            if rows.seconds >= _SECONDS_TOGETHER:
+                yield rows.take("audio_clips")
+                rows = _Rows()
         yield rows.take("audio_clips")
 
 
 def clean_videos(
     chunks: Iterable[pl.DataFrame], landing: Landing, decoder: MediaDecoder, ears: Ears, policy: Policy
 ) -> Iterator[CleanedClips]:
-    """Inspect videos in their order, each with its own sound or its separate track.
+    """Inspect videos in their order, an hour at most in one piece, each with its own sound or its separate track.
 
     Args:
         chunks: rows of ``raw_videos``.
@@ -123,6 +127,9 @@ def clean_videos(
                 _inspect_video(row, rows, landing, decoder, ears, policy)
             except InputError as error:
                 rows.rejected.append(_rejection(row, VIDEO_STAGE, "video", error))
+            if rows.seconds >= _SECONDS_TOGETHER:
+                yield rows.take("video_clips")
+                rows = _Rows()
         yield rows.take("video_clips")
 
 

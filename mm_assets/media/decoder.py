@@ -38,6 +38,7 @@ class MediaDecoder:
         self._child: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._errors: IO[bytes] | None = None
+        self._reading: object | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -52,7 +53,8 @@ class MediaDecoder:
     ) -> Iterator[MediaInfo | AudioBlock | FrameBlock | End]:
         """Yield what the file declares, then its blocks, then its end; of nothing wanted, the declaration only.
 
-        Sound and pictures interleave as in the container. Whoever stops early costs the next file a new process.
+        Sound and pictures interleave as in the container. Whoever stops early, or starts on another file
+        before the end, costs the next file a new process.
 
         Args:
             stream: the encoded file, seekable; remote bytes pass through an unnamed temporary file.
@@ -63,7 +65,10 @@ class MediaDecoder:
             DecodeError: what `mm_assets.media.reading` names, and MEDIA_CRASHED or MEDIA_STALLED.
             ContractError: the process could not work at all.
         """
-        ended = False
+        if self._reading is not None:
+            self._stop()  # nobody waits for the rest of the file before
+        ended, mine = False, object()
+        self._reading = mine
         try:
             with _on_disk(stream) as file:
                 for message in self._ask(file, Request(wanted, self._limits), name):
@@ -73,8 +78,10 @@ class MediaDecoder:
                     yield message
             ended = True
         finally:
-            if not ended:
-                self._stop()
+            if self._reading is mine:
+                self._reading = None
+                if not ended:
+                    self._stop()
 
     def probe(self, stream: BinaryIO, name: str) -> MediaInfo:
         """What the file declares. Raises as `decode`."""

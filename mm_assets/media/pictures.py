@@ -43,7 +43,7 @@ class PictureReader:
         return self._last_us + self._last_duration_us
 
     def add(self, frame: VideoFrame) -> Iterator[FrameBlock]:
-        """Take the next frame in order of presentation.
+        """Take the next frame in order of presentation; one shown at the time of the frame before is left out.
 
         Raises:
             DecodeError: code ``NO_TIMESTAMPS``, ``TIMESTAMPS_REVERSED`` or ``FRAME_TOO_LARGE``.
@@ -53,7 +53,9 @@ class PictureReader:
         at = to_us(frame.pts, frame.time_base)
         if self._first_us is None:
             self._first_us = at
-        elif at <= self._last_us:
+        elif at == self._last_us and self._count:
+            return
+        elif at < self._last_us:
             raise DecodeError(
                 "TIMESTAMPS_REVERSED",
                 f"frame {self._count} is shown at {at / 1e6:.3f} s, the one before at {self._last_us / 1e6:.3f} s; "

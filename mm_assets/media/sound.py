@@ -17,6 +17,8 @@ from mm_assets.media.messages import SAMPLE_RATE, AudioBlock, Track
 
 JITTER_US: Final = 5_000
 """Timestamps may stray this far from the samples before a gap is seen; Matroska rounds them to 1,000."""
+MAX_OVERLAP_US: Final = 200_000
+"""Sound that starts this much before the end of what precedes it loses its first samples; more is an error."""
 _FULL_SCALE: Final = 0.99
 _RUN: Final = 3
 _LOUDNESS: Final = "lavfi.r128.I"
@@ -27,7 +29,8 @@ class SoundReader:
     """Turns the frames of one stream into blocks.
 
     Sound without a gap is one run: its first sample stands at its timestamp, the others follow at their rate. A run
-    ends where timestamps leave the samples by more than `JITTER_US`, so the clock is the container's throughout.
+    ends where timestamps leave the samples by more than `JITTER_US`, so the clock is the container's throughout; where
+    they fall back a little, as of a recorder whose clock runs slow, the samples that were heard already are left out.
     """
 
     def __init__(self, block_us: int, origin_us: int = 0) -> None:
@@ -78,17 +81,20 @@ class SoundReader:
         at = to_us(frame.pts, frame.time_base) - self._origin_us
         if self._first_us is None:
             self._first_us = self._end_us = at
-        stray = at - self._end_us
+        stray, skipped = at - self._end_us, 0
+        if stray < -MAX_OVERLAP_US:
+            raise DecodeError(
+                "TIMESTAMPS_REVERSED",
+                f"its sound goes back by {-stray / 1e6:.3f} s at {at / 1e6:.3f} s; remux the file",
+            )
         if self._rate != frame.sample_rate or abs(stray) > JITTER_US:
-            if stray < -JITTER_US:
-                raise DecodeError(
-                    "TIMESTAMPS_REVERSED",
-                    f"its sound goes back by {-stray / 1e6:.3f} s at {at / 1e6:.3f} s; remux the file",
-                )
+            skipped = round(max(0, -stray) * frame.sample_rate / 1_000_000)
+            if skipped >= frame.samples:
+                return
             yield from self._end_run()
             self._gaps_us += max(0, stray)
-            self._begin_run(frame.sample_rate, at)
-        planes = _as_float(frame)
+            self._begin_run(frame.sample_rate, max(at, self._end_us))
+        planes = np.ascontiguousarray(_as_float(frame)[:, skipped:])
         if self._meter is None:
             self._meter = _LoudnessMeter()
         self._meter.add(planes, frame.sample_rate, frame.layout.name)
@@ -96,7 +102,7 @@ class SoundReader:
         self._native += planes.size
         self._peak = max(self._peak, float(np.abs(planes).max()))
         mono = planes.mean(axis=0, dtype=np.float32)
-        self._run_samples_in += frame.samples
+        self._run_samples_in += len(mono)
         self._end_us = self._run_start_us + round(self._run_samples_in * 1_000_000 / self._rate)
         yield from self._resample(mono)
 

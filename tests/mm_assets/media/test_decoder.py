@@ -236,3 +236,38 @@ def test_a_stopped_process_is_ended(decode: Callable, media_files: ModuleType, t
         with pytest.raises(DecodeError) as caught:
             list(messages)
     assert caught.value.code == "MEDIA_STALLED"
+
+
+def test_sound_that_falls_back_a_little_loses_what_was_heard(
+    decode: Callable, media_files: ModuleType, tmp_path: Path
+) -> None:
+    av = media_files.av
+    with av.open(tmp_path / "a.mkv", "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        sound = (media_files.clicks(1.0, [500_000]) * 32_767).astype(np.int16)
+        for start in (0, 15_200):  # the second piece starts 50 ms before the first one ends
+            for at in range(0, 16_000, 1_600):
+                frame = av.AudioFrame.from_ndarray(sound[:, at : at + 1_600].copy(), format="s16", layout="mono")
+                frame.sample_rate, frame.pts = 16_000, start + at
+                frame.time_base = media_files.Fraction(1, 16_000)
+                container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    decoded = decode(tmp_path / "a.mkv", audio=True)
+    assert decoded.onsets_us() == pytest.approx([500_000, 1_450_000], abs=2_000)
+    assert decoded.end.audio.end_us == pytest.approx(1_950_000, abs=2_000)
+    ends = [block.start_us + round(len(block.samples) / 4 * 62.5) for block in decoded.blocks]
+    starts = [block.start_us for block in decoded.blocks]
+    assert all(start >= end for start, end in zip(starts[1:], ends[:-1], strict=True))
+
+
+def test_a_file_left_early_does_not_disturb_the_next(
+    decode: Callable, media_files: ModuleType, tmp_path: Path
+) -> None:
+    path = media_files.write_media(tmp_path / "a.wav", sound=media_files.tone(30.0))
+    with MediaDecoder(MediaPolicy(block_seconds=1.0)) as used, path.open("rb") as stream:
+        left = used.decode(stream, "a record", Wanted(audio=True))
+        next(left)
+        assert decode(path, used, audio=True).end.audio.end_us == 30_000_000
+        left.close()
+        with path.open("rb") as again:
+            assert used.probe(again, "a record").duration_us == 30_000_000
