@@ -260,9 +260,7 @@ def test_sound_that_falls_back_a_little_loses_what_was_heard(
     assert all(start >= end for start, end in zip(starts[1:], ends[:-1], strict=True))
 
 
-def test_a_file_left_early_does_not_disturb_the_next(
-    decode: Callable, media_files: ModuleType, tmp_path: Path
-) -> None:
+def test_a_file_left_early_does_not_disturb_the_next(decode: Callable, media_files: ModuleType, tmp_path: Path) -> None:
     path = media_files.write_media(tmp_path / "a.wav", sound=media_files.tone(30.0))
     with MediaDecoder(MediaPolicy(block_seconds=1.0)) as used, path.open("rb") as stream:
         left = used.decode(stream, "a record", Wanted(audio=True))
