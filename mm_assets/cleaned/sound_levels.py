@@ -10,6 +10,7 @@ LEVEL_SAMPLES: Final = 160
 _QUIETEST_SHARE: Final = 10
 _LEAST_WINDOWS: Final = 16
 _NOTHING: Final = 1e-12
+_LOWEST_DB: Final = -20.0  # below it the estimate says nothing
 _QUIET_RATIO: Final = 0.01  # 20 dB below the speech
 _MICROSECONDS_PER_SAMPLE: Final = 62.5
 
@@ -57,7 +58,7 @@ def spread_to_levels(probabilities: NDArray[np.float32], window_samples: int, co
 def estimate_snr_db(
     powers: NDArray[np.float32], probabilities: NDArray[np.float32], *, speech: float, pause: float
 ) -> float | None:
-    """Ratio of speech to background, dB; None without speech.
+    """Ratio of speech to background, dB, at least -20; None without speech.
 
     The background is the median power where certainly nobody speaks, or the quietest tenth where somebody always does.
     The median leaves out breaths and the tails of words. Speech is what stands above it while somebody speaks.
@@ -76,7 +77,7 @@ def estimate_snr_db(
         pauses = np.sort(powers)[: max(1, len(powers) // _QUIETEST_SHARE)]
     background = max(float(np.median(pauses)), _NOTHING)
     signal = max(float(spoken.mean()) - background, _NOTHING)
-    return float(10.0 * np.log10(signal / background))
+    return max(_LOWEST_DB, float(10.0 * np.log10(signal / background)))
 
 
 def find_pauses(

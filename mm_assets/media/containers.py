@@ -59,7 +59,7 @@ def open_container(file: BinaryIO) -> InputContainer:
 def said(error: BaseException) -> str:
     r"""What an error says, on one line and cut.
 
-    >>> said(ValueError("a\\n b"))
+    >>> said(ValueError("a\n b"))
     'a b'
     """
     told = (error.strerror if isinstance(error, FFmpegError) else None) or str(error)
