@@ -62,3 +62,71 @@ class LanguageIdentifier(Protocol):
     def identify(self, texts: Sequence[str]) -> list[IdentifiedLanguage]:
         """The most likely language of each text."""
         ...
+
+
+class SpeechStream(Protocol):
+    """One sound on its way through a voice activity model."""
+
+    def add(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take the next mono samples at 16 kHz, shape (T,).
+
+        Returns:
+            Probability of speech in each window that is complete now, shape (N,).
+        """
+        ...
+
+    def finish(self) -> NDArray[np.float32]:
+        """The probability of the last, incomplete window, shape (1,) or (0,)."""
+        ...
+
+
+class VoiceActivity(Protocol):
+    """Tells speech from everything else."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model and which weights; known without loading them."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it runs: ``cpu`` or ``cuda``."""
+        ...
+
+    @property
+    def window_samples(self) -> int:
+        """Samples behind each probability."""
+        ...
+
+    def begin(self) -> SpeechStream:
+        """Start on a new sound.
+
+        Raises:
+            WeightsMissingError: the weights are not on this machine.
+            WeightsHashError: the weights are not the pinned ones.
+        """
+        ...
+
+
+class SoundEvents(Protocol):
+    """Tells music and singing from everything else."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model and which weights; known without loading them."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it runs: ``cpu`` or ``cuda``."""
+        ...
+
+    def score(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probability of speech, singing and music, shape (N, 3), of mono samples at 16 kHz, shape (T,).
+
+        Raises:
+            WeightsMissingError: the weights are not on this machine.
+            WeightsHashError: the weights are not the pinned ones.
+            InferenceError: the model failed.
+        """
+        ...

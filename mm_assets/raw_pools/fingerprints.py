@@ -5,9 +5,9 @@ What a DICOM file says of orientation joins its record here, where the bytes are
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
 from mm_assets.errors import InputError, RecordError
 from mm_assets.landing import LandedObject, Landing
@@ -19,23 +19,32 @@ _WHOLE_BYTES: Final = 1_048_576
 _WAITING_PER_THREAD: Final = 4
 
 Declared = tuple[DeclaredImage, LandedObject]
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 
 def hash_files(declared: Iterator[Declared | Rejection], landing: Landing, policy: IngestPolicy) -> Iterator[Record]:
-    """Hash the file of every declared image, in order; rejections pass through.
+    """Hash the file of every declared image, in order; rejections pass through."""
+    return run_ahead(declared, lambda item: _hash(item, landing, policy), landing, policy)
 
-    Local files are hashed one after the other. From an object store ``policy.remote_read_threads`` are on their way
+
+def run_ahead(
+    items: Iterable[ItemT], work: Callable[[ItemT], list[ResultT]], landing: Landing, policy: IngestPolicy
+) -> Iterator[ResultT]:
+    """Results of every item, in order.
+
+    Local files are read one after the other. From an object store ``policy.remote_read_threads`` are on their way
     at once, with four records per thread waiting.
     """
     if landing.uri("").startswith("file:"):
-        for item in declared:
-            yield from _hash(item, landing, policy)
+        for item in items:
+            yield from work(item)
         return
-    waiting: deque[Future[list[Record]]] = deque()
-    with ThreadPoolExecutor(policy.remote_read_threads, thread_name_prefix="hash_files") as pool:
+    waiting: deque[Future[list[ResultT]]] = deque()
+    with ThreadPoolExecutor(policy.remote_read_threads, thread_name_prefix="run_ahead") as pool:
         try:
-            for item in declared:
-                waiting.append(pool.submit(_hash, item, landing, policy))
+            for item in items:
+                waiting.append(pool.submit(work, item))
                 if len(waiting) >= policy.remote_read_threads * _WAITING_PER_THREAD:
                     yield from waiting.popleft().result()
             while waiting:
@@ -90,13 +99,23 @@ def check_size(size_bytes: int, policy: IngestPolicy, where: str) -> None:
 
 
 def hash_file(landing: Landing, landed: LandedObject, policy: IngestPolicy, where: str) -> Bytes:
-    """SHA-256 of a whole file.
+    """SHA-256 of a whole image file.
 
     Raises:
-        RecordError: code ``EMPTY_FILE``, ``FILE_TOO_LARGE``, ``MISSING_FILE``, ``UNREADABLE_FILE`` or ``FILE_CHANGED``.
+        RecordError: as `check_size` and `hash_content`.
         UnsafePathError: the file was replaced by a link out of its batch.
     """
     check_size(landed.size_bytes, policy, where)
+    return hash_content(landing, landed, where)
+
+
+def hash_content(landing: Landing, landed: LandedObject, where: str) -> Bytes:
+    """SHA-256 of a whole file of any size, read as a stream.
+
+    Raises:
+        RecordError: code ``MISSING_FILE``, ``UNREADABLE_FILE`` or ``FILE_CHANGED``.
+        UnsafePathError: the file was replaced by a link out of its batch.
+    """
     if landed.size_bytes <= _WHOLE_BYTES:
         content = landing.read(landed.key, 0, landed.size_bytes + 1)
         digest, size_bytes = hashlib.sha256(content), len(content)

@@ -71,7 +71,9 @@ TABLES: Final[tuple[Table, ...]] = (
         columns={
             "batch": BATCH,
             "stage": Column(pl.String, "Stage that rejected it: raw_pools, cleaned, fusion …"),
-            "record_kind": Column(pl.String, "image, caption, text, annotation, box or sample."),
+            "record_kind": Column(
+                pl.String, "image, caption, text, annotation, box, audio, video, subtitles, cue or sample."
+            ),
             "record_ref": RECORD_REF,
             "record_id": Column(pl.String, "Id of the record, where it had one.", nullable=True),
             "code": Column(pl.String, "Short upper-case code."),

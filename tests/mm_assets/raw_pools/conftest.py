@@ -12,8 +12,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from mm_assets.landing import Landing
-from mm_assets.policy import IngestPolicy
+from mm_assets.policy import IngestPolicy, MediaPolicy
 from mm_assets.raw_pools.contract import BatchContract, read_contract
+from mm_assets.raw_pools.media_folders import read_media_batch
 from mm_assets.raw_pools.reading import read_batch
 from resources.object_store import LocalLanding, S3Landing
 
@@ -144,6 +145,43 @@ def read_local(tmp_path: Path) -> Callable[..., Outcome]:
         landing = write_local(tmp_path / "landing", finished(files, **contract))
         used = policy or IngestPolicy()
         return read_outcome(landing, read_contract(landing, "b1", used), used)
+
+    return read_files
+
+
+@dataclass
+class MediaOutcome:
+    """What reading the media of a batch gave, rows as dicts."""
+
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+    records: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def codes(self) -> list[str]:
+        return [row["code"] for row in self.rejected]
+
+
+@pytest.fixture
+def read_media(land: Callable[[Files], Landing]) -> Callable[..., MediaOutcome]:
+    """Land a finished batch ``b1`` and read its sound and video; every record is kept or rejected."""
+    kinds = {"audio": "raw_audio", "video": "raw_videos", "subtitles": "raw_subtitles", "cue": "raw_cues"}
+
+    def read_files(files: Files, ingest: IngestPolicy | None = None, media: MediaPolicy | None = None) -> MediaOutcome:
+        landing = land(finished(files))
+        used, outcome = ingest or IngestPolicy(), MediaOutcome()
+        contract = read_contract(landing, "b1", used)
+        for chunk in read_media_batch(landing, contract, used, media or MediaPolicy()):
+            for name, rows in chunk.tables.items():
+                outcome.tables[name] = outcome.tables.get(name, []) + rows.to_dicts()
+            outcome.rejected += chunk.rejected.to_dicts()
+            for kind, count in chunk.records.items():
+                rejected = int((chunk.rejected["record_kind"] == kind).sum())
+                assert count == chunk.tables[kinds[kind]].height + rejected, kind
+                outcome.records[kind] = outcome.records.get(kind, 0) + count
+        for row in outcome.rejected:
+            assert ";" in row["reason"], f"no fix in {row['reason']}"
+        return outcome
 
     return read_files
 
