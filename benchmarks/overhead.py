@@ -1,5 +1,8 @@
 """What a batch costs beside decoding and models: Dagster, Delta, checks, gates, packing and the release.
 
+Imports are start-up, once per process, and done before the clock starts: that of the definitions, and matplotlib, which
+the first figure of a process loads.
+
 Usage: python benchmarks/overhead.py [--records 1000] [--json]
 """
 
@@ -45,6 +48,8 @@ def measure(records: int) -> dict[str, float | int | str]:
     """Run one batch to a release; wall seconds in all, in models and their training, decoding, and what is left."""
     sys.path.insert(0, str(ROOT))
     import dagster as dg  # noqa: PLC0415
+    import matplotlib.backends.backend_agg  # noqa: PLC0415
+    import matplotlib.figure  # noqa: F401, PLC0415
     from rich.console import Console  # noqa: PLC0415
 
     from mm_assets.cleaned.decoding import decode_image  # noqa: PLC0415
