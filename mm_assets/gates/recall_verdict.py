@@ -2,7 +2,7 @@
 """What the recall gate found, and the forms in which it is stored."""
 
 import json
-import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from mm_assets.gates.recall_baseline import Baseline
 from mm_assets.gates.recall_evidence import EvidencePair
 from mm_assets.gates.recall_input import Floats
 from mm_assets.gates.recall_null import Null
-from mm_assets.gates.verdicts import GateVerdict
+from mm_assets.gates.verdicts import GateVerdict, finite, stored_verdict
 from mm_assets.identifiers import make_id
 
 GATE: Final = "recall"
@@ -87,8 +87,8 @@ class RecallVerdict:
         return found | {
             "judged": self.judged,
             "available_pairs": self.available_pairs,
-            "shortfall_p_value": _finite(self.shortfall_p_value),
-            "null_high": _finite(self.null.high),
+            "shortfall_p_value": finite(self.shortfall_p_value),
+            "null_high": finite(self.null.high),
             "examples": [asdict(example) for example in self.examples],
         }
 
@@ -123,20 +123,7 @@ class RecallVerdict:
             "diagnosis_json": json.dumps(self.to_json(), ensure_ascii=False, sort_keys=True),
         }
 
-    def to_gate_verdict(self, batch: str) -> GateVerdict:
-        """The verdict in the form every gate shares."""
-        return GateVerdict(
-            evaluation_id=self.evaluation_id(batch),
-            batch=batch,
-            gate=GATE,
-            passed=self.passed,
-            code=self.code.value if self.code else None,
-            reason=self.reason,
-            measured=_finite(self.recall_at_1),
-            threshold=self.required,
-            diagnosis=self.to_json(),
-        )
 
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def verdict_of_row(row: Mapping[str, Any]) -> GateVerdict:
+    """The verdict that a row of ``image_text_recall`` states."""
+    return stored_verdict(row, GATE, measured=row["recall_at_1"], threshold=row["baseline"])

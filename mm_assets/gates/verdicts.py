@@ -1,6 +1,7 @@
 """What every gate says about a batch."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +48,36 @@ class GateVerdict:
             "threshold": self.threshold,
             "diagnosis_json": json.dumps(dict(self.diagnosis), ensure_ascii=False, sort_keys=True),
         }
+
+
+def finite(value: float) -> float | None:
+    """The value, or None if it is not finite: JSON has no NaN."""
+    return value if math.isfinite(value) else None
+
+
+def stored_verdict(
+    row: Mapping[str, Any], gate: str, *, measured: float, threshold: float, diagnosis: str = "diagnosis_json"
+) -> GateVerdict:
+    """The verdict that a row of a gate's measurement table states.
+
+    Args:
+        row: the row.
+        gate: gate name.
+        measured: the value of the row that was judged; NaN if nothing could be.
+        threshold: what it had to reach; NaN if nothing could be judged.
+        diagnosis: column of the diagnosis, JSON.
+    """
+    return GateVerdict(
+        evaluation_id=row["evaluation_id"],
+        batch=row["batch"],
+        gate=gate,
+        passed=row["passed"],
+        code=row["code"],
+        reason=row["reason"],
+        measured=finite(measured),
+        threshold=finite(threshold),
+        diagnosis=json.loads(row[diagnosis]),
+    )
 
 
 def budget_verdict(

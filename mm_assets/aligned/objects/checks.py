@@ -1,17 +1,16 @@
 """Checks on object alignment: no box is lost, and each gate's verdict is recorded and blocks."""
 
 import json
-import math
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from mm_assets.aligned.objects.gate.object_figures import draw_fault_evidence
+from mm_assets.aligned.objects.gate.object_verdict import verdict_of_row
 from mm_assets.display.metadata import picture
 from mm_assets.gates.check_results import batch_check, judged
 from mm_assets.gates.gate_check import gate_check
-from mm_assets.gates.verdicts import GateVerdict
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
 from resources.object_store import LandingStore
@@ -42,18 +41,7 @@ def boxes_hold_what_their_labels_name(
 ) -> dg.AssetCheckResult:
     """Crops find their labels as the source's do and no fault of boxes is proven; otherwise the batch is held."""
     row = lake.read("object_recall", context.partition_key).row(0, named=True)
-    measured = row["region_r1"]
-    verdict = GateVerdict(
-        evaluation_id=row["evaluation_id"],
-        batch=row["batch"],
-        gate="objects",
-        passed=row["passed"],
-        code=row["code"],
-        reason=row["reason"],
-        measured=measured if math.isfinite(measured) else None,
-        threshold=row["baseline"],
-        diagnosis=json.loads(row["diagnosis_json"]),
-    )
+    verdict = verdict_of_row(row)
     shown = ("region_low", "region_high", "hard_r1", "null_mean", "null_p_value", "boxes", "labels", "baseline_kind")
     figures: dict[str, Any] = {name: row[name] for name in shown}
     if verdict.diagnosis["judged"]:

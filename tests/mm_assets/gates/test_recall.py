@@ -8,6 +8,7 @@ import pytest
 from mm_assets.errors import CrossModalCode
 from mm_assets.gates.recall import evaluate_recall
 from mm_assets.gates.recall_baseline import floor_baseline, trusted_baseline
+from mm_assets.gates.recall_verdict import verdict_of_row
 from mm_assets.policy import Policy
 from mm_assets.schemas import TABLES
 
@@ -152,9 +153,10 @@ def test_row_has_the_columns_of_its_table(make_batch):
     document = json.loads(frame["diagnosis_json"].item())
     assert document["kind"] == "reversed"
     assert len(document["examples"]) == 8
-    stored = verdict.to_gate_verdict("vendor-a-01")
+    stored = verdict_of_row(row)
     assert (stored.gate, stored.measured, stored.threshold) == ("recall", verdict.recall_at_1, verdict.required)
-    assert stored.evaluation_id == row["evaluation_id"]
+    assert stored.evaluation_id == verdict.evaluation_id("vendor-a-01")
+    assert stored.diagnosis == verdict.to_json()
 
 
 def test_evaluation_id_changes_with_all_it_depends_on(make_batch):

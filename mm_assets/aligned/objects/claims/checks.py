@@ -1,17 +1,14 @@
 """The faithfulness gate: captions that invent or contradict, measured once and judged here."""
 
-import json
-import math
 from dataclasses import replace
 
 import dagster as dg
 import polars as pl
 
 from mm_assets.aligned.objects.claims.caption_claims import KEEP
-from mm_assets.aligned.objects.claims.faithfulness import CAPTIONS_CONFLICT, GATE
+from mm_assets.aligned.objects.claims.faithfulness import verdict_of_row
 from mm_assets.gates.check_results import batch_check, judged
 from mm_assets.gates.gate_check import gate_check
-from mm_assets.gates.verdicts import GateVerdict
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
 from resources.object_store import LandingStore
@@ -23,19 +20,7 @@ def captions_claim_what_is_known(
 ) -> dg.AssetCheckResult:
     """Captions invent objects and contradict their siblings no more than the source does; else the batch is held."""
     row = lake.read("caption_faithfulness", context.partition_key).row(0, named=True)
-    conflicting = row["code"] == CAPTIONS_CONFLICT
-    measured = row["conflict_rate" if conflicting else "chair_sentence"]
-    verdict = GateVerdict(
-        evaluation_id=row["evaluation_id"],
-        batch=row["batch"],
-        gate=GATE,
-        passed=row["passed"],
-        code=row["code"],
-        reason=row["reason"],
-        measured=measured if math.isfinite(measured) else None,
-        threshold=row["conflict_baseline" if conflicting else "chair_baseline"],
-        diagnosis=json.loads(row["breakdown_json"]),
-    )
+    verdict = verdict_of_row(row)
     recall = holds.latest(row["batch"], "recall")
     if recall and not recall["passed"] and not verdict.passed and holds.is_waived(recall["evaluation_id"]):
         # A person accepted captions of other pictures; that these name other things is no second finding.

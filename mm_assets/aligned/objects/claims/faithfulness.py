@@ -23,11 +23,10 @@ from mm_assets.aligned.objects.claims.faithfulness_evidence import (
     SHOWN,
     break_down,
     count_pictures,
-    finite,
     show_examples,
 )
 from mm_assets.aligned.objects.claims.rates import Rate, excess_p_value, measure_rate
-from mm_assets.gates.verdicts import GateVerdict
+from mm_assets.gates.verdicts import GateVerdict, finite, stored_verdict
 from mm_assets.identifiers import make_id
 from mm_assets.policy import FaithfulnessPolicy
 
@@ -175,20 +174,17 @@ class FaithfulnessVerdict:
             "breakdown_json": json.dumps(self.to_json(), ensure_ascii=False, sort_keys=True),
         }
 
-    def to_gate_verdict(self, batch: str) -> GateVerdict:
-        """The verdict in the form every gate shares: the share that failed, else the invented one."""
-        conflicting = self.code == CAPTIONS_CONFLICT
-        return GateVerdict(
-            evaluation_id=self.evaluation_id(batch),
-            batch=batch,
-            gate=GATE,
-            passed=self.passed,
-            code=self.code,
-            reason=self.reason,
-            measured=finite((self.conflict if conflicting else self.invention).value),
-            threshold=self.baseline.conflict if conflicting else self.allowed_invention,
-            diagnosis=self.to_json(),
-        )
+
+def verdict_of_row(row: Mapping[str, Any]) -> GateVerdict:
+    """The verdict that a row of ``caption_faithfulness`` states: on the share that failed, else on the invented one."""
+    conflicting = row["code"] == CAPTIONS_CONFLICT
+    return stored_verdict(
+        row,
+        GATE,
+        measured=row["conflict_rate" if conflicting else "chair_sentence"],
+        threshold=row["conflict_baseline" if conflicting else "chair_baseline"],
+        diagnosis="breakdown_json",
+    )
 
 
 def evaluate_faithfulness(

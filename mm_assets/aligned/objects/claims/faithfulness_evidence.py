@@ -1,13 +1,13 @@
 # pyright: strict
 """What lies behind a verdict of faithfulness: counts by picture, shares by source and annotator, the worst captions."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 import polars as pl
 
 from mm_assets.aligned.objects.claims.rates import measure_rate
+from mm_assets.gates.verdicts import finite
 from mm_assets.policy import FaithfulnessPolicy
 
 SHOWN: Final = 12
@@ -84,8 +84,3 @@ def show_examples(claims: pl.DataFrame, texts: Mapping[str, str]) -> tuple[Mappi
             }
         )
     return tuple(shown)
-
-
-def finite(value: float) -> float | None:
-    """The value, or None for what JSON cannot say."""
-    return value if math.isfinite(value) else None

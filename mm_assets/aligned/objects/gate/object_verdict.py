@@ -11,7 +11,7 @@ from mm_assets.errors import REMEDIES, CrossModalCode
 from mm_assets.gates.recall_baseline import Baseline
 from mm_assets.gates.recall_input import Floats
 from mm_assets.gates.recall_null import Null
-from mm_assets.gates.verdicts import GateVerdict
+from mm_assets.gates.verdicts import GateVerdict, finite, stored_verdict
 from mm_assets.identifiers import make_id
 
 GATE: Final = "objects"
@@ -193,26 +193,12 @@ class ObjectVerdict:
             "diagnosis_json": json.dumps(self.to_json(), ensure_ascii=False, sort_keys=True),
         }
 
-    def to_gate_verdict(self, batch: str) -> GateVerdict:
-        """The verdict in the form every gate shares."""
-        return GateVerdict(
-            evaluation_id=self.evaluation_id(batch),
-            batch=batch,
-            gate=GATE,
-            passed=self.passed,
-            code=self.code.value if self.code else None,
-            reason=self.reason,
-            measured=finite(self.recall_at_1),
-            threshold=self.required,
-            diagnosis=self.to_json(),
-        )
-
 
 def rounded(value: float | None) -> float | None:
     """Four decimals for documents that people read; None for what is not finite."""
     return None if value is None or not math.isfinite(value) else round(value, 4)
 
 
-def finite(value: float) -> float | None:
-    """The value, or None if it is not finite: JSON has no NaN."""
-    return value if math.isfinite(value) else None
+def verdict_of_row(row: Mapping[str, Any]) -> GateVerdict:
+    """The verdict that a row of ``object_recall`` states."""
+    return stored_verdict(row, GATE, measured=row["region_r1"], threshold=row["baseline"])

@@ -11,7 +11,7 @@ from scipy.special import betainc, betaincinv
 
 from mm_assets.aligned.objects.orientation.findings import Subject, Verdict
 from mm_assets.errors import CrossModalCode
-from mm_assets.gates.verdicts import GateVerdict
+from mm_assets.gates.verdicts import GateVerdict, stored_verdict
 from mm_assets.identifiers import make_id
 from mm_assets.policy import OrientationPolicy
 from mm_assets.schemas import TABLES
@@ -164,17 +164,7 @@ def agreement_row(verdict: GateVerdict, source: str, pictures_read: int) -> dict
 
 def verdict_of_row(row: Mapping[str, Any]) -> GateVerdict:
     """The verdict that a row of ``orientation_agreement`` states."""
-    return GateVerdict(
-        evaluation_id=row["evaluation_id"],
-        batch=row["batch"],
-        gate=GATE,
-        passed=row["passed"],
-        code=row["code"],
-        reason=row["reason"],
-        measured=_or_none(row["measured"]),
-        threshold=_or_none(row["threshold"]),
-        diagnosis=json.loads(row["diagnosis_json"]),
-    )
+    return stored_verdict(row, GATE, measured=row["measured"], threshold=row["threshold"])
 
 
 def waive_captions(verdict: GateVerdict, waived: str) -> GateVerdict:
@@ -251,10 +241,6 @@ def _rounded(value: float) -> float:
 
 def _or_nan(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _reason(

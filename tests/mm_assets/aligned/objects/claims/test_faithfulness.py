@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from mm_assets.aligned.objects.claims.faithfulness import FIXES, FaithfulnessVerdict, evaluate_faithfulness
+from mm_assets.aligned.objects.claims.faithfulness import (
+    FIXES,
+    FaithfulnessVerdict,
+    evaluate_faithfulness,
+    verdict_of_row,
+)
 from mm_assets.aligned.objects.claims.faithfulness_baseline import (
     FaithfulnessBaseline,
     ceiling_baseline,
@@ -132,7 +137,7 @@ def test_an_inventive_batch_fails_with_its_code_and_fix() -> None:
     assert verdict.code == "CAPTIONS_INVENT"
     assert verdict.invention_p_value < POLICY.false_hold_rate
     assert FIXES["CAPTIONS_INVENT"] in verdict.reason
-    gate = verdict.to_gate_verdict("b")
+    gate = verdict_of_row(verdict.to_row("b", "vendor"))
     assert (gate.gate, gate.passed, gate.code) == ("faithfulness", False, "CAPTIONS_INVENT")
     assert gate.measured == pytest.approx(verdict.invention.value)
     assert gate.threshold == pytest.approx(POLICY.invention_ceiling)
@@ -142,7 +147,7 @@ def test_an_inventive_batch_fails_with_its_code_and_fix() -> None:
 def test_a_contradictory_batch_fails_with_its_code() -> None:
     verdict = judge(make_claims(np.zeros((60, 2), bool), flags(0.4, 60, 1, 2)[:, 0]))
     assert verdict.code == "CAPTIONS_CONFLICT"
-    gate = verdict.to_gate_verdict("b")
+    gate = verdict_of_row(verdict.to_row("b", "vendor"))
     assert gate.measured == pytest.approx(verdict.conflict.value)
     assert gate.threshold == POLICY.conflict_ceiling
 
@@ -195,7 +200,7 @@ def test_a_batch_without_captions_has_a_row() -> None:
     row = verdict.to_row("b", "vendor")
     frame = TABLES["caption_faithfulness"].conform(pl.DataFrame([row], schema=TABLES["caption_faithfulness"].schema))
     assert frame["captions"].item() == 0
-    assert verdict.to_gate_verdict("b").measured is None
+    assert verdict_of_row(verdict.to_row("b", "vendor")).measured is None
 
 
 def test_the_breakdown_names_the_worst_annotator_first() -> None:

@@ -8,6 +8,7 @@ import pytest
 from mm_assets.aligned.objects.boxes.boxes import convert_boxes
 from mm_assets.aligned.objects.boxes.corrections import correct_boxes, make_correction
 from mm_assets.aligned.objects.boxes.readings import Reading
+from mm_assets.aligned.objects.gate.object_verdict import verdict_of_row
 from mm_assets.aligned.objects.gate.region_recall import floor_region_baseline, trusted_region_baseline
 from mm_assets.policy import ObjectGatePolicy, ObjectPolicy, Policy
 from mm_assets.schemas import TABLES
@@ -174,10 +175,12 @@ def test_verdict_fits_its_table(scenes):
     table = TABLES["object_recall"]
     row = table.conform(pl.DataFrame([verdict.to_row("batch-1", "vendor")], schema=table.schema)).row(0, named=True)
     assert row["hypothesis"] == "mirror_x"
-    assert row["evaluation_id"] == verdict.to_gate_verdict("batch-1").evaluation_id
+    assert row["evaluation_id"] == verdict.evaluation_id("batch-1")
     assert len(row["affected_boxes"]) == len(row["affected_confidence"]) > 0
     assert min(row["affected_confidence"]) >= Policy().object_gate.min_row_confidence
-    told = json.loads(row["diagnosis_json"])
+    stored = verdict_of_row(row)
+    assert (stored.gate, stored.measured, stored.threshold) == ("objects", verdict.recall_at_1, verdict.required)
+    told = stored.diagnosis
     assert told["fix"].startswith("Bind every geometric augmentation")
     assert told["evidence"][0]["hypothesis"] == "as_given"
     assert told["evidence"][1]["hypothesis"] == "mirror_x"
