@@ -1,0 +1,97 @@
+"""Every threshold and budget, typed, with its unit, reason and source.
+
+Override any of them in one TOML file named by ``MM_POLICY``; sections and keys are the field names below::
+
+    [recall_gate]
+    pool_size = 64
+"""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mm_assets.errors import PolicyError
+from mm_assets.policy.assembly import BudgetPolicy, FusionPolicy, MixturePolicy
+from mm_assets.policy.claims import FaithfulnessPolicy
+from mm_assets.policy.cleaning import CaptionPolicy, DuplicatePolicy, ImagePolicy, TextPolicy
+from mm_assets.policy.features import CodebookPolicy, FeaturePolicy
+from mm_assets.policy.ingest import IngestPolicy
+from mm_assets.policy.media import CuePolicy, MediaPolicy, SlicingPolicy, SoundPolicy, VideoPolicy
+from mm_assets.policy.objects import AnchoringPolicy, ObjectGatePolicy, ObjectPolicy, OrientationPolicy
+from mm_assets.policy.recall import RecallGatePolicy
+from mm_assets.policy.section import Section
+from mm_assets.policy.segments import OffsetGatePolicy, WarpingPolicy
+
+__all__ = [
+    "AnchoringPolicy",
+    "BudgetPolicy",
+    "CaptionPolicy",
+    "CodebookPolicy",
+    "CuePolicy",
+    "DuplicatePolicy",
+    "FaithfulnessPolicy",
+    "FeaturePolicy",
+    "FusionPolicy",
+    "ImagePolicy",
+    "IngestPolicy",
+    "MediaPolicy",
+    "MixturePolicy",
+    "ObjectGatePolicy",
+    "ObjectPolicy",
+    "OffsetGatePolicy",
+    "OrientationPolicy",
+    "Policy",
+    "RecallGatePolicy",
+    "SlicingPolicy",
+    "SoundPolicy",
+    "TextPolicy",
+    "VideoPolicy",
+    "WarpingPolicy",
+    "load_policy",
+]
+
+
+class Policy(Section):
+    """All sections."""
+
+    ingest: IngestPolicy = IngestPolicy()
+    images: ImagePolicy = ImagePolicy()
+    duplicates: DuplicatePolicy = DuplicatePolicy()
+    captions: CaptionPolicy = CaptionPolicy()
+    texts: TextPolicy = TextPolicy()
+    features: FeaturePolicy = FeaturePolicy()
+    codebook: CodebookPolicy = CodebookPolicy()
+    recall_gate: RecallGatePolicy = RecallGatePolicy()
+    objects: ObjectPolicy = ObjectPolicy()
+    object_gate: ObjectGatePolicy = ObjectGatePolicy()
+    anchoring: AnchoringPolicy = AnchoringPolicy()
+    orientation: OrientationPolicy = OrientationPolicy()
+    warping: WarpingPolicy = WarpingPolicy()
+    offset_gate: OffsetGatePolicy = OffsetGatePolicy()
+    faithfulness: FaithfulnessPolicy = FaithfulnessPolicy()
+    media: MediaPolicy = MediaPolicy()
+    sounds: SoundPolicy = SoundPolicy()
+    videos: VideoPolicy = VideoPolicy()
+    cues: CuePolicy = CuePolicy()
+    slicing: SlicingPolicy = SlicingPolicy()
+    budget: BudgetPolicy = BudgetPolicy()
+    fusion: FusionPolicy = FusionPolicy()
+    mixtures: MixturePolicy = MixturePolicy()
+
+
+def load_policy(path: Path | None = None) -> Policy:
+    """Read the policy, with the overrides of a TOML file if one is given.
+
+    Raises:
+        PolicyError: the file is missing, not TOML, or names an unknown key or a value out of range.
+    """
+    if path is None:
+        return Policy()
+    try:
+        return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PolicyError(f"policy file {path}: {error}; fix or unset MM_POLICY") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise PolicyError(f"policy file {path}: {problems}") from error
