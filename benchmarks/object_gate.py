@@ -47,8 +47,9 @@ from benchmarks.object_scenes import (  # noqa: E402
     unpack_stamps,
     write_scenes,
 )
+from mm_assets.aligned.corrections import make_correction  # noqa: E402
 from mm_assets.aligned.objects.boxes.boxes import convert_boxes, list_declared_boxes  # noqa: E402
-from mm_assets.aligned.objects.boxes.corrections import LABEL_SHIFT, correct_boxes, make_correction  # noqa: E402
+from mm_assets.aligned.objects.boxes.corrections import LABEL_SHIFT, correct_boxes  # noqa: E402
 from mm_assets.aligned.objects.boxes.readings import Reading  # noqa: E402
 from mm_assets.aligned.objects.gate.object_gate import evaluate_objects  # noqa: E402
 from mm_assets.aligned.objects.gate.object_verdict import Diagnosis, ObjectVerdict  # noqa: E402

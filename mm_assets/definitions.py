@@ -14,6 +14,8 @@ from mm_assets.aligned.objects.orientation import assets as orientation_assets
 from mm_assets.aligned.objects.orientation import checks as orientation_checks
 from mm_assets.cleaned import assets as cleaned_assets
 from mm_assets.cleaned import checks as cleaned_checks
+from mm_assets.cleaned import media_assets as cleaned_media_assets
+from mm_assets.cleaned import media_checks as cleaned_media_checks
 from mm_assets.features import assets as features_assets
 from mm_assets.features import checks as features_checks
 from mm_assets.fusion import assets as fusion_assets
@@ -28,6 +30,8 @@ from mm_assets.mixtures import assets as mixtures_assets
 from mm_assets.mixtures import checks as mixtures_checks
 from mm_assets.raw_pools import assets as raw_pools_assets
 from mm_assets.raw_pools import checks as raw_pools_checks
+from mm_assets.raw_pools import media_assets as raw_media_assets
+from mm_assets.raw_pools import media_checks as raw_media_checks
 from resources.corrections import Corrections
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
@@ -44,7 +48,9 @@ from resources.policy_file import PolicyFile
 from resources.provenance import Provenance
 from resources.registry import BatchRegistry
 from resources.safety_model import SafetyModelResource
+from resources.sound_events import SoundEventsResource
 from resources.vision_language import VisionLanguageResource
+from resources.voice_activity import VoiceActivityResource
 from sensors.features_ready import features_ready
 from sensors.new_batches import new_batches
 from sensors.recall_halt import recall_halt
@@ -76,6 +82,8 @@ def make_resources(landing_root: str, lake_root: str, policy_path: str) -> dict[
         ),
         "entailment": EntailmentResource(folder=faithfulness.entailment, threads=features.encoder_threads),
         "vision_language": VisionLanguageResource(),
+        "voice": VoiceActivityResource(),
+        "sound_events": SoundEventsResource(),
     }
     return {
         "landing": LandingStore(root=landing_root),
@@ -97,7 +105,9 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
         assets=dg.load_assets_from_modules(
             [
                 raw_pools_assets,
+                raw_media_assets,
                 cleaned_assets,
+                cleaned_media_assets,
                 features_assets,
                 objects_assets,
                 orientation_assets,
@@ -110,7 +120,9 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
         ),
         asset_checks=[
             *raw_pools_checks.CHECKS,
+            *raw_media_checks.CHECKS,
             *cleaned_checks.CHECKS,
+            *cleaned_media_checks.CHECKS,
             *features_checks.CHECKS,
             *objects_checks.CHECKS,
             *orientation_checks.CHECKS,

@@ -6,15 +6,24 @@ it, down to the delivery's signature. Equal digests mean equal rows, so a step w
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from mm_assets.policy import Policy
 
 LANDING: Final = "landing"
+RAW_POOLS: Final = "raw_pools"
 CODEBOOK: Final = "codebook"
-CORRECTIONS: Final = "corrections"
+BOX_CORRECTIONS: Final = "box_corrections"
+CUE_CORRECTIONS: Final = "cue_corrections"
+SOUND_CORRECTIONS: Final = "sound_corrections"
+CORRECTIONS: Final = (BOX_CORRECTIONS, CUE_CORRECTIONS, SOUND_CORRECTIONS)
+"""Parts of the correction layer: correcting cues must not have the sound recognised again."""
+
+IMAGES: Final = ("images",)
+TEXTS: Final = ("text",)
+MEDIA: Final = ("audio", "video")
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,8 @@ class Step:
         name: step name; equal to the asset's where there is only one.
         assets: asset keys it materializes.
         tables: tables it writes, parents before children.
-        upstream: steps it reads, or ``landing``, ``codebook`` and ``corrections``.
+        upstream: steps it reads, or ``landing``, ``codebook`` and parts of the correction layer.
+        parts: folders of a delivery it works on; without them in a delivery it has nothing to do. Empty: any.
         policy: policy sections, or ``section.field``, its rows depend on.
         models: models its rows depend on.
         code_version: raised whenever the same inputs would give other rows.
@@ -35,6 +45,7 @@ class Step:
     assets: tuple[str, ...]
     tables: tuple[str, ...]
     upstream: tuple[str, ...]
+    parts: tuple[str, ...] = ()
     policy: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     code_version: str = "1"
@@ -42,7 +53,7 @@ class Step:
 
 BATCH_STEPS: Final[tuple[Step, ...]] = (
     Step(
-        name="raw_pools",
+        name=RAW_POOLS,
         assets=("raw_images", "raw_captions", "raw_texts"),
         tables=("raw_images", "raw_captions", "raw_texts"),
         upstream=(LANDING,),
@@ -54,6 +65,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         assets=("image_fingerprints", "images", "captions"),
         tables=("image_fingerprints", "images", "captions"),
         upstream=("raw_pools",),
+        parts=IMAGES,
         policy=("images", "duplicates", "captions", "recall_gate.max_template_share"),
         models=("safety", "language"),
         code_version="2",
@@ -63,20 +75,47 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         assets=("texts",),
         tables=("texts",),
         upstream=("raw_pools",),
+        parts=TEXTS,
         policy=("texts",),
         models=("language",),
+    ),
+    Step(
+        name="raw_media",
+        assets=("raw_audio", "raw_videos", "raw_subtitles", "raw_cues"),
+        tables=("raw_audio", "raw_videos", "raw_subtitles", "raw_cues"),
+        upstream=("raw_pools",),
+        parts=MEDIA,
+        policy=("ingest", "media"),
+    ),
+    Step(
+        name="cleaned_media",
+        assets=("audio_clips", "video_clips", "shots", "clip_tracks", "pauses"),
+        tables=("audio_clips", "video_clips", "shots", "clip_tracks", "pauses"),
+        upstream=("raw_media", SOUND_CORRECTIONS),
+        parts=MEDIA,
+        policy=("media", "sounds", "videos"),
+        models=("voice", "sound_events"),
+    ),
+    Step(
+        name="cues",
+        assets=("cues", "clip_pieces"),
+        tables=("cues", "clip_pieces"),
+        upstream=("raw_media", "cleaned_media", CUE_CORRECTIONS),
+        parts=MEDIA,
+        policy=("cues", "slicing"),
     ),
     Step(
         name="rejected",
         assets=("rejected",),
         tables=(),
-        upstream=("cleaned_images", "texts"),
+        upstream=("cleaned_images", "texts", "cues"),
     ),
     Step(
         name="image_embeddings",
         assets=("image_embeddings",),
         tables=("image_embeddings",),
         upstream=("cleaned_images",),
+        parts=IMAGES,
         policy=("features",),
         models=("encoder",),
     ),
@@ -85,6 +124,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         assets=("caption_embeddings",),
         tables=("caption_embeddings",),
         upstream=("cleaned_images",),
+        parts=IMAGES,
         policy=("features",),
         models=("encoder",),
     ),
@@ -93,13 +133,15 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         assets=("image_text_recall",),
         tables=("image_text_recall",),
         upstream=("image_embeddings", "caption_embeddings"),
+        parts=IMAGES,
         policy=("recall_gate", "captions"),
     ),
     Step(
         name="boxes",
         assets=("boxes",),
         tables=("boxes",),
-        upstream=("cleaned_images", CORRECTIONS),
+        upstream=("cleaned_images", BOX_CORRECTIONS),
+        parts=IMAGES,
         policy=("objects",),
     ),
     Step(
@@ -107,6 +149,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         assets=("region_embeddings", "object_recall"),
         tables=("region_embeddings", "object_recall"),
         upstream=("boxes",),
+        parts=IMAGES,
         policy=("object_gate", "objects", "images", "features"),
         models=("encoder",),
     ),
@@ -115,6 +158,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         assets=("object_alignments",),
         tables=("object_alignments",),
         upstream=("object_recall", "cleaned_images"),
+        parts=IMAGES,
         policy=("anchoring", "object_gate.context_margin", "features"),
         models=("encoder", "phrases"),
     ),
@@ -123,6 +167,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         assets=("orientation_checks", "orientation_agreement"),
         tables=("orientation_checks", "orientation_agreement"),
         upstream=("object_alignments", "boxes", "cleaned_images", "image_text_recall"),
+        parts=IMAGES,
         policy=("orientation", "images"),
         models=("ocr",),
     ),
@@ -131,6 +176,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         assets=("caption_claims", "caption_faithfulness", "caption_rewrites"),
         tables=("caption_claims", "caption_faithfulness", "caption_rewrites"),
         upstream=("boxes", "cleaned_images", "image_text_recall"),
+        parts=IMAGES,
         policy=("faithfulness", "captions"),
         models=("detector", "entailment", "vision_language"),
         code_version="2",
@@ -140,6 +186,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         assets=("visual_codes",),
         tables=("visual_codes",),
         upstream=("image_embeddings", CODEBOOK),
+        parts=IMAGES,
         policy=("codebook",),
     ),
     Step(
@@ -163,6 +210,9 @@ INGEST_STEPS: Final = (
     "raw_pools",
     "cleaned_images",
     "texts",
+    "raw_media",
+    "cleaned_media",
+    "cues",
     "rejected",
     "image_embeddings",
     "caption_embeddings",
@@ -179,11 +229,34 @@ GATE_STEPS: Final[dict[str, str]] = {
     "objects": "object_recall",
     "orientation": "orientation_checks",
     "faithfulness": "caption_claims",
-    "budget": "raw_pools",
+    "budget": RAW_POOLS,
 }
 """The step that measures each gate; what stands on the step waits for the gate."""
 GATES: Final = tuple(gate for gate in GATE_STEPS if gate != "budget")
-"""Gates that must have passed, or been waived, before a batch is assembled."""
+"""Gates that must have passed, or been waived, before a batch is assembled, as far as its parts have them."""
+
+
+def has_work(step: Step, parts: Collection[str]) -> bool:
+    """Whether a step has anything to do on a delivery with these parts.
+
+    >>> has_work(STEPS["texts"], {"images"}), has_work(STEPS["rejected"], {"images"})
+    (False, True)
+    """
+    return not step.parts or any(part in parts for part in step.parts)
+
+
+def steps_of(parts: Collection[str], among: Iterable[str]) -> tuple[str, ...]:
+    """Those of the named steps that have something to do on a delivery with these parts."""
+    return tuple(name for name in among if has_work(STEPS[name], parts))
+
+
+def gates_of(parts: Collection[str]) -> tuple[str, ...]:
+    """Gates that judge a delivery with these parts.
+
+    >>> gates_of({"text"})
+    ()
+    """
+    return tuple(gate for gate in GATES if has_work(STEPS[GATE_STEPS[gate]], parts))
 
 
 def step_digest(step: Step, policy: Policy, models: Mapping[str, str], upstream: Mapping[str, str]) -> str:
@@ -212,23 +285,31 @@ def _settings(policy: Policy, name: str) -> object:
 
 
 def expected_digests(
-    policy: Policy, models: Mapping[str, str], landing: str, codebook: str, corrections: str
+    policy: Policy, models: Mapping[str, str], beside: Mapping[str, str], parts: Collection[str]
 ) -> dict[str, str]:
-    """The digest each step has once it is up to date, without running anything."""
-    digests = {LANDING: landing, CODEBOOK: codebook, CORRECTIONS: corrections}
+    """The digest each step has once it is up to date, without running anything.
+
+    Args:
+        policy: the policy in force.
+        models: identity of each model.
+        beside: the delivery's signature, the codebook's version and the digest of each part of the correction layer,
+            by their names in ``upstream``.
+        parts: parts of the delivery; a step without work has no digest.
+    """
+    digests = dict(beside)
     for step in BATCH_STEPS:
-        digests[step.name] = step_digest(step, policy, models, digests)
-    return {step.name: digests[step.name] for step in BATCH_STEPS}
+        digests[step.name] = step_digest(step, policy, models, digests) if has_work(step, parts) else ""
+    return {step.name: digests[step.name] for step in BATCH_STEPS if digests[step.name]}
 
 
 def stale_steps(expected: Mapping[str, str], recorded: Mapping[str, str], among: Iterable[str]) -> list[str]:
-    """Steps whose recorded digest is not the expected one, in graph order.
+    """Steps whose recorded digest is not the expected one, in graph order; only steps with work are expected.
 
     >>> stale_steps({"raw_pools": "1", "texts": "2"}, {"raw_pools": "1"}, ["raw_pools", "texts"])
     ['texts']
     """
     wanted = set(among)
-    return [step.name for step in BATCH_STEPS if step.name in wanted and recorded.get(step.name) != expected[step.name]]
+    return [name for name, digest in expected.items() if name in wanted and recorded.get(name) != digest]
 
 
 def downstream_steps(name: str) -> list[Step]:

@@ -6,8 +6,9 @@ import json
 import dagster as dg
 import polars as pl
 
-from mm_assets.aligned.objects.boxes.corrections import active_corrections
+from mm_assets.aligned.corrections import active_corrections, layer_part
 from mm_assets.identifiers import validate_batch_id
+from mm_assets.steps import CORRECTIONS as LAYER_PARTS
 from resources.delta_lake import DeltaLake
 
 NO_CORRECTIONS = "none"
@@ -24,9 +25,11 @@ class Corrections(dg.ConfigurableResource):
         rows = active_corrections(self.lake.scan("corrections").filter(pl.col("batch") == batch).collect())
         return rows if level is None else rows.filter(pl.col("level") == level)
 
-    def digest(self, batch: str) -> str:
-        """Hash of what is in force on the batch."""
-        return digest_of(self.in_force(batch))
+    def digests(self, batch: str) -> dict[str, str]:
+        """Hash of what is in force on the batch, by part of the layer."""
+        in_force = self.in_force(batch)
+        parts = pl.Series([layer_part(event) for event in in_force.iter_rows(named=True)], dtype=pl.String)
+        return {part: digest_of(in_force.filter(parts == part)) for part in LAYER_PARTS}
 
     def append(self, event: pl.DataFrame) -> None:
         """Record one correction event, a row of ``corrections``."""

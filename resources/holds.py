@@ -7,7 +7,7 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
-from mm_assets.aligned.objects.boxes.corrections import active_corrections
+from mm_assets.aligned.corrections import active_corrections
 from mm_assets.errors import HoldError
 from mm_assets.gates import ledger
 from mm_assets.gates.verdicts import GateVerdict

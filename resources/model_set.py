@@ -10,7 +10,9 @@ from resources.object_detector import ObjectDetectorResource
 from resources.ocr import OcrResource
 from resources.phrase_extractor import PhraseExtractorResource
 from resources.safety_model import SafetyModelResource
+from resources.sound_events import SoundEventsResource
 from resources.vision_language import VisionLanguageResource
+from resources.voice_activity import VoiceActivityResource
 
 
 class ModelSet(dg.ConfigurableResource):
@@ -24,6 +26,8 @@ class ModelSet(dg.ConfigurableResource):
     detector: dg.ResourceDependency[ObjectDetectorResource]
     entailment: dg.ResourceDependency[EntailmentResource]
     vision_language: dg.ResourceDependency[VisionLanguageResource]
+    voice: dg.ResourceDependency[VoiceActivityResource]
+    sound_events: dg.ResourceDependency[SoundEventsResource]
 
     @property
     def by_name(self) -> dict[str, Identified]:
@@ -37,4 +41,6 @@ class ModelSet(dg.ConfigurableResource):
             "detector": self.detector,
             "entailment": self.entailment,
             "vision_language": self.vision_language,
+            "voice": self.voice,
+            "sound_events": self.sound_events,
         }

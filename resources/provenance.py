@@ -14,17 +14,20 @@ from filelock import FileLock
 
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.models import Identified
+from mm_assets.raw_pools.contract import parts_of
 from mm_assets.schemas import TABLES
 from mm_assets.steps import (
     CODEBOOK,
     CORRECTIONS,
     LANDING,
+    RAW_POOLS,
     STEPS,
     Step,
     downstream_steps,
     expected_digests,
     stale_steps,
     step_digest,
+    steps_of,
 )
 from resources.corrections import Corrections
 from resources.delta_lake import DeltaLake, Written
@@ -68,8 +71,17 @@ class Provenance(dg.ConfigurableResource):
 
     def recorded(self, batch: str) -> dict[str, str]:
         """Digest of each step as last written for the batch."""
-        rows = self.lake.scan("provenance", batch).select("asset", "digest").collect()
-        return dict(rows.iter_rows())
+        return self._state(batch)[0]
+
+    def parts(self, batch: str) -> frozenset[str]:
+        """Parts of the delivery that the batch's raw pools were read from."""
+        return parts_of(self._state(batch)[1])
+
+    def _state(self, batch: str) -> tuple[dict[str, str], str]:
+        """Recorded digests, and the signature of the delivery that was read."""
+        rows = self.lake.scan("provenance", batch).select("asset", "digest", "upstream_json").collect()
+        landing = rows.filter(pl.col("asset") == RAW_POOLS)["upstream_json"].to_list()
+        return dict(rows.select("asset", "digest").iter_rows()), json.loads(landing[0])[LANDING] if landing else ""
 
     def recorded_all(self) -> dict[str, dict[str, str]]:
         """`recorded` of every batch, in one read."""
@@ -82,7 +94,7 @@ class Provenance(dg.ConfigurableResource):
 
     def landing_signatures(self) -> dict[str, str]:
         """The delivery's signature that each batch's raw pools were read from."""
-        rows = self.lake.scan("provenance").filter(pl.col("asset") == "raw_pools").select("batch", "upstream_json")
+        rows = self.lake.scan("provenance").filter(pl.col("asset") == RAW_POOLS).select("batch", "upstream_json")
         return {batch: json.loads(upstream)[LANDING] for batch, upstream in rows.collect().iter_rows()}
 
     def codebook_version(self) -> str:
@@ -91,11 +103,10 @@ class Provenance(dg.ConfigurableResource):
         return rows.sort("sequence")["version"][-1] if rows.height else NO_CODEBOOK
 
     def stale(self, batch: str, landing: str, models: Mapping[str, Identified], among: tuple[str, ...]) -> list[str]:
-        """Steps of the batch that are not up to date, in graph order."""
+        """Steps of the batch that have something to do and are not up to date, in graph order."""
         identities = {name: str(model.identity) for name, model in models.items()}
-        expected = expected_digests(
-            self.policy_file.policy, identities, landing, self.codebook_version(), self.corrections.digest(batch)
-        )
+        beside = {LANDING: landing, CODEBOOK: self.codebook_version(), **self.corrections.digests(batch)}
+        expected = expected_digests(self.policy_file.policy, identities, beside, parts_of(landing))
         return stale_steps(expected, self.recorded(batch), among)
 
     def release_digest(self, excluded: Mapping[str, str]) -> str:
@@ -145,14 +156,8 @@ class Provenance(dg.ConfigurableResource):
         """
         step = STEPS[name]
         with self._lock(batch):
-            recorded = self.recorded(batch)
-            upstream = {parent: recorded.get(parent, "") for parent in step.upstream}
-            if landing is not None:
-                upstream[LANDING] = landing
-            if CODEBOOK in upstream:
-                upstream[CODEBOOK] = self.codebook_version()
-            if CORRECTIONS in upstream:
-                upstream[CORRECTIONS] = self.corrections.digest(batch)
+            recorded, read_before = self._state(batch)
+            upstream = self._upstream(step, batch, recorded, read_before if landing is None else landing)
             identities = {key: str(model.identity) for key, model in (models or {}).items()}
             digest = step_digest(step, self.policy_file.policy, identities, upstream)
             if name in recorded and recorded[name] != digest:
@@ -160,6 +165,18 @@ class Provenance(dg.ConfigurableResource):
             writing = Writing(step, batch, digest, upstream, tuple(identities.values()))
             yield writing
             self._record(writing)
+
+    def _upstream(self, step: Step, batch: str, recorded: Mapping[str, str], landing: str) -> dict[str, str]:
+        """Digest of everything the step reads; of a step without work on this delivery, nothing."""
+        at_work = steps_of(parts_of(landing), STEPS.keys() & set(step.upstream))
+        upstream = {parent: recorded.get(parent, "") if parent in at_work else "" for parent in step.upstream}
+        if LANDING in upstream:
+            upstream[LANDING] = landing
+        if CODEBOOK in upstream:
+            upstream[CODEBOOK] = self.codebook_version()
+        if upstream.keys() & set(CORRECTIONS):
+            upstream |= {name: digest for name, digest in self.corrections.digests(batch).items() if name in upstream}
+        return upstream
 
     def _invalidate(self, step: Step, batch: str) -> None:
         for stale in reversed((step, *downstream_steps(step.name))):

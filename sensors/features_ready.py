@@ -2,8 +2,9 @@
 
 import dagster as dg
 
-from mm_assets.jobs import assemble_batch, train_codebook
-from mm_assets.steps import ASSEMBLY_STEPS, GATES, INGEST_STEPS, STEPS, step_digest
+from mm_assets.jobs import assemble_batch, assets_of, train_codebook
+from mm_assets.raw_pools.contract import parts_of
+from mm_assets.steps import ASSEMBLY_STEPS, INGEST_STEPS, STEPS, gates_of, step_digest, steps_of
 from resources.holds import Holds
 from resources.provenance import NO_CODEBOOK, Provenance
 from sensors.runs import ATTEMPT_TAG, attempt_key, busy_partitions, unfinished_runs
@@ -20,7 +21,12 @@ def features_ready(
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Request what the recorded digests say is due."""
     recorded = provenance.recorded_all()
-    judged = {batch: digests for batch, digests in recorded.items() if digests.keys() >= set(INGEST_STEPS)}
+    parts = {batch: parts_of(signature) for batch, signature in provenance.landing_signatures().items()}
+    judged = {
+        batch: digests
+        for batch, digests in recorded.items()
+        if batch in parts and digests.keys() >= set(steps_of(parts[batch], INGEST_STEPS))
+    }
     if not judged:
         return dg.SkipReason("no batch has been judged yet")
     codebook = provenance.codebook_version()
@@ -42,9 +48,14 @@ def features_ready(
     verdicts = holds.judged()
     requests: list[dg.RunRequest] = []
     for batch, digests in sorted(judged.items()):
-        if batch in held or batch in busy or batch in ever_held or set(GATES) - verdicts.get(batch, set()):
+        if (
+            batch in held
+            or batch in busy
+            or batch in ever_held
+            or set(gates_of(parts[batch])) - verdicts.get(batch, set())
+        ):
             continue
-        due = _due_assembly(provenance, digests, codebook)
+        due = _due_assembly(provenance, digests, codebook, parts[batch])
         if due is None:
             continue
         purpose = f"assemble:{batch}:{due}"
@@ -53,17 +64,19 @@ def features_ready(
                 run_key=attempt_key(context.instance, purpose),
                 job_name=assemble_batch.name,
                 partition_key=batch,
+                asset_selection=assets_of(steps_of(parts[batch], ASSEMBLY_STEPS)),
                 tags={ATTEMPT_TAG: purpose},
             )
         )
     return requests or dg.SkipReason("every judged batch is assembled or held")
 
 
-def _due_assembly(provenance: Provenance, digests: dict[str, str], codebook: str) -> str | None:
+def _due_assembly(provenance: Provenance, digests: dict[str, str], codebook: str, parts: frozenset[str]) -> str | None:
     """Digest of the batch's samples once they are up to date, if they are not."""
     policy = provenance.policy_file.policy
-    expected = {**digests, "codebook": codebook}
-    for name in ASSEMBLY_STEPS:
+    steps = steps_of(parts, ASSEMBLY_STEPS)
+    expected = dict.fromkeys(STEPS, "") | digests | {"codebook": codebook}
+    for name in steps:
         expected[name] = step_digest(STEPS[name], policy, {}, expected)
-    stale = any(digests.get(name) != expected[name] for name in ASSEMBLY_STEPS)
-    return expected[ASSEMBLY_STEPS[-1]] if stale else None
+    stale = any(digests.get(name) != expected[name] for name in steps)
+    return expected[steps[-1]] if stale else None

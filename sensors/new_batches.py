@@ -6,8 +6,8 @@ from mm_assets.errors import InputError
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.jobs import assets_of, ingest_batch
 from mm_assets.partitions import batches
-from mm_assets.raw_pools.contract import landing_signature
-from mm_assets.steps import GATE_STEPS, GATES, INGEST_STEPS
+from mm_assets.raw_pools.contract import landing_signature, parts_of
+from mm_assets.steps import GATE_STEPS, INGEST_STEPS, gates_of, steps_of
 from resources.holds import Holds
 from resources.object_store import LandingStore
 from resources.provenance import Provenance
@@ -41,9 +41,9 @@ def new_batches(
             continue
         signature = landing_signature(landing, batch)
         purpose = f"ingest:{batch}:{signature}"
-        left: list[str] | None = None
+        left = steps_of(parts_of(signature), INGEST_STEPS)
         if read_before.get(batch) == signature:
-            left = _left_to_do(recorded.get(batch, {}), verdicts.get(batch, set()))
+            left = _left_to_do(left, parts_of(signature), recorded.get(batch, {}), verdicts.get(batch, set()))
             if not left or not was_killed(context.instance, purpose):
                 continue
         if batch not in known:
@@ -52,7 +52,7 @@ def new_batches(
             dg.RunRequest(
                 run_key=attempt_key(context.instance, purpose),
                 partition_key=batch,
-                asset_selection=None if left is None else assets_of(left),
+                asset_selection=assets_of(left),
                 tags={ATTEMPT_TAG: purpose},
             )
         )
@@ -63,7 +63,9 @@ def new_batches(
     )
 
 
-def _left_to_do(recorded: dict[str, str], judged: set[str]) -> list[str]:
+def _left_to_do(
+    steps: tuple[str, ...], parts: frozenset[str], recorded: dict[str, str], judged: set[str]
+) -> tuple[str, ...]:
     """Steps of an ingest that were not done, or whose gate gave no verdict on their rows."""
-    unjudged = {GATE_STEPS[gate] for gate in GATES if gate not in judged}
-    return [step for step in INGEST_STEPS if step not in recorded or step in unjudged]
+    unjudged = {GATE_STEPS[gate] for gate in gates_of(parts) if gate not in judged}
+    return tuple(step for step in steps if step not in recorded or step in unjudged)

@@ -3,8 +3,8 @@
 import dagster as dg
 
 from mm_assets.jobs import assets_of, batch_pipeline
-from mm_assets.raw_pools.contract import landing_signature
-from mm_assets.steps import BATCH_STEPS, GATE_STEPS, GATES, upstream_steps
+from mm_assets.raw_pools.contract import landing_signature, parts_of
+from mm_assets.steps import BATCH_STEPS, GATE_STEPS, gates_of, upstream_steps
 from resources.holds import Holds
 from resources.model_set import ModelSet
 from resources.object_store import LandingStore
@@ -27,8 +27,9 @@ def resume(
     for batch, purpose, steps in (*_released(holds), *_corrected(holds)):
         if batch in busy:
             continue
-        stale = provenance.stale(batch, landing_signature(landing, batch), models.by_name, steps)
-        unjudged = {GATE_STEPS[gate] for gate in holds.unjudged(batch, GATES)}
+        signature = landing_signature(landing, batch)
+        stale = provenance.stale(batch, signature, models.by_name, steps)
+        unjudged = {GATE_STEPS[gate] for gate in holds.unjudged(batch, gates_of(parts_of(signature)))}
         due = [step for step in steps if step in stale or step in unjudged]
         if not due:
             continue

@@ -184,7 +184,17 @@ def texts(
 @dg.asset(
     group_name=GROUP,
     partitions_def=batches,
-    deps=["raw_images", "raw_captions", "raw_texts", "images", "captions", "texts"],
+    deps=[
+        "raw_images",
+        "raw_captions",
+        "raw_texts",
+        "images",
+        "captions",
+        "texts",
+        "audio_clips",
+        "video_clips",
+        "cues",
+    ],
     kinds={"deltalake"},
     code_version=STEPS["rejected"].code_version,
     description=TABLES["rejected"].grain,

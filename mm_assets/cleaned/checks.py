@@ -9,16 +9,19 @@ from mm_assets.display.metadata import counts_table, rows_table
 from mm_assets.gates.check_results import batch_check, judged
 from resources.delta_lake import DeltaLake
 
-# (raw table, cleaned table, rejecting stage, record kind)
+# (step that reads it, raw table, cleaned table, rejecting stage, record kind)
 _FLOWS = (
-    ("raw_images", "images", "cleaned_images", "image"),
-    ("raw_captions", "captions", "cleaned_images", "caption"),
-    ("raw_texts", "texts", "texts", "text"),
+    ("raw_pools", "raw_images", "images", "cleaned_images", "image"),
+    ("raw_pools", "raw_captions", "captions", "cleaned_images", "caption"),
+    ("raw_pools", "raw_texts", "texts", "texts", "text"),
+    ("raw_media", "raw_audio", "audio_clips", "cleaned_media", "audio"),
+    ("raw_media", "raw_videos", "video_clips", "cleaned_media", "video"),
+    ("raw_media", "raw_cues", "cues", "cues", "cue"),
 )
 
 
 def account(lake: DeltaLake, batch: str) -> list[dict[str, str | int]]:
-    """Rows in, out and rejected of every flow of records through reading and cleaning."""
+    """Rows in, out and rejected of every flow of records through reading and cleaning, of the steps that ran."""
     rejected = {
         (stage, kind): rows
         for stage, kind, rows in lake.scan("rejected", batch)
@@ -27,17 +30,19 @@ def account(lake: DeltaLake, batch: str) -> list[dict[str, str | int]]:
         .collect()
         .iter_rows()
     }
-    recorded = lake.scan("provenance", batch).filter(pl.col("asset") == "raw_pools").collect()
-    seen: dict[str, int] = json.loads(recorded["rows_json"][0]) if recorded.height else {}
+    recorded = lake.scan("provenance", batch).select("asset", "rows_json").collect()
+    rows_of: dict[str, dict[str, int]] = {asset: json.loads(rows) for asset, rows in recorded.iter_rows()}
     lines: list[dict[str, str | int]] = []
-    for raw, clean, stage, kind in _FLOWS:
+    for reader, raw, clean, stage, kind in _FLOWS:
+        if reader not in rows_of or stage not in rows_of:
+            continue
         kept = lake.count(raw, batch)
         lines.append(
             {
                 "flow": f"delivery to {raw}",
-                "rows_in": seen.get(f"seen:{kind}", 0),
+                "rows_in": rows_of[reader].get(f"seen:{kind}", 0),
                 "rows_out": kept,
-                "rejected": rejected.get(("raw_pools", kind), 0),
+                "rejected": rejected.get((reader, kind), 0),
             }
         )
         lines.append(

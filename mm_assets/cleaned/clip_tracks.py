@@ -74,13 +74,13 @@ def track_motion(times_us: NDArray[np.int64], motion: NDArray[np.float32]) -> Mo
 
 
 def track_row(
-    clip: Mapping[str, Any], sound: SoundTracks | None, motion: MotionTrack | None, offset_us: int
+    clip: Mapping[str, Any], sound: SoundTracks | None, motion: MotionTrack | None, offset_us: int, sound_offset_us: int
 ) -> dict[str, Any]:
-    """The clip's row of ``clip_tracks``, times moved to the global clock."""
+    """The clip's row of ``clip_tracks``, times of pictures and of sound moved to the global clock."""
     return {
         "batch": clip["batch"],
         "clip_id": clip["clip_id"],
-        "sound_start_us": None if sound is None else sound.start_us + offset_us,
+        "sound_start_us": None if sound is None else sound.start_us + sound_offset_us,
         "sound_step_us": SOUND_STEP_US,
         "speech": None if sound is None else sound.speech.tolist(),
         "onsets": None if sound is None else sound.onsets.tolist(),

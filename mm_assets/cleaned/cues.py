@@ -1,4 +1,4 @@
-"""Clean cues: repair their text, move them to the global clock, turn away what times nothing."""
+"""Clean cues: repair their text, turn away what times nothing."""
 
 from bisect import bisect_right
 from typing import Final
@@ -11,8 +11,9 @@ from mm_assets.cleaned.repair import repair_texts
 from mm_assets.policy import CuePolicy
 from mm_assets.schemas import TABLES
 
-STAGE: Final = "cleaned_videos"
+STAGE: Final = "cues"
 _REASONS: Final = {
+    "CUE_WITHOUT_CLIP": "its subtitles were delivered with another clip and their own is not in the batch; deliver it",
     "CLIP_REJECTED": "its video was rejected; see the video's own row",
     "EMPTY_CUE": "nothing is left of its text after repair; write what is said, or leave the cue out",
     "TOO_LONG": "longer than [cues] max_characters; write one cue per utterance",
@@ -23,35 +24,25 @@ _REASONS: Final = {
 }
 
 
-def clean_cues(cues: pl.DataFrame, clips: pl.DataFrame, policy: CuePolicy) -> tuple[pl.DataFrame, pl.DataFrame]:
+def clean_cues(cues: pl.DataFrame, policy: CuePolicy) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Repair cues and turn away the unusable ones.
 
-    Subtitles are on the clock of their video as its container states it, and move with it. A cue that reaches a little
-    beyond its medium is cut there; nothing else about times is changed.
+    A cue that reaches a little beyond its medium is cut there; nothing else about times is changed.
 
     Args:
-        cues: rows of ``raw_cues`` of a whole batch.
-        clips: rows of ``video_clips`` of the batch.
+        cues: cues of a whole batch, as `mm_assets.aligned.segments.offsets.cue_placement.place_cues` leaves them.
         policy: what a clean cue is.
 
     Returns:
         Rows of ``cues`` and rows of ``rejected``; together as many as came in.
     """
-    media = clips.select("clip_id", "clock_offset_us", clip_start_us=pl.col("start_us"), clip_end_us=pl.col("end_us"))
     outside = round(policy.max_outside_seconds * 1_000_000)
-    placed = (
-        cues.sort("position", "cue_index")
-        .join(media, on="clip_id", how="left", maintain_order="left")
-        .with_columns(
-            start_us=pl.col("start_us") + pl.col("clock_offset_us").fill_null(0),
-            end_us=pl.col("end_us") + pl.col("clock_offset_us").fill_null(0),
-            raw_text=pl.col("text"),
-            text=repair_texts(cues.sort("position", "cue_index")["text"], keep_lines=False),
-        )
-    )
+    placed = cues.with_columns(raw_text=pl.col("text"), text=repair_texts(cues["text"], keep_lines=False))
     start, end, length = pl.col("start_us"), pl.col("end_us"), pl.col("text").str.len_chars()
     code = (
-        pl.when(pl.col("clip_start_us").is_null())
+        pl.when(~pl.col("has_clip"))
+        .then(pl.lit("CUE_WITHOUT_CLIP"))
+        .when(pl.col("clip_start_us").is_null())
         .then(pl.lit("CLIP_REJECTED"))
         .when(length == 0)
         .then(pl.lit("EMPTY_CUE"))

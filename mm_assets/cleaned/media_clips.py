@@ -1,6 +1,6 @@
 """Clean sounds and videos: decode each to its end in one pass, measure it as it streams by, keep it or say why not."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,8 +18,7 @@ from mm_assets.media.messages import AudioBlock, AudioStream, End, FrameBlock, M
 from mm_assets.policy import Policy
 from mm_assets.schemas import TABLES
 
-AUDIO_STAGE: Final = "cleaned_audio"
-VIDEO_STAGE: Final = "cleaned_videos"
+STAGE: Final = "cleaned_media"
 _SECONDS_TOGETHER: Final = 3_600.0  # tracks of an hour take 30 MB as rows
 
 
@@ -83,7 +82,7 @@ def clean_audio(
     """Inspect sounds in their order, an hour of them at most in one piece.
 
     Args:
-        chunks: rows of ``raw_audio``.
+        chunks: rows of ``raw_audio``, with ``sound_shift_us`` where its clock was corrected.
         landing: where their ``source_ref`` points.
         decoder: the decoding process.
         ears: the models that listen.
@@ -92,17 +91,11 @@ def clean_audio(
     Raises:
         ModelError: a model failed.
     """
-    for chunk in chunks:
-        rows = _Rows()
-        for row in chunk.iter_rows(named=True):
-            try:
-                _inspect_audio(row, rows, landing, decoder, ears, policy)
-            except InputError as error:
-                rows.rejected.append(_rejection(row, AUDIO_STAGE, "audio", error))
-            if rows.seconds >= _SECONDS_TOGETHER:
-                yield rows.take("audio_clips")
-                rows = _Rows()
-        yield rows.take("audio_clips")
+
+    def inspect(row: Row, rows: _Rows) -> None:
+        _inspect_audio(row, rows, landing, decoder, ears, policy)
+
+    yield from _inspect_each(chunks, "audio_clips", "audio", inspect)
 
 
 def clean_videos(
@@ -111,7 +104,7 @@ def clean_videos(
     """Inspect videos in their order, an hour at most in one piece, each with its own sound or its separate track.
 
     Args:
-        chunks: rows of ``raw_videos``.
+        chunks: rows of ``raw_videos``, with ``sound_shift_us`` where its clock was corrected.
         landing: where their ``source_ref`` and ``audio_ref`` point.
         decoder: the decoding process.
         ears: the models that listen.
@@ -120,17 +113,27 @@ def clean_videos(
     Raises:
         ModelError: a model failed.
     """
+
+    def inspect(row: Row, rows: _Rows) -> None:
+        _inspect_video(row, rows, landing, decoder, ears, policy)
+
+    yield from _inspect_each(chunks, "video_clips", "video", inspect)
+
+
+def _inspect_each(
+    chunks: Iterable[pl.DataFrame], table: str, kind: str, inspect: Callable[[Row, _Rows], None]
+) -> Iterator[CleanedClips]:
     for chunk in chunks:
         rows = _Rows()
         for row in chunk.iter_rows(named=True):
             try:
-                _inspect_video(row, rows, landing, decoder, ears, policy)
+                inspect(row, rows)
             except InputError as error:
-                rows.rejected.append(_rejection(row, VIDEO_STAGE, "video", error))
+                rows.rejected.append(_rejection(row, kind, error))
             if rows.seconds >= _SECONDS_TOGETHER:
-                yield rows.take("video_clips")
+                yield rows.take(table)
                 rows = _Rows()
-        yield rows.take("video_clips")
+        yield rows.take(table)
 
 
 @dataclass(frozen=True)
@@ -156,10 +159,15 @@ def _inspect_audio(row: Row, rows: _Rows, landing: Landing, decoder: MediaDecode
     rows.seconds += sound.measured.seconds
     declares_speech = row["transcription"] is not None
     refuse_sound(sound.measured, sound.stream, where, policy.sounds, declares_speech=declares_speech)
-    times = {"start_us": sound.end.audio.start_us, "end_us": sound.end.audio.end_us}
-    rows.clips.append(row | times | sound.measured.columns(sound.stream, sound.end, 0))
-    rows.tracks.append(track_row(row, sound.measured.tracks, None, 0))
-    _add_pauses(rows, row, sound, 0)
+    offset_us = -row.get("sound_shift_us", 0)
+    times = {
+        "start_us": sound.end.audio.start_us + offset_us,
+        "end_us": sound.end.audio.end_us + offset_us,
+        "sound_clock_offset_us": offset_us,
+    }
+    rows.clips.append(row | times | sound.measured.columns(sound.stream, sound.end, offset_us))
+    rows.tracks.append(track_row(row, sound.measured.tracks, None, offset_us, offset_us))
+    _add_pauses(rows, row, sound, offset_us)
 
 
 def _inspect_video(row: Row, rows: _Rows, landing: Landing, decoder: MediaDecoder, ears: Ears, policy: Policy) -> None:
@@ -180,14 +188,18 @@ def _inspect_video(row: Row, rows: _Rows, landing: Landing, decoder: MediaDecode
         raise _no_audio(where)
     declared, shown = row["declared_start_us"], pictures.end.video
     offset_us = 0 if declared is None else declared - shown.start_us
+    sound_offset_us = offset_us - row.get("sound_shift_us", 0)
     heard = None if sound is None else sound.end.audio
     measured = pictures.measured
+    starts = [shown.start_us + offset_us, *([] if heard is None else [heard.start_us + sound_offset_us])]
+    ends = [shown.end_us + offset_us, *([] if heard is None else [heard.end_us + sound_offset_us])]
     rows.clips.append(
         row
         | {
-            "start_us": min(shown.start_us, shown.start_us if heard is None else heard.start_us) + offset_us,
-            "end_us": max(shown.end_us, shown.end_us if heard is None else heard.end_us) + offset_us,
+            "start_us": min(starts),
+            "end_us": max(ends),
             "clock_offset_us": offset_us,
+            "sound_clock_offset_us": sound_offset_us,
             "video_codec": pictures.stream.codec,
             "width": pictures.stream.width,
             "height": pictures.stream.height,
@@ -197,13 +209,14 @@ def _inspect_video(row: Row, rows: _Rows, landing: Landing, decoder: MediaDecode
             "black_share": measured.black_share,
             "frozen_share": measured.frozen_share,
         }
-        | (NO_SOUND if sound is None else sound.measured.columns(sound.stream, sound.end, offset_us))
+        | (NO_SOUND if sound is None else sound.measured.columns(sound.stream, sound.end, sound_offset_us))
     )
     motion = track_motion(measured.times_us, measured.motion)
-    rows.tracks.append(track_row(row, None if sound is None else sound.measured.tracks, motion, offset_us))
+    tracks = None if sound is None else sound.measured.tracks
+    rows.tracks.append(track_row(row, tracks, motion, offset_us, sound_offset_us))
     _add_shots(rows, row, pictures, offset_us)
     if sound is not None:
-        _add_pauses(rows, row, sound, offset_us)
+        _add_pauses(rows, row, sound, sound_offset_us)
 
 
 def _measure(
@@ -263,10 +276,10 @@ def _no_audio(where: str) -> DecodeError:
     return DecodeError("NO_AUDIO", f"{where}: holds no sound; deliver the sound or drop the record")
 
 
-def _rejection(row: Row, stage: str, kind: str, error: InputError) -> Row:
+def _rejection(row: Row, kind: str, error: InputError) -> Row:
     return {
         "batch": row["batch"],
-        "stage": stage,
+        "stage": STAGE,
         "record_kind": kind,
         "record_ref": row["record_ref"],
         "record_id": row["clip_id"],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mm_assets.aligned.objects.boxes.corrections import make_correction, withdraw_correction
+from mm_assets.aligned.corrections import make_correction, withdraw_correction
 from mm_assets.commands.run import Runner
 from mm_assets.commands.workspace import Workspace
 from mm_assets.errors import HoldError

@@ -20,8 +20,8 @@ from mm_assets.identifiers import validate_batch_id
 from mm_assets.jobs import assets_of
 from mm_assets.mixtures.exclusions import exclusions
 from mm_assets.partitions import batches, releases
-from mm_assets.raw_pools.contract import landing_signature
-from mm_assets.steps import ASSEMBLY_STEPS, BATCH_STEPS, GATE_STEPS, GATES, INGEST_STEPS
+from mm_assets.raw_pools.contract import landing_signature, parts_of
+from mm_assets.steps import ASSEMBLY_STEPS, BATCH_STEPS, GATE_STEPS, INGEST_STEPS, gates_of
 from resources.provenance import NO_CODEBOOK, RELEASE_STEP
 from resources.release_store import releases_of_lake
 from sensors.runs import fail_interrupted_runs
@@ -161,7 +161,8 @@ class Runner:
         workspace = self._workspace
         signature = landing_signature(workspace.landing, batch)
         stale = workspace.provenance.stale(batch, signature, workspace.models.by_name, steps)
-        unjudged = [GATE_STEPS[gate] for gate in workspace.holds.unjudged(batch, GATES)]
+        gates = gates_of(parts_of(signature))
+        unjudged = [GATE_STEPS[gate] for gate in workspace.holds.unjudged(batch, gates)]
         stale += [step for step in unjudged if step in steps and step not in stale]
         if not stale:
             self._bars.start(batch, 1, "up to date")

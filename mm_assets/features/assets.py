@@ -11,7 +11,7 @@ from mm_assets.features.shards import SpatialReader, write_shard
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.partitions import batches
 from mm_assets.schemas import TABLES
-from mm_assets.steps import GATES, STEPS
+from mm_assets.steps import STEPS, gates_of
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
@@ -181,7 +181,7 @@ def visual_codes(
     context: dg.AssetExecutionContext, lake: DeltaLake, holds: Holds, provenance: Provenance
 ) -> dg.MaterializeResult:
     """One row per cleaned image: the nearest code of each spatial feature."""
-    refuse_if_held(context, holds, after=GATES)
+    refuse_if_held(context, holds, after=gates_of(provenance.parts(context.partition_key)))
     batch = context.partition_key
     with provenance.writing("visual_codes", batch) as writing, lake.staging() as staging:
         if lake.count("image_embeddings", batch):

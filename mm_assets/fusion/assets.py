@@ -16,7 +16,7 @@ from mm_assets.gates.guard import refuse_if_held
 from mm_assets.partitions import batches
 from mm_assets.policy import FusionPolicy, OrientationPolicy
 from mm_assets.schemas import TABLES
-from mm_assets.steps import GATES, STEPS
+from mm_assets.steps import GATES, STEPS, gates_of
 from resources.corrections import Corrections
 from resources.delta_lake import DeltaLake, Staging
 from resources.holds import Holds
@@ -106,7 +106,7 @@ def fusion_samples(
     policy_file: PolicyFile,
 ) -> dg.MaterializeResult:
     """One row per caption of a kept image, per image with anchored boxes and per text, with gate values and licence."""
-    refuse_if_held(context, holds, after=GATES)
+    refuse_if_held(context, holds, after=gates_of(provenance.parts(context.partition_key)))
     batch, policy = context.partition_key, policy_file.policy
     checks = gate_values(holds, corrections, batch)
     captions = kept_captions(lake, batch)

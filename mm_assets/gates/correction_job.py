@@ -4,7 +4,7 @@ import time
 
 import dagster as dg
 
-from mm_assets.aligned.objects.boxes.corrections import make_correction
+from mm_assets.aligned.corrections import make_correction
 from mm_assets.errors import MMAssetsError
 from mm_assets.gates.repairs import plan_repair
 from resources.corrections import Corrections

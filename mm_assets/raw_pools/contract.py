@@ -114,15 +114,39 @@ def _read_document(landing: Landing, batch: str, policy: IngestPolicy) -> _Batch
     return decode_json(content.removeprefix(b"\xef\xbb\xbf"), _DECODER, key)
 
 
+PARTS: Final = ("audio", "documents", "images", "text", "video")
+"""Folders of a delivery that hold records."""
+
+
 def landing_signature(landing: Landing, batch: str) -> str:
-    """Hash of every object's key, size and version: equal means that nothing was delivered since."""
+    """Hash of every object's key, size and version, and the parts there are: ``HASH:images+text``.
+
+    Equal means that nothing was delivered since.
+    """
     validate_batch_id(batch)
     digest = hashlib.sha256()
+    parts: set[str] = set()
     for landed in landing.objects(f"{batch}/"):
         digest.update(_signature_line(landed))
+        parts.add(_part_of(landed.key))
     for link in landing.links(f"{batch}/"):
         digest.update(f"link\0{link}\n".encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+        parts.add(_part_of(link))
+    return f"{digest.hexdigest()}:{'+'.join(sorted(parts.intersection(PARTS)))}"
+
+
+def parts_of(signature: str) -> frozenset[str]:
+    """Parts of the delivery with this signature.
+
+    >>> sorted(parts_of("0c1d:images+text"))
+    ['images', 'text']
+    """
+    return frozenset(part for part in signature.partition(":")[2].split("+") if part)
+
+
+def _part_of(key: str) -> str:
+    """The folder of the batch that the object lies in, or the name of the object."""
+    return key.split("/", 2)[1]
 
 
 def _signature_line(landed: LandedObject) -> bytes:

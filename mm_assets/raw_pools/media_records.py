@@ -17,9 +17,10 @@ from mm_assets.policy import IngestPolicy
 from mm_assets.raw_pools.contract import BatchContract
 from mm_assets.raw_pools.media_rows import AudioRow, VideoRow
 from mm_assets.raw_pools.names import storable
-from mm_assets.raw_pools.records import STAGE, Bytes, Rejection
+from mm_assets.raw_pools.records import Bytes, Rejection
 from mm_assets.schemas import TABLES
 
+STAGE: Final = "raw_media"
 _MAX_REF_CHARACTERS: Final = 2_000
 TABLE_NAMES: Final = ("raw_audio", "raw_videos", "raw_subtitles", "raw_cues")
 

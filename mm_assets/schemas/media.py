@@ -58,6 +58,9 @@ _CUE: Final[dict[str, Column]] = {
     "speaker": Column(pl.String, "Who speaks, from the voice tag.", nullable=True),
     "language": LANGUAGE,
 }
+_SOUND_CLOCK: Final = Column(
+    pl.Int64, "Global clock less presentation time of the sound, corrections included, microseconds."
+)
 _SOUND_MEASURES: Final[dict[str, Column]] = {
     "codec": Column(pl.String, "Codec of the sound.", nullable=True),
     "sample_rate": Column(pl.Int32, "Samples a second as delivered, Hz.", nullable=True),
@@ -117,7 +120,9 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         name="audio_clips",
         grain="One row per sound that decodes to its end and meets the rules.",
-        columns=_AUDIO | {"start_us": START_US, "end_us": END_US} | _SOUND_MEASURES,
+        columns=_AUDIO
+        | {"start_us": START_US, "end_us": END_US, "sound_clock_offset_us": _SOUND_CLOCK}
+        | _SOUND_MEASURES,
         order_by=("position",),
         constraints=_IN_ORDER
         | {"sound_lies_inside": "sound_start_us IS NULL OR (sound_start_us >= start_us AND sound_end_us <= end_us)"},
@@ -129,7 +134,8 @@ TABLES: Final[tuple[Table, ...]] = (
         | {
             "start_us": START_US,
             "end_us": END_US,
-            "clock_offset_us": Column(pl.Int64, "Global clock less presentation time, microseconds."),
+            "clock_offset_us": Column(pl.Int64, "Global clock less presentation time of the pictures, microseconds."),
+            "sound_clock_offset_us": _SOUND_CLOCK,
             "video_codec": Column(pl.String, "Codec of the pictures."),
             "width": Column(pl.Int32, "Width in pixels, upright."),
             "height": Column(pl.Int32, "Height in pixels, upright."),
@@ -192,6 +198,7 @@ TABLES: Final[tuple[Table, ...]] = (
         grain="One row per cue that lies inside its medium, in order, and says something.",
         columns=_CUE
         | {
+            "correction_id": Column(pl.String, "Last correction that changed its times or clip.", nullable=True),
             "raw_text": Column(pl.String, "The text before repair."),
             "clip_start_us": Column(pl.Int64, "Start of the cue's medium on the same clock."),
             "clip_end_us": Column(pl.Int64, "End of the cue's medium on the same clock."),

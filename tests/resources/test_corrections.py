@@ -4,7 +4,7 @@ import time
 import polars as pl
 import pytest
 
-from mm_assets.aligned.objects.boxes.corrections import make_correction, withdraw_correction
+from mm_assets.aligned.corrections import make_correction, withdraw_correction
 from mm_assets.errors import HoldError
 from mm_assets.gates.verdicts import GateVerdict
 from resources.corrections import NO_CORRECTIONS, Corrections
@@ -56,16 +56,16 @@ def corrections(lake):
 
 
 def test_the_digest_follows_what_is_in_force_and_not_who_applied_it(corrections):
-    assert corrections.digest("b") == NO_CORRECTIONS
+    assert corrections.digests("b")["box_corrections"] == NO_CORRECTIONS
     corrections.append(correction())
-    once = corrections.digest("b")
+    once = corrections.digests("b")["box_corrections"]
     corrections.append(correction(by="bob"))
-    assert corrections.digest("b") == once != NO_CORRECTIONS
-    assert corrections.digest("c") == NO_CORRECTIONS
+    assert corrections.digests("b")["box_corrections"] == once != NO_CORRECTIONS
+    assert corrections.digests("c")["box_corrections"] == NO_CORRECTIONS
     corrections.append(
         withdraw_correction(corrections.in_force("b"), by="ada", reason="wrong", at_us=time.time_ns() // 1_000)
     )
-    assert corrections.digest("b") == NO_CORRECTIONS
+    assert corrections.digests("b")["box_corrections"] == NO_CORRECTIONS
 
 
 def test_levels_are_apart(corrections):

@@ -5,6 +5,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm_assets.aligned.segments.offsets.cue_placement import place_cues
 from mm_assets.cleaned.cues import clean_cues, longest_in_order, overlapping
 from mm_assets.policy import CuePolicy
 from mm_assets.schemas import TABLES
@@ -58,7 +59,7 @@ def test_each_fault_has_its_code_and_names_file_and_line() -> None:
         (101.0, 102.0, "beyond"),
         (99.5, 140.0, "far beyond"),
     )
-    kept, rejected = clean_cues(cues, clips(), POLICY)
+    kept, rejected = clean_cues(place_cues(cues, clips()), POLICY)
     assert kept.height + rejected.height == cues.height
     assert dict(zip(rejected["record_ref"].to_list(), rejected["code"].to_list(), strict=True)) == {
         "b1/video/v.vtt:6": "EMPTY_CUE",
@@ -82,19 +83,19 @@ def test_each_fault_has_its_code_and_names_file_and_line() -> None:
 
 
 def test_cues_move_with_the_clock_of_their_video() -> None:
-    kept, rejected = clean_cues(raw((1.0, 2.0, "hello")), clips(10.0, 3_600.0), POLICY)
+    kept, rejected = clean_cues(place_cues(raw((1.0, 2.0, "hello")), clips(10.0, 3_600.0)), POLICY)
     assert rejected.height == 0
     assert kept.select("start_us", "end_us", "clip_start_us").row(0) == (3_601_000_000, 3_602_000_000, 3_600_000_000)
 
 
 def test_cues_of_a_rejected_video_go_with_it() -> None:
-    kept, rejected = clean_cues(raw((1.0, 2.0, "hello"), clip="vid_2"), clips(), POLICY)
+    kept, rejected = clean_cues(place_cues(raw((1.0, 2.0, "hello"), clip="vid_2"), clips()), POLICY)
     assert kept.height == 0
     assert rejected["code"].to_list() == ["CLIP_REJECTED"]
 
 
 def test_a_little_overlap_is_left_as_it_is() -> None:
-    kept, rejected = clean_cues(raw((1.0, 2.1, "one"), (2.0, 3.0, "two")), clips(), POLICY)
+    kept, rejected = clean_cues(place_cues(raw((1.0, 2.1, "one"), (2.0, 3.0, "two")), clips()), POLICY)
     assert rejected.height == 0
     assert kept["end_us"].to_list() == [2_100_000, 3_000_000]
 
@@ -105,7 +106,7 @@ _TIMES = st.lists(st.tuples(st.floats(-5, 110), st.floats(-2, 30)), max_size=25)
 @given(_TIMES)
 def test_what_is_kept_is_ordered_apart_and_inside(times: list[tuple[float, float]]) -> None:
     cues = raw(*((max(0.0, start), max(0.0, start + length), "text") for start, length in times))
-    kept, rejected = clean_cues(cues, clips(), POLICY)
+    kept, rejected = clean_cues(place_cues(cues, clips()), POLICY)
     assert sorted([*kept["cue_id"], *rejected["record_id"]]) == sorted(cues["cue_id"])
     starts, ends = kept["start_us"].to_numpy(), kept["end_us"].to_numpy()
     assert (starts < ends).all()

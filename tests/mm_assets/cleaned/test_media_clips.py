@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mm_assets.aligned.segments.offsets.cue_placement import place_cues
 from mm_assets.aligned.segments.slicing import slice_clips
 from mm_assets.cleaned.cues import clean_cues
 from mm_assets.cleaned.media_clips import CleanedClips, Ears, clean_audio, clean_videos
@@ -144,7 +145,7 @@ def test_a_video_has_one_clock_for_pictures_sound_shots_and_cues(
     (track,) = cleaned.tracks.iter_rows(named=True)
     assert track["motion_start_us"] == 60_000_000
     assert int(np.argmax(track["motion"])) == 50  # the cut
-    cues, rejected = clean_cues(tables["raw_cues"], cleaned.kept, POLICY.cues)
+    cues, rejected = clean_cues(place_cues(tables["raw_cues"], cleaned.kept), POLICY.cues)
     assert cues.select("start_us", "end_us", "text").rows() == [(60_200_000, 61_800_000, "hello")]
     assert rejected["code"].to_list() == ["CUE_OUTSIDE_MEDIA"]
     pieces = slice_clips(cleaned.kept, busy=cues, pauses=cleaned.pauses, shots=cleaned.shots, policy=POLICY.slicing)

@@ -5,7 +5,7 @@ A correction names a fault (a `Reading`, or ``label_shift``) and the boxes that 
 declared numbers, so nothing that clipping cut off is lost, and correcting twice changes nothing more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,14 +17,10 @@ from mm_assets.aligned.objects.boxes.conventions import Floats
 from mm_assets.aligned.objects.boxes.placement import Booleans, place_boxes
 from mm_assets.aligned.objects.boxes.readings import READING_KINDS, Reading, acts_on, read_boxes
 from mm_assets.errors import ContractError
-from mm_assets.identifiers import make_id
 from mm_assets.policy import ObjectPolicy
-from mm_assets.schemas import TABLES
 
 LEVEL: Final = "object"
 LABEL_SHIFT: Final = "label_shift"
-APPLIED: Final = "applied"
-WITHDRAWN: Final = "withdrawn"
 
 
 class LabelShift(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,88 +36,15 @@ class LabelShift(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wrap: bool = False
 
 
-def make_correction(
-    *,
-    batch: str,
-    level: str,
-    kind: str,
-    parameters: Mapping[str, object],
-    rows: Sequence[str],
-    evaluation_id: str,
-    by: str,
-    reason: str,
-    at_us: int,
-) -> pl.DataFrame:
-    """One ``applied`` event, a row of ``corrections``.
-
-    Its id hashes batch, level, kind, parameters and rows, so applying the same correction twice has one effect.
-
-    Args:
-        batch: the batch.
-        level: object, segment or document; kinds and parameters of objects are checked here.
-        kind: the fault that is undone.
-        parameters: its parameters.
-        rows: ids of the rows that have it (``box_id``), in any order; empty for all rows of the batch.
-        evaluation_id: the verdict whose diagnosis it follows.
-        by: who applies it.
-        reason: why.
-        at_us: when, microseconds since 1970 UTC.
+def check_correction(kind: str, parameters_json: str) -> str:
+    """Parameters of a correction of boxes as they are stored.
 
     Raises:
-        ContractError: kind or parameters are unknown, or ``by`` or ``reason`` is blank.
+        ContractError: kind or parameters are unknown.
     """
-    if not by.strip() or not reason.strip():
-        raise ContractError(f"correction {kind} of {batch}: who applies it and why must be said; pass by and reason")
-    encoded = msgspec.json.encode(dict(parameters), order="sorted").decode()
-    if level == LEVEL:
-        if kind == LABEL_SHIFT:
-            encoded = msgspec.json.encode(_read_shift(encoded), order="sorted").decode()
-        else:
-            encoded = Reading.from_json(kind, encoded).parameters_json
-    corrected = sorted(set(rows))
-    event = {
-        "event": APPLIED,
-        "correction_id": make_id("cor", batch, level, kind, encoded, *corrected),
-        "evaluation_id": evaluation_id,
-        "batch": batch,
-        "level": level,
-        "kind": kind,
-        "parameters_json": encoded,
-        "rows": corrected,
-        "by": by.strip(),
-        "reason": reason.strip(),
-        "at_us": at_us,
-    }
-    return pl.DataFrame([event], schema=TABLES["corrections"].schema)
-
-
-def withdraw_correction(applied: pl.DataFrame, *, by: str, reason: str, at_us: int) -> pl.DataFrame:
-    """The events that take corrections back.
-
-    Args:
-        applied: ``applied`` rows of ``corrections``, as of `active_corrections`.
-        by: who.
-        reason: why.
-        at_us: when, microseconds since 1970 UTC.
-
-    Raises:
-        ContractError: ``by`` or ``reason`` is blank.
-    """
-    if not by.strip() or not reason.strip():
-        raise ContractError("who withdraws a correction and why must be said; pass by and reason")
-    return applied.with_columns(
-        event=pl.lit(WITHDRAWN), by=pl.lit(by.strip()), reason=pl.lit(reason.strip()), at_us=pl.lit(at_us, pl.Int64)
-    )
-
-
-def active_corrections(events: pl.DataFrame) -> pl.DataFrame:
-    """The corrections in force, oldest first: those whose last event applied them.
-
-    Args:
-        events: rows of ``corrections``. Of events at the same microsecond the later row counts.
-    """
-    latest = events.sort("at_us", maintain_order=True).unique("correction_id", keep="last", maintain_order=True)
-    return latest.filter(pl.col("event") == APPLIED)
+    if kind == LABEL_SHIFT:
+        return msgspec.json.encode(_read_shift(parameters_json), order="sorted").decode()
+    return Reading.from_json(kind, parameters_json).parameters_json
 
 
 @dataclass(frozen=True)

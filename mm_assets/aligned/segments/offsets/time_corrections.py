@@ -12,7 +12,7 @@ kind                         parameters                      undoes
 ============================ =============================== ====================================================
 
 A correction is proposed by a verdict, made an event by
-:func:`mm_assets.aligned.objects.boxes.corrections.make_correction` and applied to the delivered rows again and again,
+:func:`mm_assets.aligned.corrections.make_correction` and applied to the delivered rows again and again,
 oldest first. Nothing that was delivered is touched.
 """
 
@@ -121,6 +121,15 @@ def read_parameters(kind: str, parameters_json: str) -> Parameters:
     return found
 
 
+def check_correction(kind: str, parameters_json: str) -> str:
+    """Parameters of a correction of times or pointers as they are stored.
+
+    Raises:
+        ContractError: kind or parameters are unknown.
+    """
+    return msgspec.json.encode(read_parameters(kind, parameters_json), order="sorted").decode()
+
+
 def correct_times(rows: pl.DataFrame, corrections: pl.DataFrame, side: str = "subtitles") -> pl.DataFrame:
     """Undo diagnosed faults of cue times, or of the times of a sound track.
 
@@ -154,6 +163,25 @@ def correct_times(rows: pl.DataFrame, corrections: pl.DataFrame, side: str = "su
             pl.when(acts).then(value).otherwise(pl.col(name)).alias(name) for name, value in changes.items()
         )
     return found
+
+
+def sound_shifts(clips: pl.DataFrame, corrections: pl.DataFrame) -> pl.DataFrame:
+    """How much later than it happens each clip's sound is heard, as corrections say.
+
+    A rate of sound is not corrected here: the sound itself would have to be made again.
+
+    Args:
+        clips: columns batch and clip_id.
+        corrections: rows of ``corrections`` in force, oldest first; others than of sound are left out.
+
+    Returns:
+        The rows in their order with ``sound_shift_us``, 0 where nothing is corrected.
+    """
+    shift = pl.lit(0, dtype=pl.Int64)
+    for event, parameters in _in_force(corrections, "audio"):
+        if isinstance(parameters, TimeShift):
+            shift = shift + pl.when(_acts(event)).then(parameters.offset_us).otherwise(0)
+    return clips.with_columns(sound_shift_us=shift)
 
 
 def correct_pointers(

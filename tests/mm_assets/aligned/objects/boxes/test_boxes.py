@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm_assets.aligned.corrections import make_correction
 from mm_assets.aligned.objects.boxes.boxes import ConvertedBoxes, convert_boxes, list_declared_boxes
-from mm_assets.aligned.objects.boxes.corrections import make_correction
 from mm_assets.errors import ContractError
 from mm_assets.policy import ObjectPolicy
 from mm_assets.schemas import TABLES

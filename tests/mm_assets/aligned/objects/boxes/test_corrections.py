@@ -7,13 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm_assets.aligned.corrections import active_corrections, make_correction, withdraw_correction
 from mm_assets.aligned.objects.boxes.boxes import convert_boxes, list_declared_boxes
-from mm_assets.aligned.objects.boxes.corrections import (
-    active_corrections,
-    correct_boxes,
-    make_correction,
-    withdraw_correction,
-)
+from mm_assets.aligned.objects.boxes.corrections import correct_boxes
 from mm_assets.aligned.objects.boxes.readings import Reading, write_boxes
 from mm_assets.errors import ContractError
 from mm_assets.policy import ObjectPolicy

@@ -5,8 +5,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mm_assets.aligned.corrections import make_correction
 from mm_assets.aligned.objects.boxes.boxes import convert_boxes
-from mm_assets.aligned.objects.boxes.corrections import correct_boxes, make_correction
+from mm_assets.aligned.objects.boxes.corrections import correct_boxes
 from mm_assets.aligned.objects.boxes.readings import Reading
 from mm_assets.aligned.objects.gate.object_verdict import verdict_of_row
 from mm_assets.aligned.objects.gate.region_recall import floor_region_baseline, trusted_region_baseline

@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mm_assets.aligned.objects.boxes.corrections import make_correction
+from mm_assets.aligned.corrections import make_correction
 from mm_assets.aligned.segments.offsets.batch_timing import weigh_share
 from mm_assets.aligned.segments.offsets.offset_gate import evaluate_offsets
 from mm_assets.aligned.segments.offsets.pointer_channels import AUDIO, compare_embeddings

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm_assets.aligned.objects.boxes.corrections import active_corrections, make_correction, withdraw_correction
+from mm_assets.aligned.corrections import active_corrections, make_correction, withdraw_correction
 from mm_assets.aligned.segments.offsets.time_corrections import correct_pointers, correct_times, read_parameters
 from mm_assets.errors import ContractError
 from mm_assets.schemas import TABLES
