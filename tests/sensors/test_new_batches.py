@@ -8,7 +8,7 @@ import pytest
 
 from mm_assets.definitions import define
 from mm_assets.schemas import TABLES
-from mm_assets.steps import INGEST_STEPS
+from mm_assets.steps import INGEST_STEPS, STEPS, steps_of
 from resources.delta_lake import DeltaLake
 from sensors.new_batches import new_batches
 from sensors.runs import ATTEMPT_TAG, INTERRUPTED_TAG
@@ -31,6 +31,10 @@ class Site:
         delivery.mkdir(parents=True)
         contract = {"contract": "mm-batch/1", "source": "s", "license": "CC0-1.0"}
         (delivery / "batch.json").write_text(json.dumps(contract), encoding="utf-8")
+        (delivery / "images").mkdir()
+        (delivery / "images" / "metadata.jsonl").touch()
+        (delivery / "text").mkdir()
+        (delivery / "text" / "notes.txt").touch()
         (delivery / "_SUCCESS").touch()
 
     def look(self):
@@ -75,16 +79,18 @@ def assets(request):
     return {key.to_user_string() for key in request.asset_selection}
 
 
-def test_a_new_delivery_is_requested_whole(site):
+def test_a_new_delivery_is_requested_as_far_as_its_parts_go(site):
     (request,) = site.look()
     assert request.partition_key == "b"
-    assert request.asset_selection is None
+    wanted = steps_of({"images", "text"}, INGEST_STEPS)
+    assert assets(request) == {asset for name in wanted for asset in STEPS[name].assets}
+    assert not {"raw_videos", "cues"} & assets(request)
     assert request.run_key == request.tags[ATTEMPT_TAG]
 
 
 def test_what_a_killed_ingest_left_is_requested_once_more_for_each_kill(site):
     (first,) = site.look()
-    signature = first.run_key.rsplit(":", 1)[1]
+    signature = first.run_key.removeprefix("ingest:b:")
     site.record(signature, "raw_pools", "cleaned_images")
     assert site.look() == []  # nobody knows of a kill: a person ran these steps
 
@@ -100,7 +106,7 @@ def test_what_a_killed_ingest_left_is_requested_once_more_for_each_kill(site):
 
 def test_a_gate_that_was_killed_before_its_verdict_is_measured_again(site):
     (first,) = site.look()
-    site.record(first.run_key.rsplit(":", 1)[1], *INGEST_STEPS)
+    site.record(first.run_key.removeprefix("ingest:b:"), *INGEST_STEPS)
     for gate in GATE_TABLES:
         site.measure(gate, judged=gate != "recall")
     site.add_run(first, killed=True)
