@@ -104,7 +104,8 @@ def evaluate_offsets(
     # cues told backwards are late, early and in no order at once: what explains most clips comes first
     faults.sort(key=lambda fault: (-fault.precedence, -len(fault.affected)))
     judged = any(timing.judged >= policy.min_clips for timing in timings) or bool(findings)
-    return _conclude(clips, shown, timings, list(findings.values()), faults, judged=judged, policy=policy)
+    digest = _digest(clips, channels, policy)
+    return _conclude(clips, shown, timings, list(findings.values()), faults, digest, judged=judged, policy=policy)
 
 
 def _look(clip: ClipTracks, policy: OffsetGatePolicy, warping: WarpingPolicy) -> _Evidence:
@@ -193,6 +194,7 @@ def _conclude(
     timings: Sequence[BatchTiming],
     findings: Sequence[PointerFinding],
     faults: Sequence[Fault],
+    digest: str,
     *,
     judged: bool,
     policy: OffsetGatePolicy,
@@ -225,7 +227,7 @@ def _conclude(
         clips=() if first is None else first.clips,
     )
     return OffsetVerdict(
-        digest=_digest(clips, policy),
+        digest=digest,
         clips=len(clips),
         cues=tuple(item.cues for item in shown),
         sound=tuple(item.sound for item in shown),
@@ -253,7 +255,7 @@ def _tell_median(timings: Sequence[BatchTiming], clips: int) -> str:
     return f"{clips} clips" + (", " + ", ".join(told) if told else "")
 
 
-def _digest(clips: Sequence[ClipTracks], policy: OffsetGatePolicy) -> str:
+def _digest(clips: Sequence[ClipTracks], channels: Sequence[PointerChannel], policy: OffsetGatePolicy) -> str:
     """Hash of everything the verdict depends on."""
     digest = hashlib.sha256(GATE_VERSION.encode())
     digest.update(policy.model_dump_json().encode())
@@ -263,6 +265,9 @@ def _digest(clips: Sequence[ClipTracks], policy: OffsetGatePolicy) -> str:
             digest.update(b"-" if track is None else _bytes_of(track))
         if clip.sentence_distances is not None:
             digest.update(np.ascontiguousarray(clip.sentence_distances).tobytes())
+    for channel in channels:
+        digest.update(f"{channel.name}\0{channel.side}\0".encode())
+        digest.update(np.ascontiguousarray(channel.match).tobytes())
     return digest.hexdigest()
 
 

@@ -1,6 +1,7 @@
 # pyright: strict
 """What the offset gate found, and the forms in which it is stored."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from mm_assets.aligned.segments.offsets.pointers import PointerFinding
 from mm_assets.aligned.segments.offsets.time_corrections import ProposedCorrection
 from mm_assets.aligned.segments.offsets.timed_tracks import Floats
 from mm_assets.errors import REMEDIES, CrossModalCode
-from mm_assets.gates.verdicts import GateVerdict
+from mm_assets.gates.verdicts import GateVerdict, finite, stored_verdict
 from mm_assets.identifiers import make_id
+from mm_assets.schemas import TABLES
 
 GATE: Final = "offset"
 IN_PLACE: Final = "in_place"
@@ -135,26 +137,42 @@ class OffsetVerdict:
             "pointers": [finding.to_json() for finding in self.pointers],
         }
 
-    def to_gate_verdict(self, batch: str) -> GateVerdict:
-        """The verdict in the form every gate shares."""
-        return GateVerdict(
-            evaluation_id=self.evaluation_id(batch),
-            batch=batch,
-            gate=GATE,
-            passed=self.passed,
-            code=self.code.value if self.code else None,
-            reason=self.reason,
-            measured=self.affected_share,
-            threshold=self.allowed_share,
-            diagnosis=self.to_json(),
-        )
+    def to_row(self, batch: str, source: str) -> dict[str, Any]:
+        """The batch's row of ``segment_offsets``."""
+        medians = {timing.tracks: timing for timing in self.timings}
+        row: dict[str, Any] = {
+            "batch": batch,
+            "evaluation_id": self.evaluation_id(batch),
+            "source": source,
+            "clips": self.clips,
+            "affected_share": self.affected_share if self.judged else math.nan,
+            "allowed_share": self.allowed_share if self.judged else math.nan,
+            "judged": self.judged,
+            "passed": self.passed,
+            "code": None if self.code is None else self.code.value,
+            "reason": self.reason,
+            "hypothesis": None if self.passed else self.diagnosis.hypothesis,
+            "likelihood_ratio": self.diagnosis.log_ratio,
+            "affected_clips": list(self.diagnosis.affected),
+            "affected_confidence": list(self.diagnosis.confidence),
+            "diagnosis_json": json.dumps(self.to_json(), ensure_ascii=False, sort_keys=True),
+        }
+        for name, tracks in (("cue", "cues"), ("sound", "audio_video")):
+            timing = medians.get(tracks)
+            told = timing is not None and math.isfinite(timing.median_offset_us)
+            low, high = timing.median_interval_us if timing is not None and told else (math.nan, math.nan)
+            row[f"{name}_clips"] = 0 if timing is None else timing.judged
+            row[f"{name}_offset_us"] = timing.median_offset_us if timing is not None and told else math.nan
+            row[f"{name}_offset_low_us"], row[f"{name}_offset_high_us"] = low, high
+        return row
 
-    def to_frame(self) -> pl.DataFrame:
-        """One row per clip and pair of tracks: clip_id, tracks, timing, offset_us, its interval, drift_ppm, beyond."""
+    def to_frame(self, batch: str) -> pl.DataFrame:
+        """Rows of ``clip_offsets``: one per clip and pair of tracks."""
         found = [timing for timing in (*self.cues, *self.sound) if timing is not None]
         told = [(t, math.isfinite(t.offset_us)) for t in found]
         return pl.DataFrame(
             {
+                "batch": [batch] * len(found),
                 "clip_id": [t.clip_id for t in found],
                 "tracks": [t.tracks for t in found],
                 "timing": [t.timing.value for t in found],
@@ -163,22 +181,18 @@ class OffsetVerdict:
                 "offset_high_us": [round(t.offset_interval_us[1]) if has else None for t, has in told],
                 "drift_ppm": [t.drift_ppm if has else None for t, has in told],
                 "beyond": [t.beyond if t.is_judged else None for t in found],
-                "evidence": [t.evidence if math.isfinite(t.evidence) else None for t in found],
+                "evidence": [finite(t.evidence) for t in found],
+                "affected": [t.clip_id in self.diagnosis.affected for t in found],
             },
-            schema={
-                "clip_id": pl.String,
-                "tracks": pl.String,
-                "timing": pl.String,
-                "offset_us": pl.Int64,
-                "offset_low_us": pl.Int64,
-                "offset_high_us": pl.Int64,
-                "drift_ppm": pl.Float64,
-                "beyond": pl.Float64,
-                "evidence": pl.Float64,
-            },
+            schema=TABLES["clip_offsets"].schema,
         )
 
     def offsets_us(self) -> Floats:
         """Offset of every judged clip that is not reversed, cues first, microseconds."""
         found = [timing.offset_us for timing in (*self.cues, *self.sound) if timing is not None]
         return np.array([offset for offset in found if math.isfinite(offset)])
+
+
+def verdict_of_row(row: Mapping[str, Any]) -> GateVerdict:
+    """The verdict that a row of ``segment_offsets`` states."""
+    return stored_verdict(row, GATE, measured=row["affected_share"], threshold=row["allowed_share"])
