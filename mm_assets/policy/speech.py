@@ -1,0 +1,76 @@
+"""Speech: what recognises it, what is not believed, how words are timed and voices told apart."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mm_assets.policy.section import NonNegativeFloat, PositiveInt, Section, Share
+
+
+class SpeechPolicy(Section):
+    """How speech becomes text with times and voices."""
+
+    recognizer: str = Field(
+        default="whisper-base",
+        description="whisper-base (embedded) or whisperx:SIZE-OR-FOLDER, any Whisper for CTranslate2.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where speech models run.")
+    compute_type: str = Field(
+        default="default", description="Arithmetic of the recogniser; default: float16 on a GPU, else float32."
+    )
+    threads: PositiveInt = Field(default=2, description="Threads of the recogniser on a CPU.")
+    batch_size: PositiveInt = Field(default=8, description="Windows recognised at once; 8 of 30 s hold 15 MB of sound.")
+    beam_size: PositiveInt = Field(default=5, description="Hypotheses kept while decoding; Whisper's own 5.")
+    window_seconds: Annotated[float, Field(gt=1.0, le=30.0)] = Field(
+        default=30.0, description="Longest window; Whisper hears 30 s at once."
+    )
+    speech_probability: Share = Field(default=0.5, description="Of 32 ms, from which they are speech; Silero's own.")
+    min_speech_seconds: NonNegativeFloat = Field(default=0.1, description="Shorter bursts of it are none.")
+    join_seconds: NonNegativeFloat = Field(
+        default=2.0, description="Pauses up to this long stay inside a window; Whisper reads on over a breath."
+    )
+    margin_seconds: NonNegativeFloat = Field(
+        default=0.3, description="Sound kept around speech; soft first and last sounds score low."
+    )
+    min_avg_logprob: float = Field(
+        default=-1.0,
+        description="Mean log probability of its tokens below which a text is invented; real speech lies above -0.5, "
+        "music and noise about -1.4. Whisper's own threshold.",
+    )
+    doubtful_avg_logprob: float = Field(
+        default=-0.6, description="Below it a text is invented too if there is little voice behind it."
+    )
+    min_voice_share: Share = Field(
+        default=0.3, description="Share of the window with voice that stands behind a doubtful text."
+    )
+    max_words_per_second: NonNegativeFloat = Field(
+        default=8.0, description="Of speech; nobody speaks faster, but loops of a recogniser do."
+    )
+    language_certainty: Share = Field(
+        default=0.9,
+        description="Probability from which the recogniser's language stands against the delivered one; below it "
+        "short windows are named after chance.",
+    )
+    aligner: str = Field(
+        default="pocketsphinx",
+        description="pocketsphinx (embedded, English), whisperx:FOLDER (of a wav2vec 2.0 model), or recogniser.",
+    )
+    speakers: str = Field(
+        default="resemblyzer", description="resemblyzer (embedded), pyannote:FOLDER (diarization), or none."
+    )
+    min_speaker_similarity: Share = Field(
+        default=0.8,
+        description="Mean cosine of two groups of utterances from which they are one voice; one voice has 0.86 to "
+        "0.96, two have 0.77 at most.",
+    )
+    min_speaker_seconds: NonNegativeFloat = Field(
+        default=0.8, description="Shorter utterances found no voice of their own; they join the nearest."
+    )
+    utterance_gap_seconds: NonNegativeFloat = Field(
+        default=0.6, description="Pause between words that ends an utterance; breaths inside sentences are shorter."
+    )
+    min_pitch_hz: PositiveInt = Field(default=65, description="Lowest fundamental of a voice, Hz.")
+    max_pitch_hz: PositiveInt = Field(default=500, description="Highest; children reach it.")
+    min_voicing: Share = Field(
+        default=0.6, description="Autocorrelation at the pitch from which 40 ms are voiced; noise has 0.3."
+    )
