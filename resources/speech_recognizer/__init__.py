@@ -32,9 +32,7 @@ class SpeechRecognizerResource(dg.ConfigurableResource):
     language_certainty: float = Field(
         default=_DEFAULTS.language_certainty, description="As speech.language_certainty in the policy."
     )
-    cache: str = Field(
-        default="", description="Folder of joined models; empty for MM_CACHE, else ~/.cache/mm_assets."
-    )
+    cache: str = Field(default="", description="Folder of joined models; empty for MM_CACHE, else ~/.cache/mm_assets.")
 
     @property
     def handle(self) -> SpeechRecognizer:

@@ -27,7 +27,7 @@ class WhisperRecognizer:
         identity: which weights.
         find_folder: gives the folder of the CTranslate2 model, proven.
         device: ``auto``, ``cpu`` or ``cuda``.
-        compute_type: CTranslate2's name; ``default`` is float16 on a GPU and float32 on a CPU.
+        compute_type: CTranslate2's name; ``default`` is float16 on a GPU and int8 on a CPU.
         threads: on a CPU.
         beam_size: hypotheses kept while decoding.
         padding_seconds: silence behind the longest waveform of a batch; None: up to Whisper's 30 s.
@@ -148,12 +148,10 @@ class WhisperRecognizer:
 
         compute_type = self._compute_type
         if compute_type == "default":
-            compute_type = "float16" if self.device == "cuda" else "float32"
+            compute_type = "float16" if self.device == "cuda" else "int8"
         folder = self._find_folder()
         try:
-            return WhisperModel(
-                str(folder), device=self.device, compute_type=compute_type, cpu_threads=self._threads
-            )
+            return WhisperModel(str(folder), device=self.device, compute_type=compute_type, cpu_threads=self._threads)
         except (RuntimeError, ValueError, OSError) as error:
             raise WeightsMissingError(
                 f"{self._identity} in {folder} does not load: {error}; check speech.recognizer and speech.compute_type"
@@ -169,9 +167,7 @@ def resolve_device(configured: str) -> str:
     return "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
 
 
-def choose_language(
-    probabilities: dict[str, float], hint: str | None, certainty: float
-) -> tuple[str, float | None]:
+def choose_language(probabilities: dict[str, float], hint: str | None, certainty: float) -> tuple[str, float | None]:
     """The language to decode in: the delivered one, unless the model is certain of another.
 
     >>> choose_language({"cy": 0.4, "en": 0.3}, "en-GB", 0.9)

@@ -25,7 +25,7 @@ class WhisperXRecognizer:
     Args:
         model: a size that faster-whisper knows, or the folder of a CTranslate2 model.
         device: ``auto``, ``cpu`` or ``cuda``.
-        compute_type: CTranslate2's name; ``default`` is float16 on a GPU and float32 on a CPU.
+        compute_type: CTranslate2's name; ``default`` is float16 on a GPU and int8 on a CPU.
         threads: on a CPU.
         beam_size: hypotheses kept while decoding.
         language_certainty: probability from which a detected language stands against the delivered one.
@@ -123,7 +123,7 @@ class WhisperXRecognizer:
 
         compute_type = self._compute_type
         if compute_type == "default":
-            compute_type = "float16" if self.device == "cuda" else "float32"
+            compute_type = "float16" if self.device == "cuda" else "int8"
         try:
             return whisperx.load_model(
                 str(folder),
