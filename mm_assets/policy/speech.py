@@ -45,7 +45,12 @@ class SpeechPolicy(Section):
         "music and noise about -1.4. Whisper's own threshold.",
     )
     doubtful_avg_logprob: float = Field(
-        default=-0.6, description="Below it a text is invented too if there is little voice behind it."
+        default=-0.6,
+        description="Below it a text is invented too if there is little voice behind it, or the recogniser itself "
+        "hears no speech; silence reaches -0.7.",
+    )
+    max_no_speech_probability: Share = Field(
+        default=0.6, description="The recogniser's, from which it hears no speech; Whisper's own threshold."
     )
     min_voice_share: Share = Field(
         default=0.3, description="Share of the window with voice that stands behind a doubtful text."

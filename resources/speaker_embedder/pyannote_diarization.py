@@ -42,7 +42,7 @@ class PyannoteDiarizer:
         version = importlib.metadata.version("pyannote-audio")
         return ModelIdentity(f"{PREFIX}{self._folder.name}", version, _digest(stats))
 
-    @functools.cached_property
+    @property
     def device(self) -> str:
         """``cuda`` where there is one, unless configured."""
         return resolve_device(self._device)

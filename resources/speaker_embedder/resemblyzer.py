@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mm_assets.aligned.segments.interfaces import SpeakerTurn, Waveform
 from mm_assets.errors import InferenceError, WeightsMissingError
 from mm_assets.models import ModelIdentity, verify_sha256
-from resources.speech_recognizer.whisper import SAMPLE_RATE
+from resources.speech_recognizer.whisper import SAMPLE_RATE, resolve_device
 
 NAME: Final = "resemblyzer"
 IDENTITY: Final = ModelIdentity(
@@ -42,14 +42,10 @@ class ResemblyzerEmbedder:
         """Which weights."""
         return IDENTITY
 
-    @functools.cached_property
+    @property
     def device(self) -> str:
         """``cuda`` where there is one, unless configured."""
-        if self._device != "auto":
-            return self._device
-        import torch  # noqa: PLC0415 - heavy
-
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return resolve_device(self._device)
 
     def embed(
         self, waveforms: Sequence[Waveform], spans: Sequence[Sequence[tuple[int, int]]]

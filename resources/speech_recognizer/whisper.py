@@ -60,7 +60,7 @@ class WhisperRecognizer:
         """Which weights."""
         return self._identity
 
-    @functools.cached_property
+    @property
     def device(self) -> str:
         """``cuda`` where there is one, unless configured."""
         return resolve_device(self._device)
@@ -158,6 +158,7 @@ class WhisperRecognizer:
             ) from error
 
 
+@functools.lru_cache(maxsize=4)
 def resolve_device(configured: str) -> str:
     """``cpu`` or ``cuda``, looking for a GPU where it is ``auto``."""
     if configured != "auto":

@@ -56,7 +56,7 @@ class WhisperXRecognizer:
         digest = _sha256(path, stat.st_mtime_ns, stat.st_size)
         return ModelIdentity(f"{PREFIX}{Path(self._name).name}", importlib.metadata.version("whisperx"), digest)
 
-    @functools.cached_property
+    @property
     def device(self) -> str:
         """``cuda`` where there is one, unless configured."""
         return resolve_device(self._device)

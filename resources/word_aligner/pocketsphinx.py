@@ -36,7 +36,7 @@ _NOT_SPOKEN: Final = re.compile(r"[^a-z0-9']+")
 
 
 class PocketSphinxAligner:
-    """Times the words of English texts; words without a pronunciation get the time that is left between their neighbours.
+    """Times the words of English texts; one without a pronunciation gets the time left between its neighbours.
 
     Args:
         max_unknown_share: share of words without a pronunciation above which a text is refused.

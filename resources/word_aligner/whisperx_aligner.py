@@ -43,7 +43,7 @@ class WhisperXAligner:
         digest = _sha256(path, stat.st_mtime_ns, stat.st_size)
         return ModelIdentity(f"{PREFIX}{self._folder.name}", importlib.metadata.version("whisperx"), digest)
 
-    @functools.cached_property
+    @property
     def device(self) -> str:
         """``cuda`` where there is one, unless configured."""
         return resolve_device(self._device)
@@ -83,13 +83,13 @@ class WhisperXAligner:
         for word in found:  # one of signs the model does not know has no times
             start, end = word.get("start", last), word.get("end", last)
             last = end
-            times = (min(round(at * 1e6), round(seconds * 1e6)) for at in (start, end))
-            words.append(TimedWord(word["word"], *times, float(word.get("score", 0.0))))
+            start_us, end_us = (min(round(at * 1e6), round(seconds * 1e6)) for at in (start, end))
+            words.append(TimedWord(word["word"], start_us, end_us, float(word.get("score", 0.0))))
         return AlignedWords(tuple(words))
 
     @functools.cached_property
     def _model(self) -> tuple[Any, Any, Any]:
-        """whisperx itself, the model and what belongs to it."""
+        """The module, the model and what belongs to it."""
         identity = self.identity
         import whisperx  # noqa: PLC0415 - takes half a minute
 
