@@ -1,4 +1,3 @@
-# pyright: strict
 """Which turns of a clip are one voice: agglomerative clustering of their embeddings."""
 
 from collections.abc import Sequence
@@ -6,7 +5,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage  # pyright: ignore[reportUnknownVariableType]
+from scipy.cluster.hierarchy import fcluster, linkage
 
 from mm_assets.aligned.segments.interfaces import SpeakerTurn
 from mm_assets.policy import SpeechPolicy
