@@ -22,6 +22,7 @@ from mm_assets.policy.objects import AnchoringPolicy, ObjectGatePolicy, ObjectPo
 from mm_assets.policy.recall import RecallGatePolicy
 from mm_assets.policy.section import Section
 from mm_assets.policy.segments import OffsetGatePolicy, WarpingPolicy
+from mm_assets.policy.speech import SpeechPolicy
 
 __all__ = [
     "AnchoringPolicy",
@@ -45,6 +46,7 @@ __all__ = [
     "RecallGatePolicy",
     "SlicingPolicy",
     "SoundPolicy",
+    "SpeechPolicy",
     "TextPolicy",
     "VideoPolicy",
     "WarpingPolicy",
@@ -75,6 +77,7 @@ class Policy(Section):
     videos: VideoPolicy = VideoPolicy()
     cues: CuePolicy = CuePolicy()
     slicing: SlicingPolicy = SlicingPolicy()
+    speech: SpeechPolicy = SpeechPolicy()
     budget: BudgetPolicy = BudgetPolicy()
     fusion: FusionPolicy = FusionPolicy()
     mixtures: MixturePolicy = MixturePolicy()

@@ -1,0 +1,99 @@
+"""Speech: what recognises it, what is not believed, how words are timed and voices told apart."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mm_assets.policy.section import NonNegativeFloat, PositiveInt, Section, Share
+
+
+class SpeechPolicy(Section):
+    """How speech becomes text with times and voices."""
+
+    recognizer: str = Field(
+        default="whisper-base",
+        description="whisper-base (embedded) or whisperx:SIZE-OR-FOLDER, any Whisper for CTranslate2.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where speech models run.")
+    compute_type: str = Field(
+        default="default",
+        description="Arithmetic of the recogniser; default: float16 on a GPU, int8 on a CPU, at half the time of "
+        "float32 and the same word error rate.",
+    )
+    threads: PositiveInt = Field(default=2, description="Threads of the recogniser on a CPU.")
+    batch_size: PositiveInt = Field(default=8, description="Windows recognised at once; 8 of 30 s hold 15 MB of sound.")
+    beam_size: PositiveInt = Field(default=5, description="Hypotheses kept while decoding; Whisper's own 5.")
+    window_seconds: Annotated[float, Field(gt=1.0, le=30.0)] = Field(
+        default=30.0, description="Longest window; Whisper hears 30 s at once."
+    )
+    padding_seconds: NonNegativeFloat | None = Field(
+        default=3.0,
+        description="Silence behind the longest window of a batch; none: up to the 30 s Whisper was trained on. With "
+        "3 s short prompts have the same word error rate at a third of the time, with 1 s a higher one.",
+    )
+    speech_probability: Share = Field(default=0.5, description="Of 32 ms, from which they are speech; Silero's own.")
+    min_speech_seconds: NonNegativeFloat = Field(default=0.1, description="Shorter bursts of it are none.")
+    join_seconds: NonNegativeFloat = Field(
+        default=2.0, description="Pauses up to this long stay inside a window; Whisper reads on over a breath."
+    )
+    margin_seconds: NonNegativeFloat = Field(
+        default=0.3, description="Sound kept around speech; soft first and last sounds score low."
+    )
+    min_avg_logprob: float = Field(
+        default=-1.0,
+        description="Mean log probability of its tokens below which a text is invented; real speech lies above -0.5, "
+        "music and noise about -1.4. Whisper's own threshold.",
+    )
+    doubtful_avg_logprob: float = Field(
+        default=-0.6,
+        description="Below it a text is invented too if there is little voice behind it, or the recogniser itself "
+        "hears no speech; silence reaches -0.7.",
+    )
+    max_no_speech_probability: Share = Field(
+        default=0.6, description="The recogniser's, from which it hears no speech; Whisper's own threshold."
+    )
+    min_voice_share: Share = Field(
+        default=0.3, description="Share of the window with voice that stands behind a doubtful text."
+    )
+    max_words_per_second: NonNegativeFloat = Field(
+        default=8.0, description="Of speech; nobody speaks faster, but loops of a recogniser do."
+    )
+    language_certainty: Share = Field(
+        default=0.9,
+        description="Probability from which the recogniser's language stands against the delivered one; below it "
+        "short windows are named after chance.",
+    )
+    aligner: str = Field(
+        default="pocketsphinx",
+        description="pocketsphinx (embedded, English), whisperx:LANGUAGE:FOLDER (of a wav2vec 2.0 model), or "
+        "recogniser: its own times.",
+    )
+    max_unknown_share: Share = Field(
+        default=0.5,
+        description="Of words the aligner cannot pronounce, above which it has too little to hold on to; between "
+        "known neighbours they move no edge of these.",
+    )
+    min_word_logprob: float = Field(
+        default=-2.0,
+        description="Mean log likelihood of 10 ms of a forced alignment, relative to the best state: -1.1 for what is "
+        "said (-1.96 the lowest of 75 prompts), -4.5 for another text.",
+    )
+    speakers: str = Field(
+        default="resemblyzer", description="resemblyzer (embedded), pyannote:FOLDER (diarization), or none."
+    )
+    min_speaker_similarity: Share = Field(
+        default=0.8,
+        description="Mean cosine of two groups of utterances from which they are one voice; one voice has 0.86 to "
+        "0.96, two have 0.77 at most.",
+    )
+    min_speaker_seconds: NonNegativeFloat = Field(
+        default=0.8, description="Shorter utterances found no voice of their own; they join the nearest."
+    )
+    utterance_gap_seconds: NonNegativeFloat = Field(
+        default=0.6, description="Pause between words that ends an utterance; breaths inside sentences are shorter."
+    )
+    min_pitch_hz: PositiveInt = Field(default=65, description="Lowest fundamental of a voice, Hz.")
+    max_pitch_hz: PositiveInt = Field(default=500, description="Highest; children reach it.")
+    min_voicing: Share = Field(
+        default=0.6, description="Autocorrelation at the pitch from which 40 ms are voiced; noise has 0.3."
+    )

@@ -1,0 +1,162 @@
+"""Forced alignment of English by pocketsphinx, with the acoustic model and dictionary its package carries."""
+
+import functools
+import importlib.util
+import math
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from mm_assets.aligned.segments.interfaces import (
+    POCKETSPHINX_METHOD,
+    AlignedWords,
+    TimedWord,
+    Waveform,
+)
+from mm_assets.errors import InferenceError, WeightsMissingError
+from mm_assets.models import ModelIdentity, verify_sha256
+
+NAME: Final = "pocketsphinx"
+IDENTITY: Final = ModelIdentity(
+    "pocketsphinx-en-us", "5.1.1", "8c9564c0d5bef69ca9d9bf1014abe162f071644cf02cf1fa8a483c3dc165a7a8"
+)
+_PINNED: Final = {
+    "en-us/sendump": IDENTITY.sha256,
+    "en-us/means": "832019e32cac12eb318964f96f469034acb12d0348eeddc3831831a100cb4dd4",
+    "cmudict-en-us.dict": "20b5c293e1f311fb375fe067e500ec5636f4fc7af5594967263696def9b23bfe",
+}
+_FILLER: Final = "[SPEECH]"  # the model's own noise word for speech that is no word it knows
+_FRAME_US: Final = 10_000
+_FULL_SCALE: Final = 32_767
+_NOT_SPOKEN: Final = re.compile(r"[^a-z0-9']+")
+
+
+class PocketSphinxAligner:
+    """Times the words of English texts; one without a pronunciation gets the time left between its neighbours.
+
+    Args:
+        max_unknown_share: share of words without a pronunciation above which a text is refused.
+        min_word_logprob: mean log likelihood of 10 ms, relative to the best state, below which a text is not what is
+            said.
+    """
+
+    def __init__(self, *, max_unknown_share: float, min_word_logprob: float) -> None:
+        self._max_unknown_share = max_unknown_share
+        self._min_word_logprob = min_word_logprob
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which acoustic model."""
+        return IDENTITY
+
+    @property
+    def device(self) -> str:
+        """Always the CPU."""
+        return "cpu"
+
+    @property
+    def method(self) -> str:
+        """What stands beside every word it has timed."""
+        return POCKETSPHINX_METHOD
+
+    def align(
+        self, waveforms: Sequence[Waveform], texts: Sequence[str], languages: Sequence[str]
+    ) -> list[AlignedWords]:
+        """Time the words of each text in its waveform, or say why not."""
+        return [
+            self._align(waveform, text) if language == "en" else AlignedWords((), "language")
+            for waveform, text, language in zip(waveforms, texts, languages, strict=True)
+        ]
+
+    def _align(self, waveform: Waveform, text: str) -> AlignedWords:
+        written = text.split()
+        spoken = [self._pronounceable(word) for word in written]
+        unknown = sum(parts == [_FILLER] for parts in spoken)
+        counted = sum(bool(parts) for parts in spoken)
+        if not counted or unknown > self._max_unknown_share * counted:
+            return AlignedWords((), "unknown_words")
+        found = self._search(waveform, " ".join(part for parts in spoken for part in parts))
+        if found is None or len(found) != sum(map(len, spoken)):
+            return AlignedWords((), "mismatch")
+        frames = sum(end - start for _, start, end, _ in found)
+        if sum(score for *_, score in found) < self._min_word_logprob * frames:
+            return AlignedWords((), "mismatch")
+        return AlignedWords(_gather(written, spoken, found, len(waveform)))
+
+    def _pronounceable(self, word: str) -> list[str]:
+        """The dictionary words that a written word is read as; a filler for one it does not know.
+
+        Of what is no word at all, such as a dash, nothing.
+        """
+        plain = word.lower().replace("\u2019", "'")
+        parts = [part.strip("'") or part for part in _NOT_SPOKEN.split(plain) if part.strip("'")]
+        if not parts:
+            return []
+        known = [part for part in parts if self._decoder.lookup_word(part) is not None]
+        return parts if len(known) == len(parts) else [_FILLER]
+
+    def _search(self, waveform: Waveform, text: str) -> list[tuple[str, int, int, float]] | None:
+        """Words with first and last frame (exclusive) and log likelihood, or None where no path leads through."""
+        decoder = self._decoder
+        pcm = np.rint(np.clip(waveform, -1.0, 1.0) * _FULL_SCALE).astype("<i2").tobytes()
+        try:
+            decoder.set_align_text(text)
+            decoder.start_utt()
+            decoder.process_raw(pcm, full_utt=True)
+            decoder.end_utt()
+        except RuntimeError as error:
+            raise InferenceError(f"{IDENTITY}: {error} on {text!r}; check the package pocketsphinx") from error
+        if decoder.hyp() is None:
+            return None
+        return [
+            (part.word, part.start_frame, part.end_frame + 1, math.log(max(part.ascore, sys.float_info.min)))
+            for part in decoder.seg()
+            if not part.word.startswith("<") and part.word != "(NULL)"
+        ]
+
+    @functools.cached_property
+    def _decoder(self) -> Any:  # noqa: ANN401 - pocketsphinx is imported here only
+        folder = _model_folder()
+        from pocketsphinx import Decoder  # noqa: PLC0415 - a native library
+
+        try:
+            return Decoder(
+                hmm=str(folder / "en-us"), dict=str(folder / "cmudict-en-us.dict"), lm=None, loglevel="FATAL"
+            )
+        except RuntimeError as error:
+            raise WeightsMissingError(f"{IDENTITY}: {error}; reinstall the package pocketsphinx") from error
+
+
+def _gather(
+    written: list[str], spoken: list[list[str]], found: list[tuple[str, int, int, float]], samples: int
+) -> tuple[TimedWord, ...]:
+    """Words as written from the parts they are read as; one that is not read shares the moment its neighbour ends."""
+    end_us = round(samples / 16_000 * 1e6)
+    words: list[TimedWord] = []
+    place, last_us = 0, min(found[0][1] * _FRAME_US, end_us)
+    for word, parts in zip(written, spoken, strict=True):
+        of = found[place : place + len(parts)]
+        place += len(parts)
+        if not of:
+            words.append(TimedWord(word, last_us, last_us, 0.0))
+            continue
+        start, last_us = (min(of[0][1] * _FRAME_US, end_us), min(of[-1][2] * _FRAME_US, end_us))
+        frames = max(1, sum(end - begin for _, begin, end, _ in of))
+        confidence = 0.0 if parts == [_FILLER] else math.exp(sum(score for *_, score in of) / frames)
+        words.append(TimedWord(word, start, last_us, min(1.0, confidence)))
+    return tuple(words)
+
+
+@functools.lru_cache(maxsize=1)
+def _model_folder() -> Path:
+    found = importlib.util.find_spec("pocketsphinx")
+    if found is None or not found.submodule_search_locations:
+        raise WeightsMissingError("the package pocketsphinx is not installed; run make demo")
+    folder = Path(found.submodule_search_locations[0]) / "model" / "en-us"
+    for name, digest in _PINNED.items():
+        verify_sha256(folder / name, digest)
+    return folder
