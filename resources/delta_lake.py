@@ -5,7 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,16 @@ import dagster as dg
 import polars as pl
 from arro3.core import RecordBatchReader
 from arro3.core import Table as ArrowTable
-from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, WriterProperties, write_deltalake
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    Field,
+    QueryBuilder,
+    Schema,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -87,17 +96,18 @@ def _batch_predicate(columns: dict[str, str]) -> str:
     return " AND ".join(f"{name} = '{validate_batch_id(value)}'" for name, value in columns.items())
 
 
-@contextlib.contextmanager
-def _planned_as_one_stream() -> Iterator[None]:
-    """Have a write planned as one stream of rows.
+@cache
+def _plan_as_one_stream() -> None:
+    """Have every write of this process planned as one stream of rows.
 
-    The planner deals the rows out to one stream for each core this thread may run on, and rows dealt to a slow stream
-    pile up in memory: a write of 20,000 fingerprints held nearly all of them. One stream is also no slower.
+    The planner asks once in a process how many cores it may use, deals the rows out to as many streams, and lets rows
+    for a slow stream pile up in memory: a write of 20,000 fingerprints held nearly all of them. So it is asked for the
+    first time while this thread may run on one core only. A batch goes into one partition, which one writer fills.
     """
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})
     try:
-        yield
+        QueryBuilder()
     finally:
         os.sched_setaffinity(0, allowed)
 
@@ -141,6 +151,7 @@ class DeltaLake(dg.ConfigurableResource):
 
     def open(self, table: str) -> DeltaTable | None:
         """The Delta table, or None before its first write."""
+        _plan_as_one_stream()
         try:
             return DeltaTable(self.uri(table), storage_options=self._options)
         except TableNotFoundError:
@@ -242,15 +253,14 @@ class DeltaLake(dg.ConfigurableResource):
     @_retry_conflicts
     def _overwrite(self, declared: Table, predicate: str, rows: pl.DataFrame | Staging) -> None:
         frames = rows.frames(declared.name) if isinstance(rows, Staging) else (rows,)
-        with _planned_as_one_stream():
-            write_deltalake(
-                self.uri(declared.name),
-                _reader(declared, frames),
-                mode="overwrite",
-                predicate=predicate,
-                storage_options=self._options,
-                writer_properties=WriterProperties(max_row_group_size=declared.row_group_rows),
-            )
+        write_deltalake(
+            self.uri(declared.name),
+            _reader(declared, frames),
+            mode="overwrite",
+            predicate=predicate,
+            storage_options=self._options,
+            writer_properties=WriterProperties(max_row_group_size=declared.row_group_rows),
+        )
 
     @_retry_conflicts
     def _delete(self, table: str, predicate: str) -> Written:

@@ -14,6 +14,7 @@ from mm_assets.cleaned.images import STAGE as IMAGES_STAGE
 from mm_assets.cleaned.images import clean_images, reject_duplicates
 from mm_assets.cleaned.texts import STAGE as TEXTS_STAGE
 from mm_assets.cleaned.texts import TextCleaner
+from mm_assets.cleaned.timed_identifier import TimedIdentifier
 from mm_assets.display.contact_sheet import Tile, contact_sheet
 from mm_assets.display.metadata import counts_table, picture, preview, rows_table, table_metadata
 from mm_assets.gates.evidence import read_picture
@@ -84,6 +85,7 @@ def cleaned_images(
     with (
         provenance.writing(IMAGES_STAGE, batch, models=models) as writing,
         costs.metered(context, "images", safety.identity, "images", "cpu") as meter,
+        costs.metered(context, "captions", language.identity, "texts", "cpu") as identified,
         lake.staging() as inspected,
         lake.staging() as cleaned,
     ):
@@ -111,7 +113,7 @@ def cleaned_images(
         captions, turned_away = clean_captions(
             lake.read("raw_captions", batch),
             kept_ids,
-            language.handle,
+            TimedIdentifier(language.handle, identified.add),
             policy.captions,
             max_template_share=policy.recall_gate.max_template_share,
         )
@@ -151,6 +153,7 @@ def texts(
     context: dg.AssetExecutionContext,
     lake: DeltaLake,
     holds: Holds,
+    costs: Costs,
     provenance: Provenance,
     policy_file: PolicyFile,
     language: LanguageIdentifierResource,
@@ -158,11 +161,12 @@ def texts(
     """One row per repaired text of the text pool."""
     refuse_if_held(context, holds)
     batch = context.partition_key
-    cleaner = TextCleaner(language.handle, policy_file.policy.texts)
     with (
         provenance.writing(TEXTS_STAGE, batch, models={"language": language}) as writing,
+        costs.metered(context, "texts", language.identity, "texts", "cpu") as meter,
         lake.staging() as staging,
     ):
+        cleaner = TextCleaner(TimedIdentifier(language.handle, meter.add), policy_file.policy.texts)
         for chunk in lake.chunks("raw_texts", batch):
             kept, rejected = cleaner.clean(chunk)
             staging.add("texts", kept)

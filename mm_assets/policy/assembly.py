@@ -15,7 +15,9 @@ class BudgetPolicy(Section):
     price_per_1000_images: NonNegativeFloat = Field(
         default=0.002, description="Embedding or scoring 1,000 images on a CPU core."
     )
-    price_per_1000_texts: NonNegativeFloat = Field(default=0.001, description="Embedding 1,000 captions on a CPU core.")
+    price_per_1000_texts: NonNegativeFloat = Field(
+        default=0.001, description="Embedding 1,000 captions, or naming the language of 1,000 texts, on a CPU core."
+    )
     price_per_1000_tokens: NonNegativeFloat = Field(default=0.0005, description="A language model's tokens.")
     price_per_1000_pairs: NonNegativeFloat = Field(
         default=0.002, description="An NLI model's 1,000 pairs of captions, both ways, on a CPU core."
