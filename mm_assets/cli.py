@@ -174,7 +174,8 @@ def repair(
     console = _console()
     if not as_json:
         console.print(f"[bold]{batch}[/bold]  gate {plan.gate}: {plan.reason}", highlight=False)
-        console.print(f"would undo {plan.kind} {dict(plan.parameters) or ''} on {len(plan.rows)} of {plan.of} rows")
+        for item in plan.proposals:
+            console.print(f"would undo {item.kind} {dict(item.parameters) or ''} on {len(item.rows)} of {plan.of} rows")
         console.print(f"pictures before (red) and after (green): {path}")
     if not apply:
         if as_json:

@@ -12,6 +12,8 @@ from mm_assets.aligned.objects.claims import assets as claims_assets
 from mm_assets.aligned.objects.claims import checks as claims_checks
 from mm_assets.aligned.objects.orientation import assets as orientation_assets
 from mm_assets.aligned.objects.orientation import checks as orientation_checks
+from mm_assets.aligned.segments.offsets import assets as offsets_assets
+from mm_assets.aligned.segments.offsets import checks as offsets_checks
 from mm_assets.cleaned import assets as cleaned_assets
 from mm_assets.cleaned import checks as cleaned_checks
 from mm_assets.cleaned import media_assets as cleaned_media_assets
@@ -53,6 +55,7 @@ from resources.vision_language import VisionLanguageResource
 from resources.voice_activity import VoiceActivityResource
 from sensors.features_ready import features_ready
 from sensors.new_batches import new_batches
+from sensors.offset_halt import offset_halt
 from sensors.recall_halt import recall_halt
 from sensors.resume import resume
 
@@ -112,6 +115,7 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
                 objects_assets,
                 orientation_assets,
                 claims_assets,
+                offsets_assets,
                 gates_assets,
                 gates_views,
                 fusion_assets,
@@ -127,6 +131,7 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
             *objects_checks.CHECKS,
             *orientation_checks.CHECKS,
             *claims_checks.CHECKS,
+            *offsets_checks.CHECKS,
             *gates_checks.CHECKS,
             *fusion_checks.CHECKS,
             *mixtures_checks.CHECKS,
@@ -141,7 +146,7 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
             release_hold,
             apply_correction,
         ],
-        sensors=[new_batches, features_ready, recall_halt, resume],
+        sensors=[new_batches, features_ready, recall_halt, offset_halt, resume],
         resources=make_resources(landing_root, lake_root, policy_path),
         executor=dg.in_process_executor,
     )

@@ -105,6 +105,15 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         policy=("cues", "slicing"),
     ),
     Step(
+        name="segment_offsets",
+        assets=("segment_offsets", "clip_offsets"),
+        tables=("segment_offsets", "clip_offsets"),
+        upstream=("raw_media", "cleaned_media", CUE_CORRECTIONS),
+        parts=MEDIA,
+        policy=("offset_gate", "warping"),
+        models=("encoder",),
+    ),
+    Step(
         name="rejected",
         assets=("rejected",),
         tables=(),
@@ -200,6 +209,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
             "object_alignments",
             "orientation_checks",
             "caption_claims",
+            "segment_offsets",
         ),
         policy=("fusion",),
         code_version="2",
@@ -222,6 +232,7 @@ INGEST_STEPS: Final = (
     "object_alignments",
     "orientation_checks",
     "caption_claims",
+    "segment_offsets",
 )
 ASSEMBLY_STEPS: Final = ("visual_codes", "fusion_samples")
 GATE_STEPS: Final[dict[str, str]] = {
@@ -229,6 +240,7 @@ GATE_STEPS: Final[dict[str, str]] = {
     "objects": "object_recall",
     "orientation": "orientation_checks",
     "faithfulness": "caption_claims",
+    "offset": "segment_offsets",
     "budget": RAW_POOLS,
 }
 """The step that measures each gate; what stands on the step waits for the gate."""

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Collection
 from typing import Any, Final
 
 import dagster as dg
@@ -147,9 +148,11 @@ class Holds(dg.ConfigurableResource):
             f"mm repair {hold['batch']} --apply, or take the correction back with mm repair {hold['batch']} --withdraw"
         )
 
-    def place_due(self, by: str) -> list[dict[str, Any]]:
-        """Place a hold for every failed verdict that has none; returns the new holds."""
+    def place_due(self, by: str, gates: Collection[str] | None = None) -> list[dict[str, Any]]:
+        """Place a hold for every failed verdict that has none, of these gates if they are named; returns the holds."""
         due = ledger.due_holds(self._evaluations(), self._events())
+        if gates is not None:
+            due = due.filter(pl.col("gate").is_in(list(gates)))
         if due.is_empty():
             return []
         rows = due.select(

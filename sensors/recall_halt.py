@@ -1,54 +1,23 @@
-"""A gate failed: place the hold and cancel what runs downstream of it."""
+"""A gate on pictures, captions, boxes or the budget failed: place the hold and cancel what runs downstream of it."""
 
 import dagster as dg
 
 from mm_assets.jobs import refresh_views
-from mm_assets.steps import GATE_STEPS, STEPS, downstream_steps
+from mm_assets.steps import GATE_STEPS
 from resources.holds import Holds
-from sensors.runs import fail_interrupted_runs, runs_assets_of_batches, unfinished_runs
+from sensors.halting import halt
+from sensors.offset_halt import OFFSET_GATES
 
-_CANCELLABLE = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED)
+_GATES = tuple(gate for gate in GATE_STEPS if gate not in OFFSET_GATES)
 
 
 @dg.sensor(
     job=refresh_views,
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Places a hold for every failed verdict and cancels queued and started runs downstream of the gate.",
+    description="Places a hold for every failed verdict on pictures, captions, boxes or the budget, and cancels queued "
+    "and started runs downstream of the gate.",
 )
 def recall_halt(context: dg.SensorEvaluationContext, holds: Holds) -> list[dg.RunRequest] | dg.SkipReason:
-    """Level-triggered: looks at the tables alone, so a missed tick loses nothing."""
-    fail_interrupted_runs(context.instance)
-    for hold in holds.place_due(by="recall_halt"):
-        context.log.warning("batch %s is held by gate %s: %s", hold["batch"], hold["gate"], hold["reason"])
-    active = holds.active()
-    for batch, gate in active.select("batch", "gate").iter_rows():
-        cancel_downstream(context, batch, gate)
-    history = holds.history()
-    if history.is_empty():
-        return dg.SkipReason("nothing is held")
-    state = f"{history.height}:{active.height}"
-    return [dg.RunRequest(run_key=f"held:{state}", job_name=refresh_views.name)]
-
-
-def cancel_downstream(context: dg.SensorEvaluationContext, batch: str, gate: str) -> list[str]:
-    """Cancel the batch's queued and started runs that would go past the gate; returns their ids.
-
-    A run that is STARTING is left alone: cancelled now it would end as a failure without a reason, and the guard
-    refuses it anyway.
-    """
-    beyond = {asset for step in downstream_steps(GATE_STEPS[gate]) for asset in step.assets}
-    own = set(STEPS[GATE_STEPS[gate]].assets)
-    cancelled: list[str] = []
-    for run in unfinished_runs(context.instance, batch):
-        selected = {key.to_user_string() for key in run.asset_selection or ()}
-        goes_beyond = not selected or (selected & beyond and not (selected & own))
-        if run.status not in _CANCELLABLE or not runs_assets_of_batches(run) or not goes_beyond:
-            continue
-        if run.status == dg.DagsterRunStatus.QUEUED:
-            context.instance.run_coordinator.cancel_run(run.run_id)
-        else:
-            context.instance.run_launcher.terminate(run.run_id)
-        context.log.warning("cancelled run %s of held batch %s", run.run_id, batch)
-        cancelled.append(run.run_id)
-    return cancelled
+    """Hold what failed a gate other than the offset gate."""
+    return halt(context, holds, _GATES, by="recall_halt")

@@ -42,7 +42,8 @@ _READ_BY = {
 }
 
 
-def _delivered(lake: DeltaLake, batch: str) -> pl.DataFrame:
+def delivered_clips(lake: DeltaLake, batch: str) -> pl.DataFrame:
+    """Every clip of the delivery, in the order in which its pointers count."""
     columns = ("batch", "clip_id", "position")
     return list_delivered(*(lake.scan(table, batch).select(columns).collect() for table in ("raw_audio", "raw_videos")))
 
@@ -54,7 +55,7 @@ def _with_sound(
     tracks: pl.DataFrame | None = None
     if in_force["kind"].str.starts_with("pointer").any():
         own = lake.scan("raw_videos", batch).select("clip_id", sound=pl.struct("audio_ref", "audio_sha256")).collect()
-        pointers = _delivered(lake, batch).drop("position").rename({"place": "position"})
+        pointers = delivered_clips(lake, batch).drop("position").rename({"place": "position"})
         pointers = pointers.join(own, on="clip_id", how="left", maintain_order="left")
         tracks = correct_pointers(pointers, in_force, "sound", "audio").select("clip_id", "sound").unnest("sound")
     for chunk in rows:
@@ -160,7 +161,7 @@ def cues(
     in_force = corrections.in_force(batch, "segment")
     with provenance.writing(CUES_STAGE, batch) as writing, lake.staging() as staging:
         videos = lake.read("video_clips", batch)
-        placed = place_cues(lake.read("raw_cues", batch), videos, _delivered(lake, batch), in_force)
+        placed = place_cues(lake.read("raw_cues", batch), videos, delivered_clips(lake, batch), in_force)
         kept, turned_away = clean_cues(placed, policy.cues)
         staging.add("cues", kept)
         staging.add("rejected", turned_away)

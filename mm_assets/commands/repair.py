@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mm_assets.aligned.corrections import make_correction, withdraw_correction
+from mm_assets.aligned.corrections import withdraw_correction
 from mm_assets.commands.run import Runner
 from mm_assets.commands.workspace import Workspace
 from mm_assets.errors import HoldError
 from mm_assets.gates.evidence import evidence_sheet
-from mm_assets.gates.repairs import RepairPlan, plan_repair
+from mm_assets.gates.repairs import RepairPlan, correction_events, plan_repair
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.steps import GATE_STEPS, upstream_steps
 from resources.delta_lake import DeltaLake
@@ -21,7 +21,7 @@ class Repaired:
     """What a repair did.
 
     Attributes:
-        correction_id: the correction in force.
+        correction_id: the corrections in force, separated by commas.
         passed: whether the gate passed on the corrected rows.
         reason: the gate's new verdict in one sentence.
         released: whether the hold was released.
@@ -58,19 +58,9 @@ def show_repair(workspace: Workspace, batch: str, gate: str | None, sheet: Path 
 def apply_repair(workspace: Workspace, runner: Runner, plan: RepairPlan, by: str, reason: str) -> Repaired:
     """Apply the plan as a correction layer, run the batch up to the gate, and release the hold if it passes."""
     now_us = time.time_ns() // 1_000
-    event = make_correction(
-        batch=plan.batch,
-        level=plan.level,
-        kind=plan.kind,
-        parameters=plan.parameters,
-        rows=plan.rows,
-        evaluation_id=plan.evaluation_id,
-        by=by,
-        reason=reason,
-        at_us=now_us,
-    )
-    workspace.corrections.append(event)
-    correction_id = event["correction_id"][0]
+    events = correction_events(plan, by=by, reason=reason, at_us=now_us)
+    workspace.corrections.append(events)
+    ids = ", ".join(events["correction_id"])
     runner.rerun(plan.batch, tuple(step.name for step in upstream_steps(GATE_STEPS[plan.gate])))
     verdict = workspace.holds.latest(plan.batch, plan.gate)
     if verdict is None or verdict["evaluation_id"] == plan.evaluation_id:
@@ -80,9 +70,9 @@ def apply_repair(workspace: Workspace, runner: Runner, plan: RepairPlan, by: str
         )
     workspace.holds.place_due(by="mm repair")
     if not verdict["passed"]:
-        return Repaired(correction_id, passed=False, reason=verdict["reason"], released=False)
-    workspace.holds.release(plan.batch, plan.gate, by, f"{reason} (corrected by {correction_id}: {plan.kind})")
-    return Repaired(correction_id, passed=True, reason=verdict["reason"], released=True)
+        return Repaired(ids, passed=False, reason=verdict["reason"], released=False)
+    workspace.holds.release(plan.batch, plan.gate, by, f"{reason} (corrected by {ids}: {plan.kind})")
+    return Repaired(ids, passed=True, reason=verdict["reason"], released=True)
 
 
 def withdraw_repairs(workspace: Workspace, batch: str, by: str, reason: str) -> list[str]:
@@ -105,8 +95,11 @@ def plan_as_document(plan: RepairPlan, sheet: Path) -> dict[str, Any]:
         "gate": plan.gate,
         "evaluation_id": plan.evaluation_id,
         "kind": plan.kind,
-        "parameters": dict(plan.parameters),
+        "parameters": dict(plan.proposals[0].parameters),
         "rows": list(plan.rows),
+        "corrections": [
+            {"kind": item.kind, "parameters": dict(item.parameters), "rows": list(item.rows)} for item in plan.proposals
+        ],
         "of": plan.of,
         "reason": plan.reason,
         "sheet": str(sheet),

@@ -92,6 +92,7 @@ def pack_batch(
         "object_alignments",
         "orientation_checks",
         "caption_claims",
+        "segment_offsets",
     ],
     kinds={"deltalake", "polars"},
     code_version=STEPS[STAGE].code_version,

@@ -4,9 +4,8 @@ import time
 
 import dagster as dg
 
-from mm_assets.aligned.corrections import make_correction
 from mm_assets.errors import MMAssetsError
-from mm_assets.gates.repairs import plan_repair
+from mm_assets.gates.repairs import correction_events, plan_repair
 from resources.corrections import Corrections
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
@@ -39,19 +38,8 @@ def append_correction(
     """Apply one correction."""
     try:
         plan = plan_repair(lake, holds, config.batch, config.gate)
-        corrections.append(
-            make_correction(
-                batch=config.batch,
-                level=plan.level,
-                kind=plan.kind,
-                parameters=plan.parameters,
-                rows=plan.rows,
-                evaluation_id=plan.evaluation_id,
-                by=config.by,
-                reason=config.reason,
-                at_us=time.time_ns() // 1_000,
-            )
-        )
+        at_us = time.time_ns() // 1_000
+        corrections.append(correction_events(plan, by=config.by, reason=config.reason, at_us=at_us))
     except MMAssetsError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     context.log.info("applied %s to %d rows of batch %s", plan.kind, len(plan.rows), config.batch)

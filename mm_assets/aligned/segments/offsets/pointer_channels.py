@@ -41,7 +41,7 @@ _POINTER_REACH: Final = 300
 _STRIDE: Final = 4
 _ENVELOPE_REACH: Final = 25
 """Sound and pictures are compared every 40 ms within 1 s."""
-_FEWEST: Final = 4
+FEWEST: Final = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ def measure_standing(fit: Floats, least_spread: float = 1e-12) -> Floats:
         least_spread: smallest standard deviation that is believed, in units of the fit.
     """
     known = np.isfinite(fit)
-    rows, columns = known.sum(axis=1) >= _FEWEST, known.sum(axis=0) >= _FEWEST
+    rows, columns = known.sum(axis=1) >= FEWEST, known.sum(axis=0) >= FEWEST
     known &= rows[:, None] & columns[None, :]
     if not known.any():
         return np.zeros_like(fit)
@@ -90,7 +90,7 @@ def compare_cues(
     """Cues of every clip against the speech of every other; None where fewer than four clips have both."""
     has_cues = [row for row, clip in enumerate(clips) if clip.cues is not None and len(clip.cues) >= policy.min_cues]
     has_speech = [row for row, found in enumerate(edges) if found is not None and len(found) >= policy.min_cues]
-    if min(len(has_cues), len(has_speech)) < _FEWEST:
+    if min(len(has_cues), len(has_speech)) < FEWEST:
         return None
     starts, ends, firsts = _join([clips[row] for row in has_cues])
     lags = np.arange(-_POINTER_REACH, _POINTER_REACH + 1, _LAG_STEP)
@@ -107,7 +107,7 @@ def compare_texts(
 ) -> PointerChannel | None:
     """Words of every clip against those of every attachment, by cosine of word counts weighed by rarity."""
     left, right = ([_count(track) for track in tracks] for tracks in (texts, attached))
-    if min(sum(bool(counts) for counts in side_counts) for side_counts in (left, right)) < _FEWEST:
+    if min(sum(bool(counts) for counts in side_counts) for side_counts in (left, right)) < FEWEST:
         return None
     tokens = {
         token: place for place, token in enumerate(sorted({token for counts in left + right for token in counts}))
@@ -145,7 +145,7 @@ def compare_durations(clips: Sequence[ClipTracks]) -> PointerChannel | None:
     """Lengths of the pictures against those of the sound tracks."""
     pictures = np.array([clip.duration_us for clip in clips], dtype=np.float64)
     sounds = np.array([np.nan if clip.audio_duration_us is None else clip.audio_duration_us for clip in clips])
-    if int(np.isfinite(sounds).sum()) < _FEWEST:
+    if int(np.isfinite(sounds).sum()) < FEWEST:
         return None
     apart = np.abs(pictures[:, None] - sounds[None, :])
     return PointerChannel("durations", AUDIO, measure_standing(-np.log1p(apart / _SAME_LENGTH_US)))
@@ -155,7 +155,7 @@ def compare_envelopes(clips: Sequence[ClipTracks]) -> PointerChannel | None:
     """Motion of every clip against the onsets of every other, by their best correlation near lag 0."""
     seen = [row for row, clip in enumerate(clips) if clip.motion is not None]
     heard = [row for row, clip in enumerate(clips) if clip.onsets is not None]
-    if min(len(seen), len(heard)) < _FEWEST:
+    if min(len(seen), len(heard)) < FEWEST:
         return None
     longest = max(clip.duration_us for clip in clips) // FRAME_US // _STRIDE + 1
     pictures, sounds = np.zeros((len(seen), longest)), np.zeros((len(heard), longest + 2 * _ENVELOPE_REACH))

@@ -226,8 +226,8 @@ def test_clips_without_tracks_keep_their_places(draw_batch) -> None:
 def test_a_verdict_is_the_same_again_and_tells_its_input(scenes, draw_batch) -> None:
     clips = [scenes.move_cues(clip, 900_000) for clip in draw_batch(16, count=6)]
     first, again = judge(clips), judge(clips)
-    row = first.to_gate_verdict("b1").to_row()
-    assert row == again.to_gate_verdict("b1").to_row()
+    row = verdict_of_row(first.to_row("b1", "s")).to_row()
+    assert row == verdict_of_row(again.to_row("b1", "s")).to_row()
     assert (row["gate"], row["code"], row["passed"]) == ("offset", "ERR_CROSS_MDL_TEMPORAL", False)
     assert row["measured"] > row["threshold"]
     stored = json.loads(row["diagnosis_json"])
@@ -236,7 +236,7 @@ def test_a_verdict_is_the_same_again_and_tells_its_input(scenes, draw_batch) -> 
     assert stored["fix"] == REMEDIES[CrossModalCode.TEMPORAL].fix
     moved = [scenes.move_cues(clips[0], 1), *clips[1:]]
     assert judge(moved).digest != first.digest
-    frame = first.to_frame()
+    frame = first.to_frame("b1")
     assert frame.height == 6
     assert frame["offset_us"].drop_nulls().median() == pytest.approx(900_000, abs=60_000)
 
