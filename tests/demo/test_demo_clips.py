@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mm_assets.aligned.segments.offsets.cue_placement import place_cues
 from mm_assets.aligned.segments.offsets.offset_gate import evaluate_offsets
 from mm_assets.aligned.segments.offsets.timed_tracks import ClipTracks, Envelope, SpeechActivity, TimedTexts
 from mm_assets.cleaned.cues import clean_cues
@@ -73,7 +74,7 @@ def cleaned() -> dict[str, Cleaned]:
             (raw,) = read_media_batch(landing, contract, POLICY.ingest, POLICY.media)
             (videos,) = clean_videos([raw.tables["raw_videos"]], landing, decoder, ears, POLICY)
             sounds = list(clean_audio([raw.tables["raw_audio"]], landing, decoder, ears, POLICY))
-            cues, _ = clean_cues(raw.tables["raw_cues"], videos.kept, POLICY.cues)
+            cues, _ = clean_cues(place_cues(raw.tables["raw_cues"], videos.kept), POLICY.cues)
             found[batch] = Cleaned(raw, videos, sounds[0] if raw.tables["raw_audio"].height else None, cues)
     return found
 
