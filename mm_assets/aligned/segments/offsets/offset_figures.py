@@ -51,9 +51,7 @@ def draw_clip_offsets(
     axes.remove()
     panels: list[Axes] = figure.subplots(len(parts), 1, sharex=True, squeeze=False)[:, 0].tolist()
     for panel, (kind, part) in zip(panels, parts, strict=True):
-        panel.set_title(
-            f"{'Cues against speech' if kind == 'cues' else 'Sound against pictures'}", fontsize=10, loc="left"
-        )
+        panel.set_title(_TOLD[kind].capitalize(), fontsize=10, pad=20, loc="left")
         _draw_clips(panel, part.to_dicts(), tolerances_us, affected, order)
     if len(order) <= _MAX_NAMES:
         told = [names.get(clip_id, clip_id) for clip_id in order]
@@ -136,8 +134,7 @@ def history_rows(verdicts: pl.DataFrame, tolerances_us: Mapping[str, int]) -> pl
 
 
 def draw_offset_history(rows: pl.DataFrame) -> bytes:
-    """Median offset of each batch with its interval; what is proven to be displaced is marked, and so are the names of
-    batches that failed.
+    """Median offset of each batch with its interval; what is displaced is marked, and the names of failed batches.
 
     Args:
         rows: of `history_rows`; the last 60 batches are drawn.
@@ -153,9 +150,9 @@ def draw_offset_history(rows: pl.DataFrame) -> bytes:
         return save_png(figure)
     axes.axhline(0.0, color=GREY, lw=0.8)
     for tracks, shift in (("cues", -0.14), ("audio_video", 0.14)):
-        for passed, colour in ((True, BLUE), (False, AFFECTED)):
+        for proven, colour in ((False, BLUE), (True, AFFECTED)):
             chosen = rows.filter(
-                (pl.col("tracks") == tracks) & (pl.col("passed") == passed), pl.col("batch").is_in(shown)
+                pl.col("batch").is_in(shown), pl.col("tracks") == tracks, pl.col("proven") == pl.lit(proven)
             )
             if chosen.is_empty():
                 continue
@@ -177,6 +174,6 @@ def draw_offset_history(rows: pl.DataFrame) -> bytes:
     axes.set_xlim(-0.6, len(shown) - 0.4)
     axes.margins(y=0.15)
     axes.set_ylabel("late by, s")
-    axes.set_title("Median offset of each batch", fontsize=10, pad=36, loc="left")
-    axes.legend(**_LEGEND, ncols=3, bbox_to_anchor=(0.0, 1.0))
+    axes.set_title("Median offset of each batch", fontsize=10, pad=50, loc="left")
+    axes.legend(**_LEGEND, ncols=2, bbox_to_anchor=(0.0, 1.0))
     return save_png(figure)
