@@ -1,7 +1,7 @@
 """Rebuild the demo's landing folder from unpacked packages: ``python demo/rebuild.py --packages DIR [--check]``.
 
 DIR holds one folder per package named in demo/README.md. Needs rsvg-convert, and the project's environment for Pillow,
-polars and PyYAML. With the versions of demo/README.md the result is the same to the byte; ``--check`` compares.
+PyAV, polars and PyYAML. With the versions of demo/README.md the result is the same to the byte; ``--check`` compares.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
+from clips import write_clips
 from deliveries import (
     Pair,
     finish,
@@ -54,12 +55,13 @@ def build(packages: Path, demo: Path) -> None:
     for batch, choice in selection.items():
         if "objects_of" in choice:
             choice["objects"] = selection[choice["objects_of"]]["objects"]
-        batches[batch] = _build_images(packages, landing / batch, choice)
+        build_batch = _build_clips if choice["form"] == "clips" else _build_images
+        batches[batch] = build_batch(packages, landing / batch, choice)
         print(batch, json.dumps(batches[batch]))
     for batch, rows in _texts(packages, texts).items():
         batches[batch] = _build_texts(landing / batch, rows)
         print(batch, json.dumps(batches[batch]))
-    spoiled = [batch for batch, choice in selection.items() if choice.keys() & {"shift_captions", "mirror_boxes"}]
+    spoiled = [batch for batch, choice in selection.items() if _is_spoiled(choice)]
     expected = {"spoiled": spoiled, "batches": batches}
     (demo / "expected.json").write_text(json.dumps(expected, indent=2) + "\n", encoding="utf-8")
 
@@ -86,6 +88,18 @@ def _build_images(packages: Path, folder: Path, choice: Mapping[str, Any]) -> Co
     box_format = "xywh_pixels" if choice["form"] == "coco" else "xyxy_pixels"
     finish(folder, choice["source"], choice["license"], box_format)
     return {"form": choice["form"], "images": records, "texts": {}, "planted": dict(planted)}
+
+
+def _is_spoiled(choice: Mapping[str, Any]) -> bool:
+    is_late = any("late_ms" in clip for clip in choice.get("clips", []))
+    return is_late or bool(choice.keys() & {"shift_captions", "mirror_boxes"})
+
+
+def _build_clips(packages: Path, folder: Path, choice: Mapping[str, Any]) -> Counts:
+    planted = Counter(clip["fault"] for clip in choice["clips"] if "fault" in clip)
+    written = write_clips(packages, picture_root(packages, choice["package"]), folder, choice)
+    finish(folder, choice["source"], choice["license"], "xyxy_pixels")
+    return {"form": "clips", "images": 0, "texts": {}, **written, "planted": dict(planted)}
 
 
 def _pairs(root: Path, choice: Mapping[str, Any]) -> list[Pair]:

@@ -1,4 +1,4 @@
-"""The demo: the vendored batches, two of them spoiled on purpose, run to a release."""
+"""The demo: the vendored batches, three of them spoiled on purpose, run to a release."""
 
 import os
 from dataclasses import dataclass
