@@ -8,6 +8,7 @@ import pytest
 from mm_assets.aligned.corrections import make_correction
 from mm_assets.aligned.segments.offsets.batch_timing import weigh_share
 from mm_assets.aligned.segments.offsets.offset_gate import evaluate_offsets
+from mm_assets.aligned.segments.offsets.offset_verdict import verdict_of_row
 from mm_assets.aligned.segments.offsets.pointer_channels import AUDIO, compare_embeddings
 from mm_assets.aligned.segments.offsets.time_corrections import correct_pointers, correct_times
 from mm_assets.aligned.segments.offsets.timed_tracks import ClipTracks
