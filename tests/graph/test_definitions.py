@@ -29,6 +29,8 @@ ASSETS = {
     "pauses",
     "cues",
     "clip_pieces",
+    "segment_offsets",
+    "clip_offsets",
     "image_fingerprints",
     "images",
     "captions",
@@ -70,7 +72,7 @@ def test_every_asset_but_the_views_is_checked(graph):
     checked = {key.asset_key.to_user_string() for key in graph.asset_check_keys}
     # Judged by the checks of images, of object_recall, of raw_videos, of rejected (cues) and of video_clips.
     beside = {"image_fingerprints", "captions", "region_embeddings", "raw_audio", "raw_subtitles", "audio_clips"}
-    assert ASSETS - VIEWS - checked == beside | {"shots", "clip_tracks", "pauses", "cues"}
+    assert ASSETS - VIEWS - checked == beside | {"shots", "clip_tracks", "pauses", "cues", "clip_offsets"}
 
 
 def test_every_description_states_the_grain(graph):
@@ -80,7 +82,7 @@ def test_every_description_states_the_grain(graph):
 
 
 def test_assets_of_a_batch_are_partitioned_by_batch_and_grouped_by_folder(graph):
-    folders = {"raw_pools", "cleaned", "features", "aligned_objects", "gates", "fusion", "mixtures"}
+    folders = {"raw_pools", "cleaned", "features", "aligned_objects", "aligned_segments", "gates", "fusion", "mixtures"}
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.group_name in folders, key

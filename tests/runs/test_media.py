@@ -1,11 +1,23 @@
 """A delivery of sound and video through the graph."""
 
 import json
+import shutil
+from pathlib import Path
 
+import dagster as dg
 import numpy as np
+import polars as pl
 import pytest
+from rich.console import Console
 
+from mm_assets.commands.repair import apply_repair, show_repair
+from mm_assets.commands.run import Runner
+from mm_assets.gates.verdicts import GateVerdict
 from mm_assets.steps import STEPS, steps_of
+from sensors.offset_halt import offset_halt
+from sensors.recall_halt import recall_halt
+
+DEMO = Path(__file__).resolve().parents[2] / "demo" / "data" / "landing"
 
 TIMES = [index * 40_000 for index in range(125)]
 
@@ -74,3 +86,67 @@ def test_media_become_clips_cues_and_pieces_and_nothing_else_runs(site, delivery
     assert again.success
     for table, rows in rows_of(lake, "clips").items():
         assert rows.equals(before[table]), table
+
+
+@pytest.fixture
+def late(site):
+    """The demo's batch of constructed clips whose cues are 0.8 s late, as delivered."""
+    shutil.copytree(DEMO / "clips-late-12", site.landing_folder / "late")
+    return site.landing_folder / "late"
+
+
+@pytest.mark.slow
+def test_late_cues_are_held_cancelled_and_repaired(site, late, tmp_path):
+    summary = site.run()
+    assert summary.failed == {}
+    assert summary.held == {"late": "offset"}
+    workspace, lake = site.workspace, site.lake
+    (hold,) = workspace.holds.active().to_dicts()
+    assert hold["code"] == "ERR_CROSS_MDL_TEMPORAL"
+    assert lake.count("fusion_samples", "late") == 0
+    refused = site.materialize("late", "fusion_samples")
+    assert not refused.success
+
+    given = lake.read("cues", "late")
+    clips = lake.read("clip_offsets", "late")
+    offset = clips.filter(pl.col("affected") & pl.col("tracks").str.starts_with("cues"))["offset_us"].median()
+    assert offset == pytest.approx(800_000, abs=80_000)
+
+    plan, sheet = show_repair(workspace, "late", None, tmp_path / "sheet.png")
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    assert [item.kind for item in plan.proposals] == ["time_shift"]
+    decoded_before = lake.version("video_clips")
+    done = apply_repair(
+        workspace, Runner(workspace, Console(quiet=True)), plan, "ada", "cues were made from another cut"
+    )
+    assert (done.passed, done.released) == (True, True)
+    assert lake.version("video_clips") == decoded_before  # what cues say of time does not touch the media
+    moved = given.join(lake.read("cues", "late"), on="cue_id", suffix="_now").filter(
+        pl.col("correction_id_now").is_not_null()
+    )
+    assert moved.height > 0
+    shift = plan.proposals[0].parameters["offset_us"]
+    assert (moved["start_us"] - moved["start_us_now"]).unique().to_list() == [shift]
+    assert site.run().failed == {}
+    assert workspace.holds.held_batches() == {}
+
+
+def test_the_offset_sensor_holds_what_the_offset_gate_failed(site):
+    code = "ERR_CROSS_MDL_TEMPORAL"
+    verdict = GateVerdict("eval_1", "b", "offset", passed=False, code=code, reason="late", measured=1.0, threshold=0.0)
+    other = GateVerdict("eval_2", "c", "recall", passed=False, code="X", reason="shifted", measured=0.1, threshold=0.5)
+    workspace = site.workspace
+    for item in (verdict, other):
+        workspace.holds.record(item)
+
+    def look(sensor):
+        with dg.build_sensor_context(
+            site.instance, resources={"holds": workspace.holds}, sensor_name=sensor.name
+        ) as context:
+            return sensor(context)
+
+    (request,) = look(offset_halt)
+    assert request.job_name == "refresh_views"
+    assert site.lake.read("holds").select("batch", "gate", "by").rows() == [("b", "offset", "offset_halt")]
+    look(recall_halt)
+    assert set(workspace.holds.active()["batch"]) == {"b", "c"}
