@@ -72,7 +72,10 @@ def measure(records: int) -> dict[str, float | int | str]:
         decoding = time.perf_counter() - decoding
         definitions = define(str(work / "landing"), str(work / "lake"), str(work / "policy.toml"))
         lake = DeltaLake(root=str(work / "lake"))
-        with dg.DagsterInstance.ephemeral(tempdir=folder) as instance:
+        # Not an ephemeral instance: progress is read from another thread, and tables in memory lock each other out.
+        (work / "home").mkdir()
+        settings = {"telemetry": {"enabled": False}}
+        with dg.DagsterInstance.local_temp(str(work / "home"), overrides=settings) as instance:
             workspace = Workspace(instance, definitions)
             started = time.perf_counter()
             summary = Runner(workspace, Console(quiet=True)).run(None, None)

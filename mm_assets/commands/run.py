@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from sqlalchemy.exc import OperationalError
 
+from mm_assets.commands.databases import databases_kept_open
 from mm_assets.commands.workspace import Workspace
 from mm_assets.errors import BatchContractError, InputError
 from mm_assets.identifiers import validate_batch_id
@@ -26,7 +27,7 @@ from resources.provenance import NO_CODEBOOK, RELEASE_STEP
 from resources.release_store import releases_of_lake
 from sensors.runs import fail_interrupted_runs
 
-_POLL_SECONDS = 0.25
+_POLL_SECONDS = 1.0
 BATCH_JOB = "batch_pipeline"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -108,7 +109,7 @@ class Runner:
         instance = self._workspace.instance
         fail_interrupted_runs(instance)
         landed = self._landed(chosen)
-        with self._bars.progress:
+        with databases_kept_open(instance), self._bars.progress:
             for batch in landed:
                 self._run_steps(batch, INGEST_STEPS)
                 self._workspace.holds.place_due(by="mm run")
@@ -127,7 +128,7 @@ class Runner:
     def rerun(self, batch: str, steps: tuple[str, ...]) -> RunSummary:
         """Run what is due of these steps although the batch is held: it was corrected, and the guard knows."""
         self._workspace.instance.add_dynamic_partitions(batches.name or "", [batch])
-        with self._bars.progress:
+        with databases_kept_open(self._workspace.instance), self._bars.progress:
             self._run_due(batch, steps)
         return self.summary
 

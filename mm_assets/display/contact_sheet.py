@@ -95,5 +95,5 @@ def contact_sheet(tiles: Sequence[Tile], *, columns: int = 6, side: int = 112) -
         for number, line in enumerate(lines):
             draw.text((x, y + side + 2 + number * line_height), line, fill="black", font=font)
     stream = io.BytesIO()
-    sheet.save(stream, format="PNG", optimize=True)
+    sheet.save(stream, format="PNG")
     return stream.getvalue()
