@@ -55,7 +55,9 @@ TABLES: Final[tuple[Table, ...]] = (
             "sound_offset_us": Column(pl.Float64, "Median time by which sound is late, microseconds; NaN: none tells."),
             "sound_offset_low_us": Column(pl.Float64, "Lower end of its bootstrap interval."),
             "sound_offset_high_us": Column(pl.Float64, "Upper end of its bootstrap interval."),
-            "affected_share": Column(pl.Float64, "Share of clips with a proven fault: the gated value; NaN: not judged."),
+            "affected_share": Column(
+                pl.Float64, "Share of clips with a proven fault: the gated value; NaN: not judged."
+            ),
             "allowed_share": Column(pl.Float64, "Share of displaced clips a sound batch may have."),
             "judged": Column(pl.Boolean, "Whether enough clips can tell; if not, the batch passes."),
             "passed": Column(pl.Boolean, "Whether the batch meets the gate."),
@@ -78,7 +80,9 @@ TABLES: Final[tuple[Table, ...]] = (
             "clip_id": Column(pl.String, "The clip."),
             "tracks": Column(pl.String, "cues_speech, cues_words or audio_video."),
             "timing": Column(pl.String, "in_place, offset, drift, reversed or unknown."),
-            "offset_us": Column(pl.Int64, "Offset at the clip's start, microseconds; null: it cannot tell.", nullable=True),
+            "offset_us": Column(
+                pl.Int64, "Offset at the clip's start, microseconds; null: it cannot tell.", nullable=True
+            ),
             "offset_low_us": Column(pl.Int64, "Lower end of its interval.", nullable=True),
             "offset_high_us": Column(pl.Int64, "Upper end of its interval.", nullable=True),
             "drift_ppm": Column(pl.Float64, "How much slower the track runs, parts per million.", nullable=True),

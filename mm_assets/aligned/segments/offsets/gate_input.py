@@ -38,9 +38,7 @@ def gather_tracks(
     for place in range(max(places, default=-1) + 1):
         name = str(places.get(place, f"row {place}"))
         row = measured.get(name)
-        found.append(
-            ClipTracks(name, _NO_CLIP_US) if row is None else _tracks(row, shown.get(name), heard.get(name))
-        )
+        found.append(ClipTracks(name, _NO_CLIP_US) if row is None else _tracks(row, shown.get(name), heard.get(name)))
     return found
 
 
