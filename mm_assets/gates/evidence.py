@@ -7,6 +7,8 @@ import polars as pl
 
 from mm_assets.display.box_sheet import BoxedPicture, box_sheet
 from mm_assets.display.contact_sheet import Tile, contact_sheet
+from mm_assets.display.waveform import CLIP_COLOURS
+from mm_assets.gates.segment_evidence import clip_sheet
 from mm_assets.landing import Landing
 from resources.delta_lake import DeltaLake
 
@@ -20,8 +22,11 @@ def read_picture(landing: Landing, source_ref: Mapping[str, Any]) -> bytes:
 
 
 def evidence_sheet(lake: DeltaLake, landing: Landing, batch: str, diagnosis: Mapping[str, Any]) -> bytes | None:
-    """A PNG of the examples: pairs as given and restored, or boxes as given and restored; None without any."""
+    """A PNG of the examples: pairs, boxes or clips, as given and as restored; None without any."""
     examples: list[dict[str, Any]] = diagnosis.get("examples", [])[:_PICTURES]
+    clips: list[dict[str, Any]] = diagnosis.get("clip_examples", [])
+    if clips:
+        return clip_sheet(lake, landing, batch, clips, diagnosis.get("corrections", []))
     ids = [example["image_id"] for example in examples]
     images = lake.scan("images", batch).filter(pl.col("image_id").is_in(ids)).select("image_id", "source_ref").collect()
     references = dict(images.iter_rows())
@@ -36,6 +41,15 @@ def evidence_sheet(lake: DeltaLake, landing: Landing, batch: str, diagnosis: Map
         tiles = [_finding(example, encoded[example["image_id"]]) for example in shown]
         return contact_sheet(tiles, columns=4, side=_FINDING_SIDE_PX)
     return contact_sheet([_pair(example, encoded[example["image_id"]]) for example in shown], columns=6)
+
+
+def tell_sheet(diagnosis: Mapping[str, Any]) -> str:
+    """What the sheet of a diagnosis shows, in words."""
+    if diagnosis.get("clip_examples"):
+        return CLIP_COLOURS
+    examples: list[dict[str, Any]] = diagnosis.get("examples", [])
+    contrasts = examples[0].keys() & {"restored_text", "xyxy_restored"} if examples else ()
+    return "as given, and as restored" if contrasts else "as given"
 
 
 def _pair(example: Mapping[str, Any], encoded: bytes) -> Tile:

@@ -9,7 +9,7 @@ import dagster as dg
 from mm_assets.display.metadata import picture, rows_table
 from mm_assets.errors import REMEDIES, CrossModalCode
 from mm_assets.gates.check_results import judged
-from mm_assets.gates.evidence import evidence_sheet
+from mm_assets.gates.evidence import evidence_sheet, tell_sheet
 from mm_assets.gates.verdicts import GateVerdict
 from mm_assets.landing import Landing
 from resources.delta_lake import DeltaLake
@@ -41,8 +41,7 @@ def gate_check(
         metadata |= _explanation(verdict)
         sheet = evidence_sheet(lake, landing, verdict.batch, verdict.diagnosis)
         if sheet is not None:
-            contrasts = verdict.diagnosis["examples"][0].keys() & {"restored_text", "xyxy_restored"}
-            metadata["side_by_side"] = picture(sheet, "as given, and as restored" if contrasts else "as given")
+            metadata["side_by_side"] = picture(sheet, tell_sheet(verdict.diagnosis))
     return judged(
         passed=verdict.passed or waived,
         measured=verdict.measured,

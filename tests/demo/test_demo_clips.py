@@ -1,5 +1,6 @@
 """The demo's media batches are as demo/README.md says: one passes, the late one is held, planted faults are found."""
 
+import io
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -8,17 +9,23 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from mm_assets.aligned.segments.offsets.cue_placement import place_cues
+from mm_assets.aligned.segments.offsets.offset_figures import draw_clip_offsets, draw_offset_history, history_rows
 from mm_assets.aligned.segments.offsets.offset_gate import evaluate_offsets
 from mm_assets.aligned.segments.offsets.timed_tracks import ClipTracks, Envelope, SpeechActivity, TimedTexts
 from mm_assets.cleaned.cues import clean_cues
 from mm_assets.cleaned.media_clips import CleanedClips, Ears, clean_audio, clean_videos
+from mm_assets.display.excerpts import draw_shots, read_frames
+from mm_assets.gates.evidence import evidence_sheet, tell_sheet
 from mm_assets.media.decoder import MediaDecoder
 from mm_assets.policy import Policy
 from mm_assets.raw_pools.contract import read_contract
 from mm_assets.raw_pools.media_folders import read_media_batch
 from mm_assets.raw_pools.media_records import MediaChunk
+from mm_assets.schemas import TABLES
+from resources.delta_lake import DeltaLake
 from resources.object_store import LocalLanding
 from resources.voice_activity import SileroVad
 
@@ -26,6 +33,7 @@ POLICY = Policy()
 DEMO = Path(__file__).parents[2] / "demo"
 EXPECTED = json.loads((DEMO / "expected.json").read_text(encoding="utf-8"))
 CODES = {"truncated": "TRUNCATED_MEDIA", "no_audio": "NO_AUDIO"}
+CRIMSON, SEAGREEN, BLUE = (220, 20, 60), (46, 139, 87), (0, 114, 178)
 SOUND, LATE = "clips-animals-11", "clips-late-12"
 
 
@@ -128,3 +136,82 @@ def test_the_late_batch_is_held_with_its_offset(cleaned: dict[str, Cleaned]) -> 
     assert correction.kind == "time_shift"
     assert LATE in EXPECTED["spoiled"]
     assert SOUND not in EXPECTED["spoiled"]
+
+
+@pytest.fixture(scope="module")
+def lake(cleaned: dict[str, Cleaned], tmp_path_factory: pytest.TempPathFactory) -> DeltaLake:
+    lake = DeltaLake(root=str(tmp_path_factory.mktemp("lake")))
+    late = cleaned[LATE]
+    for table, rows in (("video_clips", late.videos.kept), ("shots", late.videos.shots), ("cues", late.cues)):
+        lake.replace(table, LATE, rows)
+    return lake
+
+
+def shades(png: bytes) -> tuple[tuple[int, int], set[tuple[int, ...]]]:
+    with Image.open(io.BytesIO(png)) as picture:
+        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+        return picture.size, {tuple(colour) for colour in np.unique(pixels, axis=0).tolist()}
+
+
+def is_among(colour: tuple[int, ...], found: set[tuple[int, ...]]) -> bool:
+    return min(np.abs(np.array(colour) - np.array(other)).max() for other in found) <= 12
+
+
+def test_a_hold_shows_late_cues_and_where_they_belong(cleaned: dict[str, Cleaned], lake: DeltaLake) -> None:
+    verdict = evaluate_offsets(cleaned[LATE].tracks(), POLICY.offset_gate, POLICY.warping)
+    landing = LocalLanding(DEMO / "data" / "landing")
+    sheet = evidence_sheet(lake, landing, LATE, verdict.to_json())
+    assert sheet is not None
+    (width, height), found = shades(sheet)
+    assert (width, height) == (1_100, 3 * 430)
+    assert is_among(CRIMSON, found)
+    assert is_among(SEAGREEN, found)
+    assert len(sheet) < 200_000
+    assert tell_sheet(verdict.to_json()).startswith("Crimson: cues as delivered")
+    unmoved = evidence_sheet(lake, landing, LATE, verdict.to_json() | {"corrections": []})
+    assert unmoved is not None
+    assert not is_among(SEAGREEN, shades(unmoved)[1])
+    elsewhere = verdict.to_json() | {"clip_examples": [{"clip_id": "vid_of_a_rejected_clip"}]}
+    assert evidence_sheet(lake, landing, LATE, elsewhere) is None
+
+
+def test_shots_are_shown_by_their_key_frames(cleaned: dict[str, Cleaned]) -> None:
+    videos = cleaned[LATE].videos
+    clip = videos.kept.row(0, named=True)
+    shots = videos.shots.filter(pl.col("clip_id") == clip["clip_id"]).sort("shot_index")
+    path = DEMO / "data" / "landing" / LATE / "video" / clip["file_name"]
+    with MediaDecoder(POLICY.media) as decoder, path.open("rb") as stream:
+        sheet = draw_shots(
+            decoder, stream, "clip", clip["clock_offset_us"], shots.select("start_us", "end_us", "key_frame_us").rows()
+        )
+        stream.seek(0)
+        times = [0, 1_000_001, 10**9]
+        frames = read_frames(decoder, stream, "clip", [-40_000, *times], 80)
+    assert list(frames) == times
+    with Image.open(io.BytesIO(frames[0])) as first:
+        assert first.size == (80, 60)
+    assert frames[0] != frames[10**9]
+    size, found = shades(sheet)
+    assert size[0] == 6 * (160 + 8) + 8
+    assert len(found) > 1_000
+
+
+def test_clips_and_batches_are_shown_beside_their_tolerance(cleaned: dict[str, Cleaned]) -> None:
+    tracks = ("cues_speech", "cues_words", "audio_video", "cues")
+    tolerances = {name: POLICY.offset_gate.tolerance_us(name) for name in tracks}
+    rows = []
+    for batch, is_held in ((SOUND, False), (LATE, True)):
+        verdict = evaluate_offsets(cleaned[batch].tracks(), POLICY.offset_gate, POLICY.warping)
+        clips = draw_clip_offsets(verdict.to_frame(batch), tolerances, cleaned[batch].names)
+        assert is_among(BLUE, shades(clips)[1])
+        assert is_among(CRIMSON, shades(clips)[1]) == is_held
+        rows.append(verdict.to_row(batch, "tuxpaint-clips"))
+    history = pl.DataFrame(rows, schema=TABLES["segment_offsets"].schema)
+    assert history_rows(history, tolerances)["proven"].to_list() == [False, False, True, False]
+    assert is_among(CRIMSON, shades(draw_offset_history(history, tolerances))[1])
+    assert not is_among(CRIMSON, shades(draw_offset_history(history.head(1), tolerances))[1])
+    for nothing in (
+        draw_offset_history(history.clear(), tolerances),
+        draw_clip_offsets(TABLES["clip_offsets"].empty(), tolerances, {}),
+    ):
+        assert len(shades(nothing)[1]) > 5  # says why there is nothing

@@ -1,7 +1,7 @@
 """Figures of the offset gate: how late each clip of a batch is, and how late batches were one after the other."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -21,16 +21,12 @@ _MAX_BATCHES: Final = 60
 _LEGEND: Final[Mapping[str, Any]] = {"frameon": False, "fontsize": 8, "loc": "lower left", "borderaxespad": 0.1}
 
 
-def draw_clip_offsets(
-    rows: pl.DataFrame, tolerances_us: Mapping[str, int], affected: Collection[str], names: Mapping[str, str]
-) -> bytes:
+def draw_clip_offsets(rows: pl.DataFrame, tolerances_us: Mapping[str, int], names: Mapping[str, str]) -> bytes:
     """How late the tracks of each clip are, with intervals, beside what the task bears.
 
     Args:
-        rows: one row per clip and pair of tracks in delivery order: clip_id, tracks, timing, offset_us, offset_low_us,
-            offset_high_us (null where nothing could be told), as `OffsetVerdict.to_frame` gives them.
+        rows: rows of ``clip_offsets`` of one batch in the order to show.
         tolerances_us: displacement that each pair of tracks may have, by ``tracks``.
-        affected: ids of the clips that a diagnosis names.
         names: what to call clips, by id; others are called by their ids.
 
     Returns:
@@ -52,7 +48,7 @@ def draw_clip_offsets(
     panels: list[Axes] = figure.subplots(len(parts), 1, sharex=True, squeeze=False)[:, 0].tolist()
     for panel, (kind, part) in zip(panels, parts, strict=True):
         panel.set_title(_TOLD[kind].capitalize(), fontsize=10, pad=20, loc="left")
-        _draw_clips(panel, part.to_dicts(), tolerances_us, affected, order)
+        _draw_clips(panel, part.to_dicts(), tolerances_us, order)
     if len(order) <= _MAX_NAMES:
         told = [names.get(clip_id, clip_id) for clip_id in order]
         panels[-1].set_xticks(range(len(order)), told, rotation=40, ha="right", fontsize=8)
@@ -65,7 +61,6 @@ def _draw_clips(
     axes: "Axes",
     rows: list[dict[str, Any]],
     tolerances_us: Mapping[str, int],
-    affected: Collection[str],
     order: Mapping[str, int],
 ) -> None:
     tolerance = max(tolerances_us[row["tracks"]] for row in rows) / 1e6
@@ -73,8 +68,7 @@ def _draw_clips(
     axes.axhline(0.0, color=GREY, lw=0.8)
     judged = [row for row in rows if row["offset_us"] is not None]
     is_held = [
-        row["clip_id"] in affected and (row["timing"] != "in_place" or abs(row["offset_us"]) > tolerance * 1e6)
-        for row in judged
+        row["affected"] and (row["timing"] != "in_place" or abs(row["offset_us"]) > tolerance * 1e6) for row in judged
     ]
     for held, colour, told in ((False, BLUE, "judged"), (True, AFFECTED, "affected")):
         for tracks in dict.fromkeys(row["tracks"] for row in judged):
@@ -107,7 +101,7 @@ def history_rows(verdicts: pl.DataFrame, tolerances_us: Mapping[str, int]) -> pl
     """What batches came to, one row per batch and pair of tracks that could be judged.
 
     Args:
-        verdicts: columns batch, passed and diagnosis_json as the gate stored them, in the order to show.
+        verdicts: rows of ``segment_offsets`` in the order to show.
         tolerances_us: of ``cues`` and ``audio_video``.
     """
     found: list[dict[str, Any]] = []
@@ -133,15 +127,17 @@ def history_rows(verdicts: pl.DataFrame, tolerances_us: Mapping[str, int]) -> pl
     return pl.DataFrame(found, schema=schema)
 
 
-def draw_offset_history(rows: pl.DataFrame) -> bytes:
+def draw_offset_history(verdicts: pl.DataFrame, tolerances_us: Mapping[str, int]) -> bytes:
     """Median offset of each batch with its interval; what is displaced is marked, and the names of failed batches.
 
     Args:
-        rows: of `history_rows`; the last 60 batches are drawn.
+        verdicts: rows of ``segment_offsets`` in the order to show; the last 60 batches are drawn.
+        tolerances_us: displacement that ``cues`` and ``audio_video`` may have.
 
     Returns:
         A PNG.
     """
+    rows = history_rows(verdicts, tolerances_us)
     shown = rows["batch"].unique(maintain_order=True).tail(_MAX_BATCHES).to_list()
     order = {batch: place for place, batch in enumerate(shown)}
     figure, axes = open_figure(width=max(7.0, 2.4 + 0.42 * len(shown)), height=3.8, title="Median offset of each batch")
