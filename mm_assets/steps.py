@@ -105,10 +105,19 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         policy=("cues", "slicing"),
     ),
     Step(
+        name="transcripts",
+        assets=("transcripts", "utterances"),
+        tables=("transcripts", "utterances"),
+        upstream=("cleaned_media",),
+        parts=MEDIA,
+        policy=("media", "speech"),
+        models=("speech", "word_aligner", "speakers"),
+    ),
+    Step(
         name="rejected",
         assets=("rejected",),
         tables=(),
-        upstream=("cleaned_images", "texts", "cues"),
+        upstream=("cleaned_images", "texts", "cues", "transcripts"),
     ),
     Step(
         name="image_embeddings",
@@ -213,6 +222,7 @@ INGEST_STEPS: Final = (
     "raw_media",
     "cleaned_media",
     "cues",
+    "transcripts",
     "rejected",
     "image_embeddings",
     "caption_embeddings",

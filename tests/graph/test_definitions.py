@@ -29,6 +29,8 @@ ASSETS = {
     "pauses",
     "cues",
     "clip_pieces",
+    "transcripts",
+    "utterances",
     "image_fingerprints",
     "images",
     "captions",
@@ -80,7 +82,7 @@ def test_every_description_states_the_grain(graph):
 
 
 def test_assets_of_a_batch_are_partitioned_by_batch_and_grouped_by_folder(graph):
-    folders = {"raw_pools", "cleaned", "features", "aligned_objects", "gates", "fusion", "mixtures"}
+    folders = {"raw_pools", "cleaned", "features", "aligned_objects", "aligned_segments", "gates", "fusion", "mixtures"}
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.group_name in folders, key

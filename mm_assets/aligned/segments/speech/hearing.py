@@ -3,7 +3,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -87,7 +87,7 @@ class HearingFigures:
     refusals: Counter[str] = field(default_factory=Counter[str])
 
     @contextmanager
-    def timing(self, model: str) -> Iterator[None]:
+    def timing(self, model: str) -> Generator[None]:
         """Count the block's seconds."""
         started = time.perf_counter()
         try:
