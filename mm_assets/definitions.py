@@ -14,6 +14,8 @@ from mm_assets.aligned.objects.orientation import assets as orientation_assets
 from mm_assets.aligned.objects.orientation import checks as orientation_checks
 from mm_assets.aligned.segments.offsets import assets as offsets_assets
 from mm_assets.aligned.segments.offsets import checks as offsets_checks
+from mm_assets.aligned.segments.speech import assets as speech_assets
+from mm_assets.aligned.segments.speech import checks as speech_checks
 from mm_assets.cleaned import assets as cleaned_assets
 from mm_assets.cleaned import checks as cleaned_checks
 from mm_assets.cleaned import media_assets as cleaned_media_assets
@@ -51,8 +53,11 @@ from resources.provenance import Provenance
 from resources.registry import BatchRegistry
 from resources.safety_model import SafetyModelResource
 from resources.sound_events import SoundEventsResource
+from resources.speaker_embedder import SpeakerEmbedderResource
+from resources.speech_recognizer import SpeechRecognizerResource
 from resources.vision_language import VisionLanguageResource
 from resources.voice_activity import VoiceActivityResource
+from resources.word_aligner import WordAlignerResource
 from sensors.features_ready import features_ready
 from sensors.new_batches import new_batches
 from sensors.offset_halt import offset_halt
@@ -71,6 +76,7 @@ def make_resources(landing_root: str, lake_root: str, policy_path: str) -> dict[
     lake = DeltaLake(root=lake_root)
     policy_file = PolicyFile(path=policy_path)
     features, faithfulness = policy_file.policy.features, policy_file.policy.faithfulness
+    speech = policy_file.policy.speech
     corrections = Corrections(lake=lake)
     models: dict[str, Any] = {
         "encoder": ImageTextEncoderResource(encoder=features.encoder, threads=features.encoder_threads),
@@ -87,6 +93,22 @@ def make_resources(landing_root: str, lake_root: str, policy_path: str) -> dict[
         "vision_language": VisionLanguageResource(),
         "voice": VoiceActivityResource(),
         "sound_events": SoundEventsResource(),
+        "speech": SpeechRecognizerResource(
+            recognizer=speech.recognizer,
+            device=speech.device,
+            compute_type=speech.compute_type,
+            threads=speech.threads,
+            beam_size=speech.beam_size,
+            padding_seconds=speech.padding_seconds,
+            language_certainty=speech.language_certainty,
+        ),
+        "word_aligner": WordAlignerResource(
+            aligner=speech.aligner,
+            device=speech.device,
+            max_unknown_share=speech.max_unknown_share,
+            min_word_logprob=speech.min_word_logprob,
+        ),
+        "speakers": SpeakerEmbedderResource(speakers=speech.speakers, device=speech.device),
     }
     return {
         "landing": LandingStore(root=landing_root),
@@ -111,6 +133,7 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
                 raw_media_assets,
                 cleaned_assets,
                 cleaned_media_assets,
+                speech_assets,
                 features_assets,
                 objects_assets,
                 orientation_assets,
@@ -127,6 +150,7 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
             *raw_media_checks.CHECKS,
             *cleaned_checks.CHECKS,
             *cleaned_media_checks.CHECKS,
+            *speech_checks.CHECKS,
             *features_checks.CHECKS,
             *objects_checks.CHECKS,
             *orientation_checks.CHECKS,

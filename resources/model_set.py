@@ -11,8 +11,11 @@ from resources.ocr import OcrResource
 from resources.phrase_extractor import PhraseExtractorResource
 from resources.safety_model import SafetyModelResource
 from resources.sound_events import SoundEventsResource
+from resources.speaker_embedder import SpeakerEmbedderResource
+from resources.speech_recognizer import SpeechRecognizerResource
 from resources.vision_language import VisionLanguageResource
 from resources.voice_activity import VoiceActivityResource
+from resources.word_aligner import WordAlignerResource
 
 
 class ModelSet(dg.ConfigurableResource):
@@ -28,6 +31,9 @@ class ModelSet(dg.ConfigurableResource):
     vision_language: dg.ResourceDependency[VisionLanguageResource]
     voice: dg.ResourceDependency[VoiceActivityResource]
     sound_events: dg.ResourceDependency[SoundEventsResource]
+    speech: dg.ResourceDependency[SpeechRecognizerResource]
+    word_aligner: dg.ResourceDependency[WordAlignerResource]
+    speakers: dg.ResourceDependency[SpeakerEmbedderResource]
 
     @property
     def by_name(self) -> dict[str, Identified]:
@@ -43,4 +49,7 @@ class ModelSet(dg.ConfigurableResource):
             "vision_language": self.vision_language,
             "voice": self.voice,
             "sound_events": self.sound_events,
+            "speech": self.speech,
+            "word_aligner": self.word_aligner,
+            "speakers": self.speakers,
         }

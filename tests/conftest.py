@@ -4,8 +4,11 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import av
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from numpy.typing import NDArray
 
 # Properties are about what is true, not how fast: a busy machine fails none of them.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -21,3 +24,22 @@ def media_files() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _speech(name: str) -> NDArray[np.float32]:
+    with av.open(Path(__file__).parent / "data" / "librivox" / name) as container:
+        frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    samples = np.concatenate(frames, axis=-1).reshape(-1)
+    return (samples / 32_768).astype(np.float32) if samples.dtype == np.int16 else samples.astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def sentence() -> NDArray[np.float32]:
+    """``austen-0870.flac``: 7.1 s of speech at 16 kHz."""
+    return _speech("austen-0870.flac")
+
+
+@pytest.fixture(scope="session")
+def other_sentence() -> NDArray[np.float32]:
+    """``austen-0920.flac``: 6.05 s of the same voice."""
+    return _speech("austen-0920.flac")

@@ -38,7 +38,7 @@ _READ_BY = {
     "clip_tracks": ["raw_audio", "raw_videos"],
     "pauses": ["raw_audio", "raw_videos"],
     "cues": ["raw_cues", "video_clips"],
-    "clip_pieces": ["raw_cues", "audio_clips", "video_clips", "pauses", "shots"],
+    "clip_pieces": ["raw_cues", "audio_clips", "video_clips", "pauses", "shots", "transcripts"],
 }
 
 
@@ -46,6 +46,12 @@ def delivered_clips(lake: DeltaLake, batch: str) -> pl.DataFrame:
     """Every clip of the delivery, in the order in which its pointers count."""
     columns = ("batch", "clip_id", "position")
     return list_delivered(*(lake.scan(table, batch).select(columns).collect() for table in ("raw_audio", "raw_videos")))
+
+
+def words_of(lake: DeltaLake, batch: str) -> pl.DataFrame:
+    """Every recognised word: clip_id, word, start_us, end_us and what else is known of it."""
+    words = lake.scan("transcripts", batch).select("clip_id", "words").explode("words", empty_as_null=False)
+    return words.unnest("words").collect()
 
 
 def _with_sound(
@@ -165,7 +171,8 @@ def cues(
         kept, turned_away = clean_cues(placed, policy.cues)
         staging.add("cues", kept)
         staging.add("rejected", turned_away)
-        busy = kept.select("clip_id", "start_us", "end_us")
+        spans = ("clip_id", "start_us", "end_us")
+        busy = pl.concat([kept.select(spans), words_of(lake, batch).select(spans)])
         pauses, shots = lake.read("pauses", batch), lake.read("shots", batch)
         for clips in (videos, lake.read("audio_clips", batch)):
             staging.add("clip_pieces", slice_clips(clips, busy=busy, pauses=pauses, shots=shots, policy=policy.slicing))

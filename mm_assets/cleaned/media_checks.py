@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from mm_assets.cleaned.media_assets import words_of
 from mm_assets.display.metadata import counts_table
 from mm_assets.gates.check_results import batch_check, judged
 from resources.delta_lake import DeltaLake
@@ -28,7 +29,7 @@ def shots_tile_their_video(context: dg.AssetCheckExecutionContext, lake: DeltaLa
 
 @batch_check("clip_pieces")
 def pieces_tile_their_clip(context: dg.AssetCheckExecutionContext, lake: DeltaLake) -> dg.AssetCheckResult:
-    """The pieces of each clip start and end with it, each starts where the one before ends, and none cuts a cue."""
+    """Pieces start and end with their clip, each starts where the one before ends, and no cut is in a cue or word."""
     batch = context.partition_key
     columns = ("clip_id", "start_us", "end_us")
     pieces = lake.read("clip_pieces", batch)
@@ -36,8 +37,8 @@ def pieces_tile_their_clip(context: dg.AssetCheckExecutionContext, lake: DeltaLa
     ends = pieces.group_by("clip_id").agg(first_us=pl.col("start_us").min(), last_us=pl.col("end_us").max())
     whole = clips.join(ends, on="clip_id", how="left")
     cuts = pieces.filter(pl.col("cut") != "end").select("clip_id", at_us="end_us")
-    cues = lake.scan("cues", batch).select(columns).collect()
-    through = cuts.join(cues, on="clip_id").filter(pl.col("at_us").is_between("start_us", "end_us", closed="none"))
+    said = pl.concat([lake.scan("cues", batch).select(columns).collect(), words_of(lake, batch).select(columns)])
+    through = cuts.join(said, on="clip_id").filter(pl.col("at_us").is_between("start_us", "end_us", closed="none"))
     faults = {
         "clips whose pieces do not start and end with them": whole.filter(
             ~(pl.col("start_us").eq_missing(pl.col("first_us")) & pl.col("end_us").eq_missing(pl.col("last_us")))
@@ -45,7 +46,7 @@ def pieces_tile_their_clip(context: dg.AssetCheckExecutionContext, lake: DeltaLa
         "pieces that do not start where the one before ends": pieces.filter(
             pl.col("start_us") != pl.col("end_us").shift(1).over("clip_id")
         ).height,
-        "cues that are cut": through.height,
+        "cues and words that are cut": through.height,
     }
     total = sum(faults.values())
     return judged(

@@ -13,6 +13,7 @@ from mm_assets.aligned.segments.interfaces import SpeakerTurn, Waveform
 from mm_assets.errors import InferenceError, WeightsMissingError
 from mm_assets.models import ModelIdentity, sha256_of
 from resources.speech_recognizer.whisper import resolve_device
+from resources.speech_recognizer.whisperx_import import import_whisperx
 
 PREFIX: Final = "pyannote:"
 _CONFIG: Final = "config.yaml"
@@ -72,6 +73,7 @@ class PyannoteDiarizer:
     @functools.cached_property
     def _pipeline(self) -> Any:  # noqa: ANN401 - whisperx is imported here only
         identity = self.identity
+        import_whisperx()
         from whisperx.diarize import DiarizationPipeline  # noqa: PLC0415 - takes half a minute
 
         try:

@@ -14,6 +14,7 @@ from mm_assets.errors import InferenceError, WeightsMissingError
 from mm_assets.models import ModelIdentity, sha256_of
 from resources.speech_recognizer.whisper import choose_language, resolve_device
 from resources.speech_recognizer.whisper_words import time_words
+from resources.speech_recognizer.whisperx_import import import_whisperx
 
 PREFIX: Final = "whisperx:"
 _WEIGHTS: Final = "model.bin"
@@ -93,7 +94,7 @@ class WhisperXRecognizer:
         pipeline = self._pipeline
         pipeline.tokenizer = self._tokenizer(language)
         batch = max(2, len(waveforms))  # of one it returns lists
-        outputs = pipeline(iter([{"inputs": waveform} for waveform in waveforms]), batch_size=batch, num_workers=0)
+        outputs = pipeline(({"inputs": waveform} for waveform in waveforms), batch_size=batch, num_workers=0)
         read = [(str(output["text"]).strip(), float(output["avg_logprob"])) for output in outputs]
         if any(not math.isfinite(score) for _, score in read):
             raise InferenceError(f"{self.identity} returned no score; check the device and speech.compute_type")
@@ -119,13 +120,11 @@ class WhisperXRecognizer:
     @functools.cached_property
     def _pipeline(self) -> Any:  # noqa: ANN401 - whisperx is imported here only
         folder = _find_folder(self._name)
-        import whisperx  # noqa: PLC0415 - takes half a minute
-
         compute_type = self._compute_type
         if compute_type == "default":
             compute_type = "float16" if self.device == "cuda" else "int8"
         try:
-            return whisperx.load_model(
+            return import_whisperx().load_model(
                 str(folder),
                 self.device,
                 compute_type=compute_type,

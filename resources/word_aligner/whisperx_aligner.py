@@ -12,6 +12,7 @@ from mm_assets.aligned.segments.interfaces import WHISPERX_METHOD, AlignedWords,
 from mm_assets.errors import InferenceError, WeightsMissingError
 from mm_assets.models import ModelIdentity, sha256_of
 from resources.speech_recognizer.whisper import SAMPLE_RATE, resolve_device
+from resources.speech_recognizer.whisperx_import import import_whisperx
 
 PREFIX: Final = "whisperx:"
 _WEIGHT_FILES: Final = ("model.safetensors", "pytorch_model.bin")
@@ -91,8 +92,7 @@ class WhisperXAligner:
     def _model(self) -> tuple[Any, Any, Any]:
         """The module, the model and what belongs to it."""
         identity = self.identity
-        import whisperx  # noqa: PLC0415 - takes half a minute
-
+        whisperx = import_whisperx()
         try:
             model, metadata = whisperx.load_align_model(
                 self._language, self.device, model_name=str(self._folder), model_cache_only=True

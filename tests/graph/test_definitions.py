@@ -31,6 +31,8 @@ ASSETS = {
     "clip_pieces",
     "segment_offsets",
     "clip_offsets",
+    "transcripts",
+    "utterances",
     "image_fingerprints",
     "images",
     "captions",
