@@ -3,8 +3,11 @@
 Clips are constructed (see ``offset_clips.py``): every offset, rate and pointer is known. Batches of 20 clips of 20 to
 60 s are judged with what was measured of them: cues and speech alone, recognised words as well, or sound and pictures.
 Drift is put on clips of 30 to 60 s. Seeds below 20,000 and from 1,000,000 on were looked at while the gate was tuned.
+With ``--prompts FOLDER`` (see ``speech.py``) the speech is real, and so are the steps that hear it: see
+``spoken_clips.py``. They are kept in ``--work``.
 
 Usage: python benchmarks/offset_gate.py [--clean 400] [--seeds 20] [--first-seed 20000] [--tracks NAME …] [--json]
+       python benchmarks/offset_gate.py --prompts FOLDER --work FOLDER
 """
 
 import argparse
@@ -22,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.offset_clips import (  # noqa: E402
+    USUAL,
     draw_clip,
     move_cues,
     move_sound,
@@ -30,6 +34,7 @@ from benchmarks.offset_clips import (  # noqa: E402
     reverse_media,
     take_attachments,
 )
+from benchmarks.spoken_clips import SpokenClip, draw_spoken, make_pool, word_errors_ms  # noqa: E402
 from mm_assets.aligned.segments.offsets.offset_gate import evaluate_offsets  # noqa: E402
 from mm_assets.aligned.segments.offsets.offset_verdict import OffsetVerdict  # noqa: E402
 from mm_assets.aligned.segments.offsets.timed_tracks import ClipTracks  # noqa: E402
@@ -120,6 +125,9 @@ TRACKS: dict[str, dict[str, Any]] = {
     "sound and pictures": {"envelopes": True, "cues": False},
     "sound of 30 s": {"envelopes": True, "cues": False, "duration_us": 30_000_000},
 }
+SPOKEN = {"spoken": False, "spoken and recognised": True}
+"""Tracks of real speech, and whether its words are known."""
+POOL: list[SpokenClip] = []
 FAULTS: dict[str, tuple[Fault, bool]] = {
     "clean": (clean, False),
     "offset": (offset, False),
@@ -140,6 +148,8 @@ SOUND_FAULTS = {"clean", "offset", "reversed", "pointer shift", "pointer shift, 
 
 def draw_batch(tracks: str, fault: str, generator: np.random.Generator) -> list[ClipTracks]:
     """Twenty sound clips."""
+    if tracks in SPOKEN:
+        return draw_spoken(POOL, generator, CLIPS, USUAL, words=SPOKEN[tracks])
     options = dict(TRACKS[tracks])
     with_cues = options.pop("cues", True)
     if fault == "drift":
@@ -185,7 +195,7 @@ def run_trials(tracks: str, fault: str, share: float, seeds: range) -> dict[str,
     abstained = judged = 0
     for seed in seeds:
         generator = np.random.default_rng(
-            [seed, list(TRACKS).index(tracks), list(FAULTS).index(fault), int(100 * share)]
+            [seed, [*TRACKS, *SPOKEN].index(tracks), list(FAULTS).index(fault), int(100 * share)]
         )
         clips = draw_batch(tracks, fault, generator)
         rows = choose_rows(share, neighbouring, generator)
@@ -241,7 +251,7 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for tracks in arguments.tracks:
         for fault in arguments.faults:
             is_sound = "sound" in tracks
-            if (is_sound and fault not in SOUND_FAULTS) or (fault == "reversed cues" and tracks != "cues and words"):
+            if (is_sound and fault not in SOUND_FAULTS) or (fault == "reversed cues" and "and" not in tracks):
                 continue
             shares = [0.0] if fault == "clean" else [1.0] if "scattered" in fault else [0.3, 1.0]
             shares = [0.3] if "scattered" in fault else shares
@@ -257,10 +267,22 @@ def main() -> None:
     parser.add_argument("--clean", type=int, default=400, help="sound batches, over all tracks at least this many each")
     parser.add_argument("--seeds", type=int, default=20, help="batches of each fault")
     parser.add_argument("--first-seed", type=int, default=20_000)
-    parser.add_argument("--tracks", nargs="+", default=list(TRACKS), choices=list(TRACKS))
+    parser.add_argument("--tracks", nargs="+", choices=[*TRACKS, *SPOKEN])
     parser.add_argument("--faults", nargs="+", default=list(FAULTS), choices=list(FAULTS))
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--prompts", type=Path, help="unpacked Asterisk prompts: clips of real speech")
+    parser.add_argument("--work", type=Path, help="where what was heard of them is kept")
     arguments = parser.parse_args()
+    if arguments.prompts is not None:
+        if arguments.work is None:
+            parser.error("--prompts needs --work FOLDER, where what was heard of them is kept")
+        POOL.extend(make_pool(arguments.prompts, arguments.work))
+        errors = word_errors_ms(POOL)
+        print(
+            f"{len(POOL)} constructed clips of real speech; {len(errors)} first words start within "
+            f"{np.median(errors):.0f} ms of where they do (median; 90 % within {np.quantile(errors, 0.9):.0f} ms)"
+        )
+    arguments.tracks = arguments.tracks or list(SPOKEN if POOL else TRACKS)
     rows: list[dict[str, Any]] = []
     if not arguments.json:
         print(

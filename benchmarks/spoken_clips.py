@@ -1,0 +1,148 @@
+"""Constructed clips of real speech, as the graph's own steps hear them: what the offset gate is measured on.
+
+Debian's Asterisk prompts are laid one after the other between silences, so that it is known when each is said, and
+delivered as sounds. Reading, cleaning and recognition are the steps of the graph; cues are then made from the known
+times as people make them, anew for every batch that is drawn.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import av
+import dagster as dg
+import numpy as np
+import polars as pl
+from rich.console import Console
+
+from benchmarks.offset_clips import Difficulty
+from benchmarks.speech import RATE, Prompt, lay_out, read_prompts
+from mm_assets.aligned.segments.offsets.assets import cleaned_clips
+from mm_assets.aligned.segments.offsets.cue_placement import place_cues
+from mm_assets.aligned.segments.offsets.gate_input import gather_tracks
+from mm_assets.aligned.segments.offsets.timed_tracks import ClipTracks, TimedTexts
+from mm_assets.cleaned.media_assets import delivered_clips
+from mm_assets.commands.run import Runner
+from mm_assets.commands.workspace import Workspace
+from mm_assets.definitions import define
+from resources.delta_lake import DeltaLake
+
+BATCH = "spoken"
+POOL = 30
+_SECONDS = (31.0, 45.0)
+_STEPS = ("raw_pools", "raw_media", "cleaned_media", "transcripts", "cues")
+_LEAD = (0.0, 0.15)
+_TAIL = (0.0, 0.6)
+_LEAST_GAP_US = 40_000
+
+
+@dataclass(frozen=True)
+class SpokenClip:
+    """A clip as it was heard, and when each of its prompts is really said."""
+
+    tracks: ClipTracks
+    texts: tuple[str, ...]
+    spans_us: np.ndarray
+
+
+def make_pool(prompts: Path, work: Path, seed: int = 7) -> list[SpokenClip]:
+    """Deliver the clips and have the graph hear them; what a folder holds already is not heard again."""
+    landing, lake, home = work / "landing", work / "lake", work / "home"
+    if not (landing / BATCH / "_SUCCESS").exists():
+        _deliver(landing / BATCH, read_prompts(prompts, "a", "m", least_words=3), seed)
+    home.mkdir(exist_ok=True)
+    with dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}}) as instance:
+        runner = Runner(Workspace(instance, define(str(landing), str(lake))), Console(stderr=True))
+        summary = runner.rerun(BATCH, _STEPS)
+    if summary.failed:
+        raise SystemExit(f"the clips could not be heard: {summary.failed}")
+    return _read_pool(DeltaLake(root=str(lake)), json.loads((landing / "truth.json").read_text(encoding="utf-8")))
+
+
+def _deliver(folder: Path, prompts: list[Prompt], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    (folder / "audio").mkdir(parents=True)
+    order = [prompts[place] for _ in range(4) for place in rng.permutation(len(prompts))]
+    truth: dict[str, list[tuple[str, float, float]]] = {}
+    for number in range(POOL):
+        chosen: list[Prompt] = []
+        wanted = rng.uniform(*_SECONDS)
+        while sum(len(prompt.sound) / RATE + 0.75 for prompt in chosen) < wanted:
+            chosen.append(order.pop())
+        sound, spans = lay_out(chosen, rng)
+        name = f"spoken-{number:02}.wav"
+        _write_wav(folder / "audio" / name, sound)
+        truth[name] = [(prompt.text, *span) for prompt, span in zip(chosen, spans, strict=True)]
+    rows = "".join(json.dumps({"file_name": name}) + "\n" for name in truth)
+    (folder / "audio" / "metadata.jsonl").write_text(rows, encoding="utf-8")
+    contract = {"contract": "mm-batch/1", "source": "asterisk prompts, constructed", "license": "CC-BY-SA-3.0"}
+    (folder / "batch.json").write_text(json.dumps(contract | {"language": "en"}), encoding="utf-8")
+    (folder.parent / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
+    (folder / "_SUCCESS").touch()
+
+
+def _write_wav(path: Path, sound: np.ndarray) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        samples = np.clip(sound * 32_767, -32_768, 32_767).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        frame.sample_rate = RATE
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _read_pool(lake: DeltaLake, truth: dict[str, list[tuple[str, float, float]]]) -> list[SpokenClip]:
+    names = dict(lake.scan("audio_clips", BATCH).select("clip_id", "file_name").collect().iter_rows())
+    cues = place_cues(lake.read("raw_cues", BATCH), lake.read("video_clips", BATCH))
+    heard = gather_tracks(
+        delivered_clips(lake, BATCH),
+        cleaned_clips(lake, BATCH),
+        lake.read("clip_tracks", BATCH),
+        cues,
+        lake.read("transcripts", BATCH),
+    )
+    found: list[SpokenClip] = []
+    for tracks in heard:
+        if tracks.clip_id not in names:
+            continue
+        said = truth[names[tracks.clip_id]]
+        spans = np.rint(np.array([span for _, *span in said]) * 1e6).astype(np.int64)
+        found.append(SpokenClip(replace(tracks, onsets=None), tuple(text for text, *_ in said), spans))
+    return found
+
+
+def draw_spoken(
+    pool: list[SpokenClip], generator: np.random.Generator, count: int, difficulty: Difficulty, *, words: bool
+) -> list[ClipTracks]:
+    """A sound batch: clips of the pool, each once, with cues as people make them.
+
+    Cues start up to 150 ms early and end up to 600 ms late, never after the next starts; some are missing.
+    """
+    clips: list[ClipTracks] = []
+    for place in generator.choice(len(pool), count, replace=False):
+        clip = pool[place]
+        kept = generator.random(len(clip.texts)) >= difficulty.missing
+        starts = clip.spans_us[:, 0] - np.rint(generator.uniform(*_LEAD, len(kept)) * 1e6).astype(np.int64)
+        ends = clip.spans_us[:, 1] + np.rint(generator.uniform(*_TAIL, len(kept)) * 1e6).astype(np.int64)
+        ends[:-1] = np.minimum(ends[:-1], starts[1:] - _LEAST_GAP_US)
+        texts = tuple(text for text, keep in zip(clip.texts, kept, strict=True) if keep)
+        cues = TimedTexts(texts, np.maximum(starts, 0)[kept], ends[kept])
+        tracks = replace(clip.tracks, cues=cues)
+        clips.append(tracks if words else replace(tracks, words=None))
+    return clips
+
+
+def word_errors_ms(pool: list[SpokenClip]) -> list[float]:
+    """How far the first word of each prompt starts from where it really does, where it was heard at all."""
+    errors: list[float] = []
+    for clip in pool:
+        if clip.tracks.words is None:
+            continue
+        starts = clip.tracks.words.start_us
+        tokens = pl.Series([word.lower().strip(".,?!") for word in clip.tracks.words.texts])
+        for text, (start, _) in zip(clip.texts, clip.spans_us, strict=True):
+            first = text.split()[0].lower().strip(".,?!")
+            near = np.flatnonzero((tokens == first).to_numpy() & (np.abs(starts - start) < 1_000_000))
+            if len(near):
+                errors.append(float(np.abs(starts[near] - start).min()) / 1e3)
+    return errors
