@@ -2,6 +2,7 @@
 """Timed text of a recording on the clock of its own file, whatever table it came from."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,12 +39,10 @@ class Recording:
     Attributes:
         name: file name without its suffix; no white space, no separators.
         lines: in order.
-        has_words: whether words were timed at all; a cue file times none.
     """
 
     name: str
     lines: tuple[Line, ...]
-    has_words: bool = True
 
     @property
     def words(self) -> tuple[Word, ...]:
@@ -62,18 +61,18 @@ def name_recordings(files: Iterable[tuple[str, str]]) -> dict[str, str]:
     """
     listed = [(clip_id, _UNSAFE.sub("_", name.strip()).strip("._")) for clip_id, name in files]
     stems = {clip_id: name.rpartition(".")[0].strip("._") for clip_id, name in listed}
-    named: dict[str, str] = {}
-    for clip_id, name in listed:
-        stem = stems[clip_id]
-        named[clip_id] = stem if list(stems.values()).count(stem) == 1 and stem else name if stem else clip_id
-    return _apart(named)
+    shared = Counter(stems.values())
+    return _apart(
+        {
+            clip_id: clip_id if not stems[clip_id] else stems[clip_id] if shared[stems[clip_id]] == 1 else name
+            for clip_id, name in listed
+        }
+    )
 
 
 def _apart(named: Mapping[str, str]) -> dict[str, str]:
     """Names that two clips still share get the clip's id behind them; so do those that differ in case alone."""
-    counts: dict[str, int] = {}
-    for name in named.values():
-        counts[name.casefold()] = counts.get(name.casefold(), 0) + 1
+    counts = Counter(name.casefold() for name in named.values())
     return {clip: name if counts[name.casefold()] == 1 else f"{name}-{clip}" for clip, name in named.items()}
 
 
@@ -113,4 +112,29 @@ def divide_words(words: Sequence[Word], lines: Sequence[Line]) -> list[Line]:
     return [
         Line(line.start_us, line.end_us, line.text, line.speaker, tuple(own))
         for line, own in zip(lines, taken, strict=True)
+    ]
+
+
+def find_turns(words: Sequence[Word]) -> list[Line]:
+    """Runs of words by one speaker, in order.
+
+    >>> turns = find_turns([Word(0, 2, "a", None, "S0"), Word(2, 3, "b", None, "S0"), Word(4, 5, "c", None, "S1")])
+    >>> [(turn.start_us, turn.end_us, turn.text, turn.speaker) for turn in turns]
+    [(0, 3, 'a b', 'S0'), (4, 5, 'c', 'S1')]
+    """
+    runs: list[list[Word]] = []
+    for word in words:
+        if runs and runs[-1][-1].speaker == word.speaker:
+            runs[-1].append(word)
+        else:
+            runs.append([word])
+    return [
+        Line(
+            run[0].start_us,
+            max(word.end_us for word in run),
+            " ".join(word.text for word in run),
+            run[0].speaker,
+            tuple(run),
+        )
+        for run in runs
     ]
