@@ -157,3 +157,22 @@ def test_the_command_answers_in_json_and_refuses_unknown_formats(
     document = json.loads(done.stdout)
     assert (document["target"], document["kind"], document["words"]) == (BATCH, "batch", 4)
     assert Path(document["files"][0]).is_file()
+
+
+@pytest.mark.skipif("segment_alignments" not in TABLES, reason="no table of segments yet")
+def test_a_release_gives_the_segments_that_were_drawn(write: Callable[..., Exported], lake: DeltaLake) -> None:
+    words = [word("v1", 1.0, 1.4, "a"), word("v1", 1.4, 2.0, "zebra")]
+    times = {"start_us": HOUR + 1_000_000, "end_us": HOUR + 2_500_000, "clip_start_us": HOUR}
+    shared = {"clip_id": "v1", "text": "A zebra.", "words": words} | times
+    drawn = fill("segment_alignments", shared | {"sample_id": "seg_1"})
+    left = fill("segment_alignments", shared | {"sample_id": "seg_2", "segment_index": 1, "text": "Not drawn."})
+    sample = fill("fusion_samples", {"sample_id": "mm_1", "segment_id": "seg_1"})
+    mixed = fill("mixtures", {"release": "spring", "sample_id": "mm_1", "kind": "segment"})
+    for table, rows in (("segment_alignments", [drawn, left]), ("fusion_samples", [sample])):
+        lake.replace(table, BATCH, pl.DataFrame(rows, schema=TABLES[table].schema))
+    lake.append("mixtures", pl.DataFrame([mixed], schema=TABLES["mixtures"].schema))
+    done = write("srt", name="spring")
+    assert (done.kind, done.text, done.recordings, done.lines, done.words) == ("release", "segments", 1, 1, 2)
+    assert Path(done.files[0]).read_text() == "1\n00:00:01,000 --> 00:00:02,500\nA zebra.\n\n"
+    with pytest.raises(ExportError, match="holds segments, not cues"):
+        write("srt", "cues", name="spring")
