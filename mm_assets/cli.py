@@ -2,6 +2,7 @@
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,23 @@ DONE, FAILED, HELD = 0, 1, 3
 _WIDTH = 160
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+
+
+class Form(StrEnum):
+    """Formats of ``mm export``."""
+
+    VTT = "vtt"
+    SRT = "srt"
+    CTM = "ctm"
+    RTTM = "rttm"
+
+
+class Text(StrEnum):
+    """Texts that ``mm export`` can write."""
+
+    TRANSCRIPTS = "transcripts"
+    CUES = "cues"
+    SEGMENTS = "segments"
 
 
 def _print_json(document: Any) -> None:  # noqa: ANN401 - any JSON document
@@ -209,6 +227,31 @@ def lint(
             console.print(f"{error.file}:{error.line}: {error.code} [{error.id}] {error.message}", highlight=False)
         console.print(f"{report.files} files, {report.rows} rows, {len(report.errors)} errors")
     raise typer.Exit(HELD if report.errors else DONE)
+
+
+@app.command()
+def export(
+    target: Annotated[str, typer.Argument(help="A release, or a batch.")],
+    form: Annotated[Form, typer.Option("--format", help="What to write.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("export"),
+    text: Annotated[Text | None, typer.Option(help="Which text; of a release its segments.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write transcripts, cues or segments for players (vtt, srt) and scoring tools (ctm, rttm)."""
+    from mm_assets.commands import export as command  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
+
+    done = command.export(
+        open_workspace(), target, form.value, out, _console(stderr=True), text.value if text else None
+    )
+    for batch, gate in done.held.items():
+        _console(stderr=True).print(f"[yellow]{batch} is held by gate {gate}: its times may be wrong[/yellow]")
+    if as_json:
+        _print_json(done.to_document())
+    else:
+        told = f"{done.recordings} recordings, {done.lines} lines, {done.words} words in {len(done.files)} files"
+        empty = f"; {done.without_text} clips have no {done.text}" if done.without_text else ""
+        _console().print(f"{target}: {told} below {out}{empty}", highlight=False)
 
 
 @app.command()

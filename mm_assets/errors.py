@@ -23,6 +23,7 @@
     ├─ HoldError       the batch is held: the run is refused, not retried
     │  └─ BudgetError          the step would overspend the batch's budget
     └─ ReleaseError    a release cannot be written or read as it stands
+       ├─ ExportError          what is asked for is not there, or the format cannot hold it
        └─ FormatError          a sample breaks the placeholder format
           └─ UnresolvedReferenceError  a reference to a tensor cannot be followed
 
@@ -117,6 +118,10 @@ class BudgetError(HoldError):
 
 class ReleaseError(MMAssetsError):
     """A release cannot be written or read as it stands."""
+
+
+class ExportError(ReleaseError):
+    """What is asked for cannot be exported: it is not there, or the format cannot hold it."""
 
 
 class FormatError(ReleaseError):

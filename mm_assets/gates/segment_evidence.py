@@ -80,9 +80,8 @@ def _picture(
     reference = clip["audio_ref"] or clip["source_ref"]
     with open_landed(landing, reference["uri"]) as stream:
         sound = read_sound(decoder, stream, clip["record_ref"], clip["sound_clock_offset_us"] or 0, until)
-    told = example.get("told") or example.get("disorder") or ""
     return ClipPicture(
-        title=f"{clip['file_name']}{': ' if told else ''}{str(told).replace('_', ' ')}",
+        title=_title(clip["file_name"], example),
         sound=sound,
         cues=cues,
         words=words,
@@ -90,6 +89,14 @@ def _picture(
         restored_cues=_restore(found, clip, cues, example, corrections),
         sound_late_us=_sound_late(clip_id, corrections),
     )
+
+
+def _title(name: str, example: Mapping[str, Any]) -> str:
+    if example.get("told"):
+        return f"{name} {example['told']}"
+    if example.get("restored_clip_id"):
+        return f"{name} goes better with what was delivered with {example['restored_clip_id']}"
+    return f"{name}: {example['disorder'].replace('_', ' ')}" if example.get("disorder") else name
 
 
 def _restore(

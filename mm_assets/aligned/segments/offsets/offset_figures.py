@@ -170,6 +170,6 @@ def draw_offset_history(verdicts: pl.DataFrame, tolerances_us: Mapping[str, int]
     axes.set_xlim(-0.6, len(shown) - 0.4)
     axes.margins(y=0.15)
     axes.set_ylabel("late by, s")
-    axes.set_title("Median offset of each batch", fontsize=10, pad=50, loc="left")
+    axes.set_title("Median offset of each batch", fontsize=10, pad=36, loc="left")
     axes.legend(**_LEGEND, ncols=2, bbox_to_anchor=(0.0, 1.0))
     return save_png(figure)

@@ -1,0 +1,1 @@
+"""Transcripts and alignments in the formats that players and scoring tools read."""
