@@ -1,6 +1,7 @@
 """Settings of every test, and the media files they make."""
 
 import importlib.util
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +14,22 @@ from numpy.typing import NDArray
 # Properties are about what is true, not how fast: a busy machine fails none of them.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+
+WHOLE_STACK = {"test_live_stack.py", "test_faults.py"}
+"""Files whose tests start processes of their own and wait for them: one after the other, never side by side."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """For ``-n 2 --dist loadgroup``: a file stays on one worker, with what it set up once; the longest come first."""
+    if not config.pluginmanager.hasplugin("xdist") or "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    marks: dict[Path, set[str]] = {}
+    for item in items:
+        marks.setdefault(item.path, set()).update(mark.name for mark in item.iter_markers())
+        group = "whole stack" if item.path.name in WHOLE_STACK else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: (item.path.name not in WHOLE_STACK, "slow" not in marks[item.path]))
 
 
 @pytest.fixture(scope="session")

@@ -66,6 +66,10 @@ def graph():
     return definitions.resolve_asset_graph()
 
 
+def test_everything_resolves():
+    dg.Definitions.validate_loadable(definitions)
+
+
 def test_the_asset_keys_are_exactly_these(graph):
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == ASSETS
 
