@@ -83,8 +83,8 @@ class SpeechPolicy(Section):
     )
     min_speaker_similarity: Share = Field(
         default=0.74,
-        description="Mean cosine of two groups of utterances from which they are one voice. Of 2 s, one voice has 0.81 "
-        "in the middle and 0.74 at the 5th percentile, two have 0.63 at the 99th; of 5 s, one has 0.85 and more.",
+        description="Mean cosine of two groups of utterances from which they are one voice. Of 2 s, one voice has 0.84 "
+        "in the middle and 0.77 at the 5th percentile, two have 0.65 at the 99th; of 5 s, one has 0.85 and more.",
     )
     min_speaker_seconds: NonNegativeFloat = Field(
         default=1.6, description="Shorter utterances found no voice of their own, they join the nearest; one part."

@@ -78,7 +78,10 @@ def test_an_unknown_word_moves_none_of_the_others(aligner, other_sentence):
     right, odd = aligner.align([other_sentence] * 2, [TEXT, strange], ["en", "en"])
     by_word = {word.word: word for word in odd.words}
     assert by_word["zxqvy"].confidence == 0.0
-    assert (by_word["woman,"].start_us, by_word["was."].end_us) == (right.words[6].start_us, right.words[-1].end_us)
+    assert by_word["woman,"].start_us == pytest.approx(right.words[6].start_us, abs=30_000)
+    assert by_word["was."].end_us == right.words[-1].end_us
+    assert by_word["zxqvy"].start_us == pytest.approx(right.words[5].start_us, abs=80_000)  # amiable
+    assert by_word["zxqvy"].end_us == pytest.approx(right.words[5].end_us, abs=30_000)
     assert [word.word for word in odd.words] == strange.split()
 
 
