@@ -22,6 +22,10 @@ class SpeechPolicy(Section):
     )
     threads: PositiveInt = Field(default=2, description="Threads of the recogniser on a CPU.")
     batch_size: PositiveInt = Field(default=8, description="Windows recognised at once; 8 of 30 s hold 15 MB of sound.")
+    gathered_batches: PositiveInt = Field(
+        default=4,
+        description="Batches gathered to put windows of like length together; each is as long as its longest.",
+    )
     beam_size: PositiveInt = Field(default=5, description="Hypotheses kept while decoding; Whisper's own 5.")
     window_seconds: Annotated[float, Field(gt=1.0, le=30.0)] = Field(
         default=30.0, description="Longest window; Whisper hears 30 s at once."

@@ -114,6 +114,7 @@ class ResemblyzerEmbedder:
     def _layers(self) -> tuple[Any, Any]:
         import torch  # noqa: PLC0415 - heavy
 
+        torch.set_num_threads(1)  # of three small layers; more threads wait for one another
         state = torch.load(_weights(), map_location="cpu", weights_only=True)["model_state"]
         lstm = torch.nn.LSTM(_MELS, _UNITS, _LAYERS, batch_first=True)
         linear = torch.nn.Linear(_UNITS, _UNITS)

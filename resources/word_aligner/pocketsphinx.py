@@ -18,6 +18,7 @@ from mm_assets.aligned.segments.interfaces import (
     TimedWord,
     Waveform,
 )
+from mm_assets.aligned.segments.speech.word_times import sounding_frames
 from mm_assets.errors import InferenceError, WeightsMissingError
 from mm_assets.models import ModelIdentity, verify_sha256
 
@@ -33,7 +34,6 @@ _PINNED: Final = {
 _FILLER: Final = "[SPEECH]"  # the model's own noise word for speech that is no word it knows
 _FRAME_US: Final = 10_000
 _FRAME_SAMPLES: Final = 160
-_SOFT: Final = 0.02  # of the mean power: 17 dB under it
 _FULL_SCALE: Final = 32_767
 _NOT_SPOKEN: Final = re.compile(r"[^a-z0-9']+")
 
@@ -175,10 +175,8 @@ def _sounding(waveform: Waveform, before: int, after: int) -> tuple[int, int] | 
 
     The search takes a word it does not know for silence where that is likelier than its noise word.
     """
-    whole = len(waveform) // _FRAME_SAMPLES
-    powers = np.square(waveform[: whole * _FRAME_SAMPLES]).reshape(whole, _FRAME_SAMPLES).mean(axis=1)
-    loud = np.flatnonzero(powers[before:after] > _SOFT * powers.mean()) if whole else np.zeros(0, np.int64)
-    return (before + int(loud[0]), before + int(loud[-1]) + 1) if len(loud) else None
+    heard = np.flatnonzero(sounding_frames(waveform)[before:after])
+    return (before + int(heard[0]), before + int(heard[-1]) + 1) if len(heard) else None
 
 
 @functools.lru_cache(maxsize=1)

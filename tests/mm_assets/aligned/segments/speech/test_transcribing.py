@@ -40,9 +40,11 @@ class Ear:
 
     def __init__(self):
         self.batches: list[tuple[int, list[str | None]]] = []
+        self.lengths: list[int] = []
 
     def recognize(self, waveforms, languages):
         self.batches.append((len(waveforms), list(languages)))
+        self.lengths += [len(waveform) for waveform in waveforms]
         return [
             RecognizedSpeech(
                 f"level {loudness(w)} here", language or "en", 0.9, -1.4 if loudness(w) == 9 else -0.1, 0.1
@@ -112,7 +114,7 @@ def transcribe(tmp_path, media_files):
             }
             rows.append(where)
         ear, figures = Ear(), HearingFigures()
-        policy = policy or SpeechPolicy(batch_size=3)
+        policy = policy or SpeechPolicy(batch_size=3, gathered_batches=1)
         chunks = [pl.DataFrame(rows[at : at + 2], schema=SCHEMA) for at in range(0, len(rows), 2)]
         with MediaDecoder(MediaPolicy()) as decoder:
             landing = LocalLanding(tmp_path)
@@ -151,6 +153,17 @@ def test_every_clip_has_a_row_and_windows_of_several_clips_are_heard_together(tr
     assert methods == [{"forced:stand-in"}, {"forced:stand-in"}, {"recogniser"}, set(), *[{"forced:stand-in"}] * 2]
     silent = rows.row(3, named=True)
     assert (silent["language"], silent["avg_logprob"], silent["speakers"]) == (None, None, 0)
+
+
+def test_windows_of_like_length_are_heard_together_and_rows_keep_their_order(transcribe):
+    short, long = SAID, [0.0] * 50 + [1.0] * 900
+    tables, ear, _ = transcribe(
+        *((level, track) for level, track in zip((0.1, 0.2, 0.3, 0.4), (long, short, long, short), strict=True)),
+        policy=SpeechPolicy(batch_size=2, gathered_batches=2),
+    )
+    assert [count for count, _ in ear.batches] == [2, 2]
+    assert ear.lengths == sorted(ear.lengths)
+    assert tables["transcripts"]["text"].to_list() == [f"level {place} here" for place in range(1, 5)]
 
 
 def test_a_clip_that_cannot_be_decoded_is_rejected_and_harms_no_other(transcribe):
