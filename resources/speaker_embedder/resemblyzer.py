@@ -27,7 +27,7 @@ _WINDOW, _HOP = 400, 160
 _PARTIAL_FRAMES: Final = 160
 _PARTIAL_STEP: Final = 77  # 1.3 partials a second
 _MIN_COVERAGE: Final = 0.75
-_LEVEL: Final = 10 ** (-30 / 20)  # quieter sounds are raised to it, as in training
+_LEVEL: Final = 10 ** (-30 / 20)  # training raised quieter sounds to it; with louder ones lowered voices differ more
 _BATCH: Final = 128
 
 
@@ -76,14 +76,14 @@ class ResemblyzerEmbedder:
     def _partials(self, sound: Waveform) -> NDArray[np.float32]:
         """Mel spectra of the parts of a sound, shape (P, 160, 40)."""
         level = float(np.sqrt(np.mean(np.square(sound), dtype=np.float64)))
-        raised = sound * np.float32(_LEVEL / level) if 0.0 < level < _LEVEL else sound
+        levelled = sound * np.float32(_LEVEL / level) if level > 0.0 else sound
         frames = -(-(len(sound) + 1) // _HOP)
         starts = list(range(0, max(1, frames - _PARTIAL_FRAMES + _PARTIAL_STEP + 1), _PARTIAL_STEP))
         covered = (len(sound) - starts[-1] * _HOP) / (_PARTIAL_FRAMES * _HOP)
         if covered < _MIN_COVERAGE and len(starts) > 1:
             starts.pop()
         needed = (starts[-1] + _PARTIAL_FRAMES) * _HOP
-        mels = self._mel_spectrum(np.pad(raised, (0, max(0, needed - len(raised)))))
+        mels = self._mel_spectrum(np.pad(levelled, (0, max(0, needed - len(sound)))))
         return np.stack([mels[start : start + _PARTIAL_FRAMES] for start in starts])
 
     def _mel_spectrum(self, sound: Waveform) -> NDArray[np.float32]:
@@ -114,6 +114,7 @@ class ResemblyzerEmbedder:
     def _layers(self) -> tuple[Any, Any]:
         import torch  # noqa: PLC0415 - heavy
 
+        torch.set_num_threads(1)  # of three small layers; more threads wait for one another
         state = torch.load(_weights(), map_location="cpu", weights_only=True)["model_state"]
         lstm = torch.nn.LSTM(_MELS, _UNITS, _LAYERS, batch_first=True)
         linear = torch.nn.Linear(_UNITS, _UNITS)

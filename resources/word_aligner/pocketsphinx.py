@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import itertools
 import math
 import re
 import sys
@@ -17,6 +18,7 @@ from mm_assets.aligned.segments.interfaces import (
     TimedWord,
     Waveform,
 )
+from mm_assets.aligned.segments.speech.word_times import sounding_frames
 from mm_assets.errors import InferenceError, WeightsMissingError
 from mm_assets.models import ModelIdentity, verify_sha256
 
@@ -31,6 +33,7 @@ _PINNED: Final = {
 }
 _FILLER: Final = "[SPEECH]"  # the model's own noise word for speech that is no word it knows
 _FRAME_US: Final = 10_000
+_FRAME_SAMPLES: Final = 160
 _FULL_SCALE: Final = 32_767
 _NOT_SPOKEN: Final = re.compile(r"[^a-z0-9']+")
 
@@ -85,7 +88,7 @@ class PocketSphinxAligner:
         frames = sum(end - start for _, start, end, _ in found)
         if sum(score for *_, score in found) < self._min_word_logprob * frames:
             return AlignedWords((), "mismatch")
-        return AlignedWords(_gather(written, spoken, found, len(waveform)))
+        return AlignedWords(_gather(written, spoken, found, waveform))
 
     def _pronounceable(self, word: str) -> list[str]:
         """The dictionary words that a written word is read as; a filler for one it does not know.
@@ -132,23 +135,48 @@ class PocketSphinxAligner:
 
 
 def _gather(
-    written: list[str], spoken: list[list[str]], found: list[tuple[str, int, int, float]], samples: int
+    written: list[str], spoken: list[list[str]], found: list[tuple[str, int, int, float]], waveform: Waveform
 ) -> tuple[TimedWord, ...]:
     """Words as written from the parts they are read as; one that is not read shares the moment its neighbour ends."""
-    end_us = round(samples / 16_000 * 1e6)
-    words: list[TimedWord] = []
-    place, last_us = 0, min(found[0][1] * _FRAME_US, end_us)
-    for word, parts in zip(written, spoken, strict=True):
+    end_us = round(len(waveform) / 16_000 * 1e6)
+    frames: list[tuple[int, int, float]] = []  # first and last of each word, and its confidence
+    place, last = 0, found[0][1]
+    for parts in spoken:
         of = found[place : place + len(parts)]
         place += len(parts)
-        if not of:
-            words.append(TimedWord(word, last_us, last_us, 0.0))
-            continue
-        start, last_us = (min(of[0][1] * _FRAME_US, end_us), min(of[-1][2] * _FRAME_US, end_us))
-        frames = max(1, sum(end - begin for _, begin, end, _ in of))
-        confidence = 0.0 if parts == [_FILLER] else math.exp(sum(score for *_, score in of) / frames)
-        words.append(TimedWord(word, start, last_us, min(1.0, confidence)))
-    return tuple(words)
+        if of:
+            count = max(1, sum(end - begin for _, begin, end, _ in of))
+            likely = 0.0 if parts == [_FILLER] else math.exp(sum(score for *_, score in of) / count)
+            frames.append((of[0][1], of[-1][2], min(1.0, likely)))
+            last = of[-1][2]
+        else:
+            frames.append((last, last, 0.0))
+    for first, behind in _runs([parts == [_FILLER] for parts in spoken]):
+        before = frames[first - 1][1] if first else 0
+        after = frames[behind][0] if behind < len(frames) else len(waveform) // _FRAME_SAMPLES
+        begin, end = _sounding(waveform, before, after) or (frames[first][0], frames[behind - 1][1])
+        shares = np.cumsum([0, *(len(word) for word in written[first:behind])])
+        edges = np.rint(begin + (end - begin) * shares / shares[-1]).astype(int).tolist()
+        frames[first:behind] = [(*edge, 0.0) for edge in itertools.pairwise(edges)]
+    return tuple(
+        TimedWord(word, min(begin * _FRAME_US, end_us), min(end * _FRAME_US, end_us), confidence)
+        for word, (begin, end, confidence) in zip(written, frames, strict=True)
+    )
+
+
+def _runs(flags: list[bool]) -> list[tuple[int, int]]:
+    """First and last (exclusive) place of each run of what is true."""
+    edges = np.flatnonzero(np.diff(np.array([False, *flags, False]).astype(np.int8)))
+    return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]
+
+
+def _sounding(waveform: Waveform, before: int, after: int) -> tuple[int, int] | None:
+    """First and last (exclusive) frame between two that is not much softer than the rest, or None.
+
+    The search takes a word it does not know for silence where that is likelier than its noise word.
+    """
+    heard = np.flatnonzero(sounding_frames(waveform)[before:after])
+    return (before + int(heard[0]), before + int(heard[-1]) + 1) if len(heard) else None
 
 
 @functools.lru_cache(maxsize=1)

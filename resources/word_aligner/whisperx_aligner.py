@@ -93,6 +93,10 @@ class WhisperXAligner:
         """The module, the model and what belongs to it."""
         identity = self.identity
         whisperx = import_whisperx()
+        from whisperx import alignment  # noqa: PLC0415 - its own imports take half a minute
+
+        # It fetches NLTK's sentence splitter from the web, only to group words that we ask for one by one.
+        alignment.nltk_load = lambda _: _OneSentence()
         try:
             model, metadata = whisperx.load_align_model(
                 self._language, self.device, model_name=str(self._folder), model_cache_only=True
@@ -100,6 +104,11 @@ class WhisperXAligner:
         except (RuntimeError, ValueError, OSError) as error:
             raise WeightsMissingError(f"{identity} does not load: {error}; correct speech.aligner") from error
         return whisperx, model, metadata
+
+
+class _OneSentence:
+    def span_tokenize(self, text: str) -> list[tuple[int, int]]:
+        return [(0, len(text))]
 
 
 @functools.lru_cache(maxsize=4)

@@ -21,7 +21,7 @@ from mm_assets.aligned.segments.speech.hallucinations import Doubt, doubt_text
 from mm_assets.aligned.segments.speech.prosody import Prosody, measure_prosody
 from mm_assets.aligned.segments.speech.utterances import Run, divide_at_turns, divide_into_utterances
 from mm_assets.aligned.segments.speech.windows import Window
-from mm_assets.aligned.segments.speech.word_times import ClipWord, place_words, spread_words
+from mm_assets.aligned.segments.speech.word_times import ClipWord, place_words, spread_words, trim_silence
 from mm_assets.media.messages import SAMPLE_RATE
 from mm_assets.policy import SpeechPolicy
 
@@ -171,7 +171,8 @@ def _time_words(
                 max(window.start_us, window.speech_start_us - _SLACK_US),
                 min(window.end_us, window.speech_end_us + _SLACK_US),
             )
-            placed[place] = place_words(words, RECOGNISER_METHOD, window.start_us, *bounds) or spread_words(
+            trimmed = trim_silence(words, sounds[place])
+            placed[place] = place_words(trimmed, RECOGNISER_METHOD, window.start_us, *bounds) or spread_words(
                 texts[place], EVEN_METHOD, *bounds
             )
     return placed

@@ -73,9 +73,9 @@ def transcribe_clips(
     policy: SpeechPolicy,
     figures: HearingFigures,
 ) -> Iterator[TranscribedClips]:
-    """Transcribe clips in their order; windows of several clips are recognised together.
+    """Transcribe clips in their order; windows of several clips are recognised together, those of like length.
 
-    Held at any time: the sound of one batch of windows, and the words of the clips they come from. Only clips with
+    Held at any time: the sound of some batches of windows, and the words of the clips they come from. Only clips with
     speech are decoded.
 
     Args:
@@ -91,28 +91,29 @@ def transcribe_clips(
         ModelError: a model failed.
     """
     clips: deque[_Clip] = deque()
-    batch: list[_Waiting] = []
+    gathered: list[_Waiting] = []
 
     def hear() -> None:
-        ready = [waiting for waiting in batch if waiting.clip.error is None]
-        batch.clear()
-        if ready:
+        ready = sorted((waiting for waiting in gathered if waiting.clip.error is None), key=lambda w: len(w.sound))
+        gathered.clear()
+        for at in range(0, len(ready), policy.batch_size):
+            batch = ready[at : at + policy.batch_size]
             heard = hear_windows(
-                [waiting.window for waiting in ready],
-                [waiting.sound for waiting in ready],
-                [waiting.clip.row["language"] for waiting in ready],
+                [waiting.window for waiting in batch],
+                [waiting.sound for waiting in batch],
+                [waiting.clip.row["language"] for waiting in batch],
                 models,
                 policy,
                 figures,
             )
-            for waiting, result in zip(ready, heard, strict=True):
+            for waiting, result in zip(batch, heard, strict=True):
                 waiting.clip.waiting -= 1
                 waiting.clip.heard.append(result)
 
     def take(waiting: _Waiting) -> None:
         waiting.clip.waiting += 1
-        batch.append(waiting)
-        if len(batch) >= policy.batch_size:
+        gathered.append(waiting)
+        if len(gathered) >= policy.batch_size * policy.gathered_batches:
             hear()
 
     for chunk in chunks:
@@ -157,6 +158,7 @@ def _finish(clips: deque[_Clip], models: SpeechModels, policy: SpeechPolicy) -> 
     rejected: list[Row] = []
     while clips and clips[0].done:
         clip = clips.popleft()
+        clip.heard.sort(key=lambda heard: heard.window.start_us)
         if clip.error is not None:
             rejected.append(_rejection(clip.row, clip.error))
             continue

@@ -1,9 +1,10 @@
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mm_assets.aligned.segments.interfaces import SpeakerTurn, TimedWord
 from mm_assets.aligned.segments.speech.utterances import divide_at_turns, divide_into_utterances, nearest_turn
-from mm_assets.aligned.segments.speech.word_times import ClipWord, place_words, spread_words
+from mm_assets.aligned.segments.speech.word_times import ClipWord, place_words, spread_words, trim_silence
 
 
 def clip_words(*words: tuple[str, int, int]) -> tuple[ClipWord, ...]:
@@ -43,6 +44,19 @@ def test_words_nobody_timed_are_spread_by_their_letters():
     assert [word.start_us for word in spread_words("one three", "even", 0, 800_000)] == [0, 300_000]
 
 
+def test_a_word_begins_and_ends_where_something_is_heard():
+    sound = np.zeros(32_000, np.float32)
+    sound[8_000:16_000] = sound[24_000:30_000] = 0.1
+    words = [
+        TimedWord("a", 0, 1_400_000, 1.0),
+        TimedWord("b", 1_400_000, 2_000_000, 1.0),
+        TimedWord("c", 0, 300_000, 1.0),
+    ]
+    trimmed = trim_silence(words, sound)
+    assert [(w.start_us, w.end_us) for w in trimmed] == [(500_000, 1_000_000), (1_500_000, 1_880_000), (0, 300_000)]
+    assert trim_silence(words[:1], sound[:0]) == tuple(words[:1])
+
+
 def test_a_pause_and_a_sentence_end_an_utterance_and_an_abbreviation_does_not():
     words = clip_words(("Mr.", 0, 10), ("Dash.", 10, 20), ("He", 20, 30), ("left", 30, 40), ("home", 700, 710))
     runs = divide_into_utterances(words, gap_us=600)
@@ -50,8 +64,6 @@ def test_a_pause_and_a_sentence_end_an_utterance_and_an_abbreviation_does_not():
 
 
 def turn(start_us: int, end_us: int, *vector: float) -> SpeakerTurn:
-    import numpy as np
-
     return SpeakerTurn(start_us, end_us, np.array(vector, np.float32))
 
 
