@@ -66,7 +66,7 @@ class LogMel:
         power = np.square(spectrum.real) + np.square(spectrum.imag)
         energy = power.astype(np.float32) @ self._filters
         levels = 10.0 * np.log10(np.maximum(energy, np.float32(10.0 ** (FLOOR_DB / 10.0))))
-        return (1.0 - levels / np.float32(FLOOR_DB)).astype(np.float32)
+        return np.maximum(1.0 - levels / np.float32(FLOOR_DB), 0.0).astype(np.float32)
 
 
 @cache

@@ -77,7 +77,7 @@ class PieceSounds:
         self._frames += len(frames)
         first = 0
         while first < len(frames) and self._piece < len(self._bounds):
-            start, end = self._bounds[self._piece].tolist()
+            start, end = self._span()
             behind = int(np.searchsorted(centres, end))
             first = max(first, int(np.searchsorted(centres, start)))
             if behind > first:
@@ -91,12 +91,15 @@ class PieceSounds:
     def _begin(self) -> None:
         if self._piece >= len(self._bounds):
             return
-        start, end = self._bounds[self._piece].tolist()
+        start, end = self._span()
         tokens = -(-(end - start) // self._policy.token_us)
         slots = tokens * self._policy.parts_per_token
         self._filled = -(-(end - start) // self._part_us)
         self._sums = np.zeros((slots, self._policy.mel_bands), np.float32)
         self._counts = np.zeros(slots, np.int32)
+
+    def _span(self) -> tuple[int, int]:
+        return int(self._bounds[self._piece, 0]), int(self._bounds[self._piece, 1])
 
     def _take(self) -> PieceSound:
         levels = self._sums / np.maximum(self._counts, 1)[:, None]

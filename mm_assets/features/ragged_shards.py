@@ -1,8 +1,8 @@
 # pyright: strict
 """Features of unequal length in sharded safetensors: all rows one behind the other, and where each record's begin.
 
-A shard of N records holds ``features``, float16, shape (V, C), and ``bounds``, int64, shape (N + 1,): record i owns rows
-``bounds[i]`` to ``bounds[i + 1]``. Names carry the hash of the bytes, as those of the other shards do.
+A shard of N records holds ``features``, float16, shape (V, C), and ``bounds``, int64, shape (N + 1,): record i owns
+rows ``bounds[i]`` to ``bounds[i + 1]``. Names carry the hash of the bytes, as those of the other shards do.
 """
 
 from collections import OrderedDict
@@ -39,7 +39,11 @@ def write_ragged_shard(store: ShardStore, batch: str, number: int, records: Sequ
         ContractError: an array has another type or shape.
     """
     shapes = {(record.dtype, record.ndim, record.shape[-1]) for record in records if len(record)}
-    if len(shapes) != 1 or shapes != {(np.dtype(np.float16), _MATRIX, records[0].shape[-1])} or not all(map(len, records)):
+    if (
+        len(shapes) != 1
+        or shapes != {(np.dtype(np.float16), _MATRIX, records[0].shape[-1])}
+        or not all(map(len, records))
+    ):
         raise ContractError(f"features {shapes} do not fit a shard of float16 (T, C), T at least 1, one C throughout")
     bounds = np.concatenate(([0], np.cumsum([len(record) for record in records]))).astype(np.int64)
     data = safetensors.numpy.save({_FEATURES: np.concatenate(records), _BOUNDS: bounds})
