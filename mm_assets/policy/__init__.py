@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mm_assets.errors import PolicyError
+from mm_assets.policy.alignment import SegmentPolicy
 from mm_assets.policy.assembly import BudgetPolicy, FusionPolicy, MixturePolicy
 from mm_assets.policy.claims import FaithfulnessPolicy
 from mm_assets.policy.cleaning import CaptionPolicy, DuplicatePolicy, ImagePolicy, TextPolicy
@@ -46,6 +47,7 @@ __all__ = [
     "OrientationPolicy",
     "Policy",
     "RecallGatePolicy",
+    "SegmentPolicy",
     "SlicingPolicy",
     "SoundPolicy",
     "SpeechPolicy",
@@ -82,6 +84,7 @@ class Policy(Section):
     cues: CuePolicy = CuePolicy()
     slicing: SlicingPolicy = SlicingPolicy()
     speech: SpeechPolicy = SpeechPolicy()
+    segments: SegmentPolicy = SegmentPolicy()
     budget: BudgetPolicy = BudgetPolicy()
     fusion: FusionPolicy = FusionPolicy()
     mixtures: MixturePolicy = MixturePolicy()
