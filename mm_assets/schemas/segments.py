@@ -7,18 +7,9 @@ import polars as pl
 from mm_assets.schemas.columns import BATCH, LANGUAGE, POSITION, SPATIAL
 from mm_assets.schemas.features import CODEBOOK_COLUMNS
 from mm_assets.schemas.media import CLIP_ID, END_US, START_US
+from mm_assets.schemas.speech import WORD
 from mm_assets.schemas.table import Column, Table
 
-WORD: Final = pl.Struct(
-    {
-        "word": pl.String,
-        "start_us": pl.Int64,
-        "end_us": pl.Int64,
-        "confidence": pl.Float32,
-        "method": pl.String,
-        "speaker": pl.String,
-    }
-)
 _PIECE: Final[dict[str, Column]] = {
     "batch": BATCH,
     "piece_id": Column(pl.String, "Piece of the clip."),
