@@ -24,7 +24,11 @@ from mm_assets.policy import Policy
 from mm_assets.schemas import TABLES
 
 SOUND_MODEL: Final = "log-mel@1"
-_CLIP: Final = ("batch", "clip_id", "position", "record_ref", "source_ref", "start_us", "end_us", "sound_end_us")
+_CLIP: Final = (
+    "batch", "clip_id", "position", "record_ref", "source_ref", "start_us", "end_us", "sound_end_us",
+    "sound_clock_offset_us",
+)  # fmt: skip
+
 Row = dict[str, Any]
 
 
@@ -151,6 +155,7 @@ class _ClipReader:
         found = np.zeros((0, 3), np.int64) if shots is None else shots.to_numpy().astype(np.int64)
         self._wanted = choose_key_frames(self._bounds, found, policy.audio_features.max_key_frames)
         self._offset_us = int(clip.get("clock_offset_us") or 0)
+        self._sound_offset_us = int(clip["sound_clock_offset_us"])
         self._model = str(encoder.identity) if self._wanted else ""
         self.tokens = 0
 
@@ -187,12 +192,12 @@ class _ClipReader:
             for message in decoder.decode(stream, self._clip["record_ref"], wanted):
                 if isinstance(message, AudioBlock):
                     samples = np.frombuffer(message.samples, "<f4").astype(np.float32)
-                    for sound in sounds.add(message.start_us + self._offset_us, samples):
+                    for sound in sounds.add(message.start_us + self._sound_offset_us, samples):
                         self._keep_sound(sound, gathered)
                 elif isinstance(message, FrameBlock):
                     self._keep_frames(message, frames, gathered)
                 elif isinstance(message, End) and wanted.audio:
-                    ended = None if message.audio is None else message.audio.end_us + self._offset_us
+                    ended = None if message.audio is None else message.audio.end_us + self._sound_offset_us
                     if ended != self._clip["sound_end_us"]:
                         raise InputError("CHANGED_FILE", f"its sound ends at {ended} us; a delivery must not change")
 

@@ -56,6 +56,7 @@ class Site:
             "source_ref": self._ref(path),
             "audio_ref": self._ref(sound) if sound else None,
             "clock_offset_us": offset_us,
+            "sound_clock_offset_us": offset_us,
             "width": 64,
             "height": 48,
             "start_us": offset_us,
