@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypedDict, cast
+from typing import Any, Final, NamedTuple, TypedDict, cast
 
 import msgspec
 import numpy as np
@@ -19,16 +19,51 @@ from torch.utils.data import Dataset
 from mm_assets.errors import REMEDIES, CrossModalCode, FormatError, ReleaseError
 from mm_assets.fusion.box_markup import BOX_START, check_boxes, strip_tags
 from mm_assets.fusion.findings import LintCode
-from mm_assets.fusion.placeholders import IMAGE_END, IMAGE_START, Modality, ParsedContent, Vocabulary, inspect_content
+from mm_assets.fusion.placeholders import (
+    CODE_NAMES,
+    IMAGE_END,
+    IMAGE_START,
+    Modality,
+    ParsedContent,
+    Vocabulary,
+    inspect_content,
+)
 from mm_assets.fusion.release_format import MANIFEST_NAME, SAMPLES_FOLDER, ReleaseFormat, read_release_format
-from mm_assets.fusion.samples import VISUAL_CODES, VISUAL_FEATURES, Box, FusionLine
+from mm_assets.fusion.samples import (
+    AUDIO_CODES,
+    AUDIO_FEATURES,
+    VISUAL_CODES,
+    VISUAL_FEATURES,
+    Box,
+    FusionLine,
+    SegmentDetails,
+)
 from mm_assets.fusion.shard_index import CODES_FOLDER, FEATURES_FOLDER, UnresolvedReferenceError, split_reference
 from mm_assets.fusion.usual_content import UsualContent
 
 MAX_FEATURE_NORM: Final = 10.0
 _VISUAL: Final = (Modality.IMAGE, Modality.VIDEO)
+_AUDIO: Final = (Modality.AUDIO,)
+_VISUAL_TENSORS: Final = (VISUAL_FEATURES, VISUAL_CODES)
+_AUDIO_TENSORS: Final = (AUDIO_FEATURES, AUDIO_CODES)
 _SCAN_BYTES: Final = 1 << 20
 _OPEN_SHARDS: Final = 256
+
+
+class _Spans(NamedTuple):
+    """Codes, int64, shape (T,), and their places in the content, shape (T, 2)."""
+
+    codes: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+
+_NO_SPANS: Final = _Spans(np.empty(0, np.int64), np.empty((0, 2), np.int64))
+
+
+class _WithSegment(msgspec.Struct):
+    """The part of a segment's line that only segments have."""
+
+    segment: SegmentDetails
 
 
 class TrainingSample(TypedDict):
@@ -36,8 +71,10 @@ class TrainingSample(TypedDict):
 
     ``codes``, ``token_ids``: int64, shape (T,); ``code_places``: int64, shape (T, 2), start and end of each placeholder
     in ``content``, characters; ``features``: float32, shape (T, C), row i belongs to placeholder i. T is 0 for text.
+    ``audio_codes``, ``audio_token_ids``, ``audio_code_places``, ``audio_features``: the same of its sound.
     ``boxes``: float32, shape (B, 4), corners x1 y1 x2 y2 in pixels of the stored image; ``phrase_places``: int64,
-    shape (B, 2), start and end in ``content`` of the phrase each box holds.
+    shape (B, 2), start and end in ``content`` of the phrase each box holds. ``times``: int64, shape (N, 2), start and
+    end on the medium's global clock, microseconds; ``segment``: what else its line says of a segment, None of others.
     """
 
     id: str
@@ -50,8 +87,14 @@ class TrainingSample(TypedDict):
     token_ids: torch.Tensor
     code_places: torch.Tensor
     features: torch.Tensor
+    audio_codes: torch.Tensor
+    audio_token_ids: torch.Tensor
+    audio_code_places: torch.Tensor
+    audio_features: torch.Tensor
     boxes: torch.Tensor
     phrase_places: torch.Tensor
+    times: torch.Tensor
+    segment: SegmentDetails | None
 
 
 class ReleaseDataset(Dataset[TrainingSample]):
@@ -88,7 +131,7 @@ class ReleaseDataset(Dataset[TrainingSample]):
         self._offsets = [_line_offsets(file) for file in self._files]
         self._starts = np.cumsum([0, *(len(offsets) - 1 for offsets in self._offsets)])
         self._handles = _Handles(self._folder)
-        self._decoder = msgspec.json.Decoder(FusionLine)
+        self._make_decoders()
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -112,29 +155,48 @@ class ReleaseDataset(Dataset[TrainingSample]):
             line = self._decoder.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _format_error(f"sample of {where}", LintCode.INVALID_JSON, str(error)) from error
-        return self._sample(line, f"sample {line.id} ({where})")
+        name = f"sample {line.id} ({where})"
+        return self._sample(line, None if line.kind != "segment" else self._details(raw, name), name)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        del state["_handles"], state["_decoder"]
+        del state["_handles"], state["_decoder"], state["_segments"]
         return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
         self._handles = _Handles(self._folder)
-        self._decoder = msgspec.json.Decoder(FusionLine)
+        self._make_decoders()
 
-    def _sample(self, line: FusionLine, name: str) -> TrainingSample:
+    def _make_decoders(self) -> None:
+        self._decoder = msgspec.json.Decoder(FusionLine)
+        self._segments = msgspec.json.Decoder(_WithSegment)
+
+    def _details(self, raw: bytes, name: str) -> SegmentDetails:
+        try:
+            return self._segments.decode(raw).segment
+        except msgspec.DecodeError as error:
+            raise _format_error(name, LintCode.INVALID_FIELD, f"segment: {error}") from error
+
+    def _sample(self, line: FusionLine, segment: SegmentDetails | None, name: str) -> TrainingSample:
         if line.placeholder_version != self._version:
             message = f"placeholder_version {line.placeholder_version!r} is not the release's {self._version!r}"
             raise _format_error(name, LintCode.INVALID_FIELD, message)
-        codes, places, text = self._take_apart(line.content, name)
+        spans, text = self._take_apart(line.content, name)
         for code, message in check_boxes(line.content, line.boxes, tags_required=line.kind == "object").items():
             raise _format_error(name, code, message)
-        if (line.visual_features_path is None) != (len(codes) == 0):
-            message = "visual_features_path and the visual spans of content do not go together"
-            raise _format_error(name, LintCode.MISSING_SENTINEL, message)
+        visual, audio = spans
+        for path, span, field in (
+            (line.visual_features_path, visual, "visual_features_path"),
+            (line.audio_features_path, audio, "audio_features_path"),
+        ):
+            if (path is None) != (len(span.codes) == 0):
+                message = f"{field} and the spans of its media in content do not go together"
+                raise _format_error(name, LintCode.MISSING_SENTINEL, message)
         boxes, phrases = _box_tensors(line.boxes)
+        vectors = self._features(line.visual_features_path, visual.codes, _VISUAL_TENSORS, name)
+        sounds = self._features(line.audio_features_path, audio.codes, _AUDIO_TENSORS, name)
+        times = [(span.start_us, span.end_us) for span in line.times]
         return TrainingSample(
             id=line.id,
             kind=line.kind,
@@ -142,16 +204,22 @@ class ReleaseDataset(Dataset[TrainingSample]):
             weight=line.weight,
             content=line.content,
             text=text,
-            codes=torch.from_numpy(codes),
-            token_ids=torch.from_numpy(codes + self._vocabulary.image_offset),
-            code_places=torch.from_numpy(places),
-            features=torch.from_numpy(self._features(line.visual_features_path, codes, name)),
+            codes=torch.from_numpy(visual.codes),
+            token_ids=torch.from_numpy(visual.codes + self._vocabulary.image_offset),
+            code_places=torch.from_numpy(visual.places),
+            features=torch.from_numpy(vectors),
+            audio_codes=torch.from_numpy(audio.codes),
+            audio_token_ids=torch.from_numpy(audio.codes + self._vocabulary.audio_offset),
+            audio_code_places=torch.from_numpy(audio.places),
+            audio_features=torch.from_numpy(sounds),
             boxes=boxes,
             phrase_places=phrases,
+            times=torch.tensor(times, dtype=torch.int64).reshape(-1, 2),
+            segment=segment,
         )
 
-    def _take_apart(self, content: str, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
-        """Codes, shape (T,), their places in the content, shape (T, 2), and the text."""
+    def _take_apart(self, content: str, name: str) -> tuple[tuple[_Spans, _Spans], str]:
+        """Visual and audio spans, and the text."""
         plain = strip_tags(content) if BOX_START in content else content
         usual = None if plain is None else self._usual.image_codes(plain)
         if plain is not None and usual is not None:
@@ -159,19 +227,21 @@ class ReleaseDataset(Dataset[TrainingSample]):
             ends = len(IMAGE_START) + np.cumsum(self._spelled[codes])
             places = np.stack([ends - self._spelled[codes], ends], axis=-1)
             text = plain[int(ends[-1]) + len(IMAGE_END) :].removeprefix(" ") if usual else plain
-            return codes, places, text
+            return (_Spans(codes, places), _NO_SPANS), text
         parsed, faults = inspect_content(content, self._vocabulary)
         for code, message in faults.items():
             raise _format_error(name, code, message)
-        return np.asarray(parsed.codes(*_VISUAL), dtype=np.int64), _code_places(parsed, content), parsed.text
+        return (_spans(parsed, content, _VISUAL), _spans(parsed, content, _AUDIO)), parsed.text
 
-    def _features(self, reference: str | None, codes: NDArray[np.int64], name: str) -> NDArray[np.float32]:
+    def _features(
+        self, reference: str | None, codes: NDArray[np.int64], tensors: tuple[str, str], name: str
+    ) -> NDArray[np.float32]:
         if reference is None:
             return np.empty((0, 0), dtype=np.float32)
         try:
             path, row = split_reference(reference)
-            rows = self._handles.row(path, VISUAL_FEATURES, row)
-            stored = self._handles.row(path.replace(FEATURES_FOLDER, CODES_FOLDER, 1), VISUAL_CODES, row)
+            rows = self._handles.row(path, tensors[0], row)
+            stored = self._handles.row(path.replace(FEATURES_FOLDER, CODES_FOLDER, 1), tensors[1], row)
         except UnresolvedReferenceError as error:
             raise _format_error(name, error.code, error.message) from error
         if not len(rows) == len(stored) == len(codes):
@@ -283,18 +353,18 @@ def _box_tensors(boxes: Sequence[Box]) -> tuple[torch.Tensor, torch.Tensor]:
     return corners, torch.tensor([box.phrase for box in boxes], dtype=torch.int64)
 
 
-def _code_places(parsed: ParsedContent, content: str) -> NDArray[np.int64]:
-    """Start and end of every visual placeholder in the content, characters: int64, shape (T, 2)."""
+def _spans(parsed: ParsedContent, content: str, media: tuple[Modality, ...]) -> _Spans:
+    """Codes of these media and where their placeholders stand in the content."""
     places: list[tuple[int, int]] = []
     for span in parsed.spans:
-        if span.modality not in _VISUAL:
+        if span.modality not in media:
             continue
-        end = span.start
+        name, end = f"<{CODE_NAMES[span.modality]}_", span.start
         for _ in span.codes:
-            start = content.index("<IMG_TK_", end)
+            start = content.index(name, end)
             end = content.index(">", start) + 1
             places.append((start, end))
-    return np.asarray(places, dtype=np.int64).reshape(-1, 2)
+    return _Spans(np.asarray(parsed.codes(*media), np.int64), np.asarray(places, dtype=np.int64).reshape(-1, 2))
 
 
 def _clip_norms(features: NDArray[np.float32], max_norm: float) -> NDArray[np.float32]:
