@@ -3,8 +3,6 @@
 The only module of this package that needs torch; nothing that the definitions import may import it.
 """
 
-import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypedDict, cast
@@ -13,7 +11,6 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from torch.utils.data import Dataset
 
 from mm_assets.errors import REMEDIES, CrossModalCode, FormatError, ReleaseError
@@ -28,7 +25,8 @@ from mm_assets.fusion.placeholders import (
     Vocabulary,
     inspect_content,
 )
-from mm_assets.fusion.release_format import MANIFEST_NAME, SAMPLES_FOLDER, ReleaseFormat, read_release_format
+from mm_assets.fusion.release_files import OpenFiles, check_files, find_lines
+from mm_assets.fusion.release_format import MANIFEST_NAME, SAMPLES_FOLDER, read_release_format
 from mm_assets.fusion.samples import (
     AUDIO_CODES,
     AUDIO_FEATURES,
@@ -46,8 +44,6 @@ _VISUAL: Final = (Modality.IMAGE, Modality.VIDEO)
 _AUDIO: Final = (Modality.AUDIO,)
 _VISUAL_TENSORS: Final = (VISUAL_FEATURES, VISUAL_CODES)
 _AUDIO_TENSORS: Final = (AUDIO_FEATURES, AUDIO_CODES)
-_SCAN_BYTES: Final = 1 << 20
-_OPEN_SHARDS: Final = 256
 
 
 class _Spans(NamedTuple):
@@ -119,7 +115,7 @@ class ReleaseDataset(Dataset[TrainingSample]):
         declared = read_release_format(self._folder)
         if declared is None:
             raise ReleaseError(f"{self._folder} has no {MANIFEST_NAME}; give the folder of a finished release")
-        _check_files(self._folder, declared, verify=verify_checksums)
+        check_files(self._folder, declared, verify=verify_checksums)
         self._vocabulary: Vocabulary = declared.vocabulary.vocabulary()
         self._version = declared.placeholder_version
         self._usual = UsualContent(self._vocabulary)
@@ -128,9 +124,9 @@ class ReleaseDataset(Dataset[TrainingSample]):
         self._max_norm = max_norm
         names = [file.path for file in declared.files if file.path.startswith(f"{SAMPLES_FOLDER}/")]
         self._files = [self._folder / name for name in sorted(names)]
-        self._offsets = [_line_offsets(file) for file in self._files]
+        self._offsets = [find_lines(file) for file in self._files]
         self._starts = np.cumsum([0, *(len(offsets) - 1 for offsets in self._offsets)])
-        self._handles = _Handles(self._folder)
+        self._handles = OpenFiles(self._folder)
         self._make_decoders()
 
     def __len__(self) -> int:
@@ -165,7 +161,7 @@ class ReleaseDataset(Dataset[TrainingSample]):
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
-        self._handles = _Handles(self._folder)
+        self._handles = OpenFiles(self._folder)
         self._make_decoders()
 
     def _make_decoders(self) -> None:
@@ -264,85 +260,6 @@ def collate_samples(samples: Sequence[TrainingSample]) -> dict[str, list[Any]]:
     return {
         key: [cast("Mapping[str, Any]", sample)[key] for sample in samples] for key in TrainingSample.__annotations__
     }
-
-
-class _Handles:
-    """Open files of one process; a forked or unpickled copy opens its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder.resolve()
-        self._process = os.getpid()
-        self._files = dict[Path, int]()
-        self._tensors = dict[tuple[str, str], Any]()
-
-    def read(self, file: Path, offset: int, size: int) -> bytes:
-        self._own()
-        if file not in self._files:
-            self._files[file] = os.open(file, os.O_RDONLY)
-        return os.pread(self._files[file], size, offset)
-
-    def row(self, path: str, tensor: str, row: int) -> NDArray[Any]:
-        """One row of a tensor.
-
-        Raises:
-            UnresolvedReferenceError: the path leads out of the release, or there is no such row.
-        """
-        self._own()
-        key = (path, tensor)
-        if key not in self._tensors:
-            file = (self._folder / path).resolve()
-            if not file.is_relative_to(self._folder):
-                raise UnresolvedReferenceError(LintCode.BAD_REFERENCE, f"{path!r} leads out of the release")
-            if len(self._tensors) >= _OPEN_SHARDS:
-                self._tensors.pop(next(iter(self._tensors)))
-            try:
-                self._tensors[key] = safe_open(file, framework="np").get_slice(tensor)
-            except (OSError, SafetensorError) as error:
-                message = f"{path} cannot be read ({error}); restore the shard"
-                raise UnresolvedReferenceError(LintCode.MISSING_FEATURES, message) from error
-        rows = self._tensors[key]
-        if row >= rows.get_shape()[0]:
-            raise UnresolvedReferenceError(LintCode.BAD_REFERENCE, f"{path} has no row {row}; rebuild the release")
-        return np.asarray(rows[row])
-
-    def _own(self) -> None:
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            self._files.clear()
-            self._tensors.clear()
-
-    def __del__(self) -> None:
-        if self._process == os.getpid():
-            for descriptor in self._files.values():
-                os.close(descriptor)
-
-
-def _check_files(folder: Path, declared: ReleaseFormat, *, verify: bool) -> None:
-    for record in declared.files:
-        path = folder / record.path
-        try:
-            size = path.stat().st_size
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest() if verify else record.sha256
-        except OSError as error:
-            raise ReleaseError(f"{path}: {error.strerror}; copy the release again") from error
-        if size != record.size_bytes or digest != record.sha256:
-            raise ReleaseError(
-                f"{path}: {size} bytes, SHA-256 {digest[:12]}…, but {record.size_bytes} bytes, "
-                f"{record.sha256[:12]}… were released; copy the release again"
-            )
-
-
-def _line_offsets(file: Path) -> NDArray[np.int64]:
-    """Start of every line and the end of the last: int64, shape (lines + 1,)."""
-    ends: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
-    position = 0
-    with file.open("rb") as stream:
-        while data := stream.read(_SCAN_BYTES):
-            ends.append(np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == ord("\n")) + (position + 1))
-            position += len(data)
-    offsets = np.concatenate(ends)
-    return offsets if offsets[-1] == position else np.append(offsets, position)
 
 
 def _box_tensors(boxes: Sequence[Box]) -> tuple[torch.Tensor, torch.Tensor]:
