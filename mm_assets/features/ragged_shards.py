@@ -14,7 +14,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from mm_assets.errors import ContractError
-from mm_assets.features.shards import ShardStore, open_tensors, split_reference, store_shard
+from mm_assets.features.shards import CLIP_FEATURES, ShardStore, open_tensors, split_reference, store_shard
 
 _FEATURES: Final = "features"
 _BOUNDS: Final = "bounds"
@@ -33,7 +33,7 @@ def write_ragged_shard(store: ShardStore, batch: str, number: int, records: Sequ
         records: float16, shape (T, C) each, T at least 1 and one C throughout; at least one record.
 
     Returns:
-        References ``features/<batch>/<digest>-<number>.safetensors#<record>``.
+        References ``clip_features/<batch>/<digest>-<number>.safetensors#<record>``.
 
     Raises:
         ContractError: an array has another type or shape.
@@ -47,7 +47,7 @@ def write_ragged_shard(store: ShardStore, batch: str, number: int, records: Sequ
         raise ContractError(f"features {shapes} do not fit a shard of float16 (T, C), T at least 1, one C throughout")
     bounds = np.concatenate(([0], np.cumsum([len(record) for record in records]))).astype(np.int64)
     data = safetensors.numpy.save({_FEATURES: np.concatenate(records), _BOUNDS: bounds})
-    path = store_shard(store, batch, f"sound-{number:04d}", data)
+    path = store_shard(store, f"{CLIP_FEATURES}/{batch}", f"sound-{number:04d}", data)
     return [f"{path}#{record}" for record in range(len(records))]
 
 

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from mm_assets.errors import ContractError
 
+IMAGE_FEATURES: Final = "features"
+CLIP_FEATURES: Final = "clip_features"
+"""Folders of the lake; a step clears what it left in its own."""
 _TENSOR: Final = "spatial"
 _DIGEST_CHARACTERS: Final = 24
 _SUFFIX: Final = ".safetensors"
@@ -42,7 +45,9 @@ class ShardStore(Protocol):
         ...
 
 
-def write_shard(store: ShardStore, batch: str, number: int, spatial: Spatial) -> list[str]:
+def write_shard(
+    store: ShardStore, batch: str, number: int, spatial: Spatial, folder: str = IMAGE_FEATURES
+) -> list[str]:
     """Write one shard and return the reference of each of its rows.
 
     Args:
@@ -50,20 +55,21 @@ def write_shard(store: ShardStore, batch: str, number: int, spatial: Spatial) ->
         batch: ingest batch, a valid batch id.
         number: place of the shard in the batch, from 0.
         spatial: float16, shape (N, T, C), N at least 1.
+        folder: of the features of its kind.
 
     Returns:
-        N references, ``features/<batch>/<digest>-<number>.safetensors#<row>``.
+        N references, ``<folder>/<batch>/<digest>-<number>.safetensors#<row>``.
 
     Raises:
         ContractError: the array has another type or shape.
     """
-    path = store_shard(store, batch, f"{number:04d}", encode_shard(spatial))
+    path = store_shard(store, f"{folder}/{batch}", f"{number:04d}", encode_shard(spatial))
     return [f"{path}#{row}" for row in range(len(spatial))]
 
 
-def store_shard(store: ShardStore, batch: str, name: str, data: bytes) -> str:
+def store_shard(store: ShardStore, folder: str, name: str, data: bytes) -> str:
     """Store the bytes of a shard under their hash; gives its path."""
-    path = f"features/{batch}/{_digest(data)}-{name}{_SUFFIX}"
+    path = f"{folder}/{_digest(data)}-{name}{_SUFFIX}"
     store.put_bytes(path, data)
     return path
 
