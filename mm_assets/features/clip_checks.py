@@ -8,7 +8,6 @@ from mm_assets.gates.check_results import batch_check, judged
 from mm_assets.steps import AUDIO_CODEBOOK, CODEBOOK
 from resources.delta_lake import DeltaLake
 
-
 _FRAMES_US = 20_000  # two windows of 10 ms: less may fall between their middles
 
 
@@ -40,7 +39,7 @@ def every_piece_with_sound_has_its_tokens(
         measured=bad,
         threshold=0,
         code=None if bad == 0 else "BAD_EMBEDDING",
-        description=f"{off} embeddings are not of unit length, {missing} pieces with sound have none, {beside} have no sound",
+        description=f"{off} not of unit length, {missing} pieces with sound have none, {beside} have no sound",
     )
 
 
@@ -62,7 +61,7 @@ def every_key_frame_is_of_a_piece_of_its_video(
         measured=bad,
         threshold=0,
         code=None if bad == 0 else "BAD_KEY_FRAMES",
-        description=f"{off} embeddings are not of unit length, {stray} lie in no piece, {bare} videos have no key frame",
+        description=f"{off} not of unit length, {stray} lie in no piece, {bare} videos have no key frame",
     )
 
 
