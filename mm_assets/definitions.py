@@ -12,6 +12,8 @@ from mm_assets.aligned.objects.claims import assets as claims_assets
 from mm_assets.aligned.objects.claims import checks as claims_checks
 from mm_assets.aligned.objects.orientation import assets as orientation_assets
 from mm_assets.aligned.objects.orientation import checks as orientation_checks
+from mm_assets.aligned.segments.agreement import assets as agreement_assets
+from mm_assets.aligned.segments.agreement import checks as agreement_checks
 from mm_assets.aligned.segments.offsets import assets as offsets_assets
 from mm_assets.aligned.segments.offsets import checks as offsets_checks
 from mm_assets.aligned.segments.speech import assets as speech_assets
@@ -22,6 +24,8 @@ from mm_assets.cleaned import media_assets as cleaned_media_assets
 from mm_assets.cleaned import media_checks as cleaned_media_checks
 from mm_assets.features import assets as features_assets
 from mm_assets.features import checks as features_checks
+from mm_assets.features import clip_assets as clip_features_assets
+from mm_assets.features import clip_checks as clip_features_checks
 from mm_assets.fusion import assets as fusion_assets
 from mm_assets.fusion import checks as fusion_checks
 from mm_assets.gates import assets as gates_assets
@@ -135,6 +139,8 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
                 cleaned_media_assets,
                 speech_assets,
                 features_assets,
+                clip_features_assets,
+                agreement_assets,
                 objects_assets,
                 orientation_assets,
                 claims_assets,
@@ -152,6 +158,8 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
             *cleaned_media_checks.CHECKS,
             *speech_checks.CHECKS,
             *features_checks.CHECKS,
+            *clip_features_checks.CHECKS,
+            *agreement_checks.CHECKS,
             *objects_checks.CHECKS,
             *orientation_checks.CHECKS,
             *claims_checks.CHECKS,

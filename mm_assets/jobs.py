@@ -4,7 +4,7 @@ from typing import Final
 
 import dagster as dg
 
-from mm_assets.steps import ASSEMBLY_STEPS, BATCH_STEPS, INGEST_STEPS, STEPS
+from mm_assets.steps import ASSEMBLY_STEPS, BATCH_STEPS, CODEBOOKS, INGEST_STEPS, STEPS
 
 BATCH_ASSETS: Final = tuple(asset for step in BATCH_STEPS for asset in step.assets)
 RELEASE_ASSETS: Final = ("mixtures", "release_packages")
@@ -32,8 +32,8 @@ assemble_batch: Final = dg.define_asset_job(
 )
 train_codebook: Final = dg.define_asset_job(
     "train_codebook",
-    selection=dg.AssetSelection.assets("codebook"),
-    description="Train a codebook on the features of every batch that is not held.",
+    selection=dg.AssetSelection.assets(*CODEBOOKS),
+    description="Train the codebooks of pictures and sound on the features of every batch that is not held.",
 )
 make_release: Final = dg.define_asset_job(
     "make_release",

@@ -15,6 +15,8 @@ from mm_assets.policy import Policy
 LANDING: Final = "landing"
 RAW_POOLS: Final = "raw_pools"
 CODEBOOK: Final = "codebook"
+AUDIO_CODEBOOK: Final = "audio_codebook"
+CODEBOOKS: Final = (CODEBOOK, AUDIO_CODEBOOK)
 BOX_CORRECTIONS: Final = "box_corrections"
 CUE_CORRECTIONS: Final = "cue_corrections"
 SOUND_CORRECTIONS: Final = "sound_corrections"
@@ -34,7 +36,7 @@ class Step:
         name: step name; equal to the asset's where there is only one.
         assets: asset keys it materializes.
         tables: tables it writes, parents before children.
-        upstream: steps it reads, or ``landing``, ``codebook`` and parts of the correction layer.
+        upstream: steps it reads, or ``landing``, codebooks and parts of the correction layer.
         parts: folders of a delivery it works on; without them in a delivery it has nothing to do. Empty: any.
         policy: policy sections, or ``section.field``, its rows depend on.
         models: models its rows depend on.
@@ -123,6 +125,24 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         models=("encoder",),
     ),
     Step(
+        name="clip_features",
+        assets=("audio_embeddings", "key_frames"),
+        tables=("audio_embeddings", "key_frames"),
+        upstream=("cleaned_media", "cues"),
+        parts=MEDIA,
+        policy=("audio_features", "features", "media"),
+        models=("encoder",),
+    ),
+    Step(
+        name="segment_alignments",
+        assets=("segment_alignments",),
+        tables=("segment_alignments",),
+        upstream=("cleaned_media", "cues", "transcripts", "segment_offsets", "clip_features"),
+        parts=MEDIA,
+        policy=("segments", "warping"),
+        models=("encoder",),
+    ),
+    Step(
         name="rejected",
         assets=("rejected",),
         tables=(),
@@ -208,6 +228,14 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         policy=("codebook",),
     ),
     Step(
+        name="audio_codes",
+        assets=("audio_codes", "key_frame_codes"),
+        tables=("audio_codes", "key_frame_codes"),
+        upstream=("clip_features", CODEBOOK, AUDIO_CODEBOOK),
+        parts=MEDIA,
+        policy=("codebook", "audio_codebook"),
+    ),
+    Step(
         name="fusion_samples",
         assets=("fusion_samples",),
         tables=("fusion_samples",),
@@ -219,9 +247,11 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
             "orientation_checks",
             "caption_claims",
             "segment_offsets",
+            "segment_alignments",
+            "audio_codes",
         ),
         policy=("fusion",),
-        code_version="2",
+        code_version="3",
     ),
 )
 STEPS: Final[dict[str, Step]] = {step.name: step for step in BATCH_STEPS}
@@ -243,8 +273,10 @@ INGEST_STEPS: Final = (
     "orientation_checks",
     "caption_claims",
     "segment_offsets",
+    "clip_features",
+    "segment_alignments",
 )
-ASSEMBLY_STEPS: Final = ("visual_codes", "fusion_samples")
+ASSEMBLY_STEPS: Final = ("visual_codes", "audio_codes", "fusion_samples")
 GATE_STEPS: Final[dict[str, str]] = {
     "recall": "image_text_recall",
     "objects": "object_recall",
@@ -314,7 +346,7 @@ def expected_digests(
     Args:
         policy: the policy in force.
         models: identity of each model.
-        beside: the delivery's signature, the codebook's version and the digest of each part of the correction layer,
+        beside: the delivery's signature, the codebooks' versions and the digest of each part of the correction layer,
             by their names in ``upstream``.
         parts: parts of the delivery; a step without work has no digest.
     """

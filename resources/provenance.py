@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from mm_assets.models import Identified
 from mm_assets.raw_pools.contract import parts_of
 from mm_assets.schemas import TABLES
 from mm_assets.steps import (
+    AUDIO_CODEBOOK,
     CODEBOOK,
+    CODEBOOKS,
     CORRECTIONS,
     LANDING,
     RAW_POOLS,
@@ -34,6 +36,7 @@ from resources.delta_lake import DeltaLake, Written
 from resources.policy_file import PolicyFile
 
 NO_CODEBOOK = "none"
+_TRAINED_ON = {CODEBOOK: ("image_embeddings", "key_frames"), AUDIO_CODEBOOK: ("audio_embeddings",)}
 RELEASE_STEP = "release_packages"
 RELEASE_CODE_VERSION = "1"
 
@@ -97,15 +100,29 @@ class Provenance(dg.ConfigurableResource):
         rows = self.lake.scan("provenance").filter(pl.col("asset") == RAW_POOLS).select("batch", "upstream_json")
         return {batch: json.loads(upstream)[LANDING] for batch, upstream in rows.collect().iter_rows()}
 
-    def codebook_version(self) -> str:
-        """Version of the codebook in force."""
-        rows = self.lake.scan("codebook").select("version", "sequence").collect()
-        return rows.sort("sequence")["version"][-1] if rows.height else NO_CODEBOOK
+    def codebook_versions(self) -> dict[str, str]:
+        """Version of each codebook in force."""
+        found: dict[str, str] = {}
+        for name in CODEBOOKS:
+            rows = self.lake.scan(name).select("version", "sequence").collect()
+            found[name] = rows.sort("sequence")["version"][-1] if rows.height else NO_CODEBOOK
+        return found
+
+    def untrained_codebooks(self, held: Iterable[str]) -> list[str]:
+        """Codebooks that were never trained though batches that are not held have features for them."""
+        versions, excluded = self.codebook_versions(), list(held)
+        return [name for name in CODEBOOKS if versions[name] == NO_CODEBOOK and self._has_features(name, excluded)]
+
+    def _has_features(self, codebook: str, held: list[str]) -> bool:
+        return any(
+            self.lake.scan(table).filter(~pl.col("batch").is_in(held)).select(pl.len()).collect().item()
+            for table in _TRAINED_ON[codebook]
+        )
 
     def stale(self, batch: str, landing: str, models: Mapping[str, Identified], among: tuple[str, ...]) -> list[str]:
         """Steps of the batch that have something to do and are not up to date, in graph order."""
         identities = {name: str(model.identity) for name, model in models.items()}
-        beside = {LANDING: landing, CODEBOOK: self.codebook_version(), **self.corrections.digests(batch)}
+        beside = {LANDING: landing, **self.codebook_versions(), **self.corrections.digests(batch)}
         expected = expected_digests(self.policy_file.policy, identities, beside, parts_of(landing))
         return stale_steps(expected, self.recorded(batch), among)
 
@@ -172,8 +189,8 @@ class Provenance(dg.ConfigurableResource):
         upstream = {parent: recorded.get(parent, "") if parent in at_work else "" for parent in step.upstream}
         if LANDING in upstream:
             upstream[LANDING] = landing
-        if CODEBOOK in upstream:
-            upstream[CODEBOOK] = self.codebook_version()
+        if upstream.keys() & set(CODEBOOKS):
+            upstream |= {name: version for name, version in self.codebook_versions().items() if name in upstream}
         if upstream.keys() & set(CORRECTIONS):
             upstream |= {name: digest for name, digest in self.corrections.digests(batch).items() if name in upstream}
         return upstream

@@ -1,4 +1,4 @@
-"""Features arrived: train the first codebook, then assemble every batch that passed its gates."""
+"""Features arrived: train the first codebooks, then assemble every batch that passed its gates."""
 
 import dagster as dg
 
@@ -6,7 +6,7 @@ from mm_assets.jobs import assemble_batch, assets_of, train_codebook
 from mm_assets.raw_pools.contract import parts_of
 from mm_assets.steps import ASSEMBLY_STEPS, INGEST_STEPS, STEPS, gates_of, step_digest, steps_of
 from resources.holds import Holds
-from resources.provenance import NO_CODEBOOK, Provenance
+from resources.provenance import Provenance
 from sensors.runs import ATTEMPT_TAG, attempt_key, busy_partitions, unfinished_runs
 
 
@@ -14,7 +14,7 @@ from sensors.runs import ATTEMPT_TAG, attempt_key, busy_partitions, unfinished_r
     jobs=[train_codebook, assemble_batch],
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Trains the first codebook once ingest is quiet, and assembles batches whose gates have passed.",
+    description="Trains the first codebooks once ingest is quiet, and assembles batches whose gates have passed.",
 )
 def features_ready(
     context: dg.SensorEvaluationContext, holds: Holds, provenance: Provenance
@@ -29,20 +29,21 @@ def features_ready(
     }
     if not judged:
         return dg.SkipReason("no batch has been judged yet")
-    codebook = provenance.codebook_version()
     held = holds.held_batches()
-    embedded = provenance.lake.scan("image_embeddings").select("batch").unique().collect()["batch"]
-    if codebook == NO_CODEBOOK and set(embedded) - held.keys():
+    untrained = provenance.untrained_codebooks(held)
+    if untrained:
         if unfinished_runs(context.instance):
-            return dg.SkipReason("waiting for running ingests before the first codebook is trained")
-        purpose = "codebook:first"
+            return dg.SkipReason("waiting for running ingests before the first codebooks are trained")
+        purpose = f"{'+'.join(untrained)}:first"
         return [
             dg.RunRequest(
                 run_key=attempt_key(context.instance, purpose),
                 job_name=train_codebook.name,
+                asset_selection=[dg.AssetKey(name) for name in untrained],
                 tags={ATTEMPT_TAG: purpose},
             )
         ]
+    codebooks = provenance.codebook_versions()
     busy = busy_partitions(context.instance)
     ever_held = set(holds.history()["batch"])
     verdicts = holds.judged()
@@ -55,7 +56,7 @@ def features_ready(
             or set(gates_of(parts[batch])) - verdicts.get(batch, set())
         ):
             continue
-        due = _due_assembly(provenance, digests, codebook, parts[batch])
+        due = _due_assembly(provenance, digests, codebooks, parts[batch])
         if due is None:
             continue
         purpose = f"assemble:{batch}:{due}"
@@ -71,11 +72,13 @@ def features_ready(
     return requests or dg.SkipReason("every judged batch is assembled or held")
 
 
-def _due_assembly(provenance: Provenance, digests: dict[str, str], codebook: str, parts: frozenset[str]) -> str | None:
+def _due_assembly(
+    provenance: Provenance, digests: dict[str, str], codebooks: dict[str, str], parts: frozenset[str]
+) -> str | None:
     """Digest of the batch's samples once they are up to date, if they are not."""
     policy = provenance.policy_file.policy
     steps = steps_of(parts, ASSEMBLY_STEPS)
-    expected = dict.fromkeys(STEPS, "") | digests | {"codebook": codebook}
+    expected = dict.fromkeys(STEPS, "") | digests | codebooks
     for name in steps:
         expected[name] = step_digest(STEPS[name], policy, {}, expected)
     stale = any(digests.get(name) != expected[name] for name in steps)

@@ -23,7 +23,7 @@ from mm_assets.mixtures.exclusions import exclusions
 from mm_assets.partitions import batches, releases
 from mm_assets.raw_pools.contract import landing_signature, parts_of
 from mm_assets.steps import ASSEMBLY_STEPS, BATCH_STEPS, GATE_STEPS, INGEST_STEPS, gates_of
-from resources.provenance import NO_CODEBOOK, RELEASE_STEP
+from resources.provenance import RELEASE_STEP
 from resources.release_store import releases_of_lake
 from sensors.runs import fail_interrupted_runs
 
@@ -113,7 +113,7 @@ class Runner:
             for batch in landed:
                 self._run_steps(batch, INGEST_STEPS)
                 self._workspace.holds.place_due(by="mm run")
-            self._train_first_codebook()
+            self._train_first_codebooks()
             held = self._workspace.holds.held_batches()
             for batch in landed:
                 if batch not in held and batch not in self.summary.failed:
@@ -178,14 +178,12 @@ class Runner:
         if reason is not None:
             self.summary.failed[batch] = reason
 
-    def _train_first_codebook(self) -> None:
-        provenance = self._workspace.provenance
+    def _train_first_codebooks(self) -> None:
         held = self._workspace.holds.held_batches()
-        embedded = provenance.lake.scan("image_embeddings").select("batch").unique().collect()["batch"]
-        if provenance.codebook_version() == NO_CODEBOOK and set(embedded) - held.keys():
-            reason = self._run_job("train_codebook", "codebook", None, None)
+        for name in self._workspace.provenance.untrained_codebooks(held):
+            reason = self._run_job("train_codebook", name.replace("_", " "), None, [dg.AssetKey(name)])
             if reason is not None:
-                self.summary.failed["codebook"] = reason
+                self.summary.failed[name] = reason
 
     def _make_release(self, release: str) -> None:
         validate_batch_id(release)

@@ -4,21 +4,22 @@ import dagster as dg
 import polars as pl
 
 from mm_assets.display.metadata import table_metadata
-from mm_assets.features.codebook import codebook_from_row, codebook_to_row, train_codebook
+from mm_assets.features.codebook import train_codebook
+from mm_assets.features.codebook_ledger import codebook_in_force, codebook_result, record_codebook
 from mm_assets.features.codes import assign_codes
 from mm_assets.features.embeddings import embed_captions, embed_images
 from mm_assets.features.shards import SpatialReader, write_shard
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.partitions import batches
 from mm_assets.schemas import TABLES
-from mm_assets.steps import STEPS, gates_of
+from mm_assets.steps import CODEBOOK, STEPS, gates_of
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
 from resources.image_text_encoder import ImageTextEncoderResource
 from resources.object_store import LandingStore
 from resources.policy_file import PolicyFile
-from resources.provenance import NO_CODEBOOK, Provenance
+from resources.provenance import Provenance
 
 GROUP = "features"
 _ROWS_AT_ONCE = 256
@@ -119,7 +120,7 @@ def caption_embeddings(
 
 @dg.asset(
     group_name=GROUP,
-    deps=["image_embeddings", "image_text_recall"],
+    deps=["image_embeddings", "image_text_recall", "key_frames"],
     kinds={"deltalake", "faiss"},
     description=TABLES["codebook"].grain,
 )
@@ -132,34 +133,28 @@ def codebook(
 ) -> dg.MaterializeResult:
     """One row per trained codebook version; this trains a new one on every batch that is not held."""
     held = holds.held_batches()
-    rows = lake.scan("image_embeddings").filter(~pl.col("batch").is_in(list(held)))
-    references = rows.select("batch", "position", "spatial_features").sort("batch", "position").collect()
+    parts = [
+        lake.scan(table).filter(~pl.col("batch").is_in(list(held))).select("batch", *order, "spatial_features")
+        for table, order in (
+            ("image_embeddings", ["position"]),
+            ("key_frames", ["position", "piece_index", "frame_index"]),
+        )
+    ]
+    references = pl.concat(
+        [
+            rows.sort(pl.all().exclude("spatial_features")).select("batch", "spatial_features").collect()
+            for rows in parts
+        ]
+    )
     if references.is_empty():
-        raise dg.Failure(description="no batch has features yet; materialize image_embeddings", allow_retries=False)
+        reason = "no batch has features yet; materialize image_embeddings or key_frames"
+        raise dg.Failure(description=reason, allow_retries=False)
     reader = SpatialReader(lake.files)
     blocks = reader.blocks(references["spatial_features"].to_list(), _ROWS_AT_ONCE)
     trained = train_codebook(blocks, policy_file.policy.codebook)
-    known = lake.scan("codebook").select("version", "sequence").sort("sequence").collect()
-    if known.is_empty() or known["version"][-1] != trained.version:
-        row = codebook_to_row(trained) | {
-            "sequence": int(known["sequence"].max() or 0) + 1,  # pyright: ignore[reportArgumentType] - Int64 column
-            "model": str(encoder.identity),
-            "trained_on": references["batch"].unique(maintain_order=True).to_list(),
-        }
-        lake.append("codebook", pl.DataFrame([row], schema=TABLES["codebook"].schema))
+    record_codebook(lake, CODEBOOK, trained, str(encoder.identity), references["batch"].unique(maintain_order=True))
     context.log.info("codebook %s of %d codes", trained.version, trained.size)
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(trained.version),
-        metadata={
-            **table_metadata("codebook", 1, lake.read("codebook").tail(8), lake.version("codebook")),
-            "version": trained.version,
-            "size": trained.size,
-            "perplexity": trained.perplexity,
-            "dead_codes": trained.dead_codes,
-            "reconstruction_error": trained.reconstruction_error,
-            "training_vectors": trained.vectors,
-        },
-    )
+    return codebook_result(lake, CODEBOOK, trained)
 
 
 @dg.asset(
@@ -185,9 +180,7 @@ def visual_codes(
     batch = context.partition_key
     with provenance.writing("visual_codes", batch) as writing, lake.staging() as staging:
         if lake.count("image_embeddings", batch):
-            if provenance.codebook_version() == NO_CODEBOOK:
-                raise dg.Failure(description="there is no codebook yet; materialize codebook", allow_retries=False)
-            trained = codebook_from_row(lake.read("codebook").sort("sequence").row(-1, named=True))
+            trained = codebook_in_force(lake, CODEBOOK)
             reader = SpatialReader(lake.files)
             for rows in lake.chunks("image_embeddings", batch, _ROWS_AT_ONCE):
                 codes = assign_codes(trained, reader.read(rows["spatial_features"].to_list()))

@@ -10,10 +10,15 @@ _UNIT_TOLERANCE = 1e-3
 _MAX_RECONSTRUCTION_ERROR = 1.0
 
 
+def unlike_unit_length(rows: pl.DataFrame) -> int:
+    """How many embeddings are not of length one."""
+    lengths = rows.select(length=pl.col("embedding").list.eval(pl.element() ** 2).list.sum().sqrt())
+    return lengths.filter((pl.col("length") - 1.0).abs() > _UNIT_TOLERANCE).height
+
+
 def _judge_embeddings(lake: DeltaLake, batch: str, table: str, records: str) -> dg.AssetCheckResult:
     rows = lake.scan(table, batch).select("embedding").collect()
-    squares = rows.select(length=pl.col("embedding").list.eval(pl.element() ** 2).list.sum().sqrt())
-    off = squares.filter((pl.col("length") - 1.0).abs() > _UNIT_TOLERANCE).height
+    off = unlike_unit_length(rows)
     missing = lake.count(records, batch) - rows.height
     bad = off + abs(missing)
     return judged(
@@ -40,7 +45,12 @@ def every_caption_has_a_unit_embedding(context: dg.AssetCheckExecutionContext, l
 @dg.asset_check(asset="codebook", blocking=True)
 def codebook_describes_its_features(lake: DeltaLake) -> dg.AssetCheckResult:
     """The codebook explains part of the features' variance, and no more codes are dead than alive."""
-    newest = lake.read("codebook").sort("sequence").row(-1, named=True)
+    return judge_codebook(lake, "codebook")
+
+
+def judge_codebook(lake: DeltaLake, table: str) -> dg.AssetCheckResult:
+    """Whether the newest version of a codebook describes what it was trained on."""
+    newest = lake.read(table).sort("sequence").row(-1, named=True)
     error, dead = newest["reconstruction_error"], newest["dead_codes"]
     passed = error < _MAX_RECONSTRUCTION_ERROR and dead * 2 < newest["size"]
     return judged(
@@ -56,9 +66,13 @@ def codebook_describes_its_features(lake: DeltaLake) -> dg.AssetCheckResult:
 @batch_check("visual_codes")
 def every_code_is_in_the_codebook(context: dg.AssetCheckExecutionContext, lake: DeltaLake) -> dg.AssetCheckResult:
     """Every embedded image has codes, and each lies inside the codebook it names."""
-    batch = context.partition_key
-    rows = lake.scan("visual_codes", batch).select("codes", "codebook_version").collect()
-    sizes = lake.scan("codebook").select(pl.col("version").alias("codebook_version"), "size").collect()
+    return judge_codes(lake, context.partition_key, "visual_codes", "image_embeddings", "codebook")
+
+
+def judge_codes(lake: DeltaLake, batch: str, table: str, coded: str, codebook: str) -> dg.AssetCheckResult:
+    """Whether every row of ``coded`` has codes in ``table``, inside the codebook they name."""
+    rows = lake.scan(table, batch).select("codes", "codebook_version").collect()
+    sizes = lake.scan(codebook).select(pl.col("version").alias("codebook_version"), "size").collect()
     outside = (
         rows.join(sizes, on="codebook_version", how="left")
         .filter(
@@ -66,14 +80,14 @@ def every_code_is_in_the_codebook(context: dg.AssetCheckExecutionContext, lake: 
         )
         .height
     )
-    missing = lake.count("image_embeddings", batch) - rows.height
+    missing = lake.count(coded, batch) - rows.height
     bad = outside + abs(missing)
     return judged(
         passed=bad == 0,
         measured=bad,
         threshold=0,
         code=None if bad == 0 else "BAD_CODES",
-        description=f"{outside} images have codes outside their codebook, {missing} have none",
+        description=f"{outside} rows have codes outside their codebook, {missing} have none",
     )
 
 

@@ -50,6 +50,12 @@ def decode_square(data: bytes, side_px: int, mode: ResizeMode, padding_rgb: tupl
     return _make_square(small, side_px, mode, padding_rgb)
 
 
+def make_square(pixels: Pixels, side_px: int, mode: ResizeMode, padding_rgb: tuple[int, int, int]) -> Pixels:
+    """A decoded RGB picture, shape (H, W, 3), made square as `decode_square` makes them."""
+    size = fitted_size(pixels.shape[1], pixels.shape[0], side_px, mode)
+    return _make_square(_flatten_and_resize(pixels, size), side_px, mode, padding_rgb)
+
+
 def use_calling_thread_only() -> None:
     """Keep OpenCV from starting threads of its own: the stage decides how many decode."""
     cv2.setNumThreads(0)

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from mm_assets.errors import ContractError
 
+IMAGE_FEATURES: Final = "features"
+CLIP_FEATURES: Final = "clip_features"
+"""Folders of the lake; a step clears what it left in its own."""
 _TENSOR: Final = "spatial"
 _DIGEST_CHARACTERS: Final = 24
 _SUFFIX: Final = ".safetensors"
@@ -42,7 +45,9 @@ class ShardStore(Protocol):
         ...
 
 
-def write_shard(store: ShardStore, batch: str, number: int, spatial: Spatial) -> list[str]:
+def write_shard(
+    store: ShardStore, batch: str, number: int, spatial: Spatial, folder: str = IMAGE_FEATURES
+) -> list[str]:
     """Write one shard and return the reference of each of its rows.
 
     Args:
@@ -50,17 +55,23 @@ def write_shard(store: ShardStore, batch: str, number: int, spatial: Spatial) ->
         batch: ingest batch, a valid batch id.
         number: place of the shard in the batch, from 0.
         spatial: float16, shape (N, T, C), N at least 1.
+        folder: of the features of its kind.
 
     Returns:
-        N references, ``features/<batch>/<digest>-<number>.safetensors#<row>``.
+        N references, ``<folder>/<batch>/<digest>-<number>.safetensors#<row>``.
 
     Raises:
         ContractError: the array has another type or shape.
     """
-    data = encode_shard(spatial)
-    path = f"features/{batch}/{_digest(data)}-{number:04d}{_SUFFIX}"
-    store.put_bytes(path, data)
+    path = store_shard(store, f"{folder}/{batch}", f"{number:04d}", encode_shard(spatial))
     return [f"{path}#{row}" for row in range(len(spatial))]
+
+
+def store_shard(store: ShardStore, folder: str, name: str, data: bytes) -> str:
+    """Store the bytes of a shard under their hash; gives its path."""
+    path = f"{folder}/{_digest(data)}-{name}{_SUFFIX}"
+    store.put_bytes(path, data)
+    return path
 
 
 def encode_shard(spatial: Spatial) -> bytes:
@@ -157,6 +168,19 @@ class _Shard:
 
 
 def _open_shard(store: ShardStore, path: str, *, verify: bool) -> _Shard:
+    tensor = open_tensors(store, path, (_TENSOR,), verify=verify)[_TENSOR]
+    dtype, shape = _type_of(tensor)
+    if dtype != "F16" or len(shape) != _AXES:
+        raise ContractError(f"spatial feature shard {path} holds {dtype} {shape}, not F16 (N, T, C)")
+    return _Shard(path, tensor, shape[0])
+
+
+def open_tensors(store: ShardStore, path: str, names: Sequence[str], *, verify: bool) -> dict[str, Any]:
+    """Tensors of a shard by name: lazy slices of a file, or arrays in memory where the store has no files.
+
+    Raises:
+        ContractError: the shard is gone or damaged, or lacks a tensor.
+    """
     try:
         local = store.local_path(path)
         if local is not None:
@@ -164,20 +188,21 @@ def _open_shard(store: ShardStore, path: str, *, verify: bool) -> _Shard:
                 with local.open("rb") as stream:
                     _refuse_if_damaged(path, hashlib.file_digest(stream, "sha256").hexdigest())
             opened: Any = safetensors.safe_open(local, framework="np")
-            tensor = opened.get_slice(_TENSOR)
-            dtype, shape = str(tensor.get_dtype()), cast("list[int]", tensor.get_shape())
-        else:
-            data = store.get_bytes(path)
-            if verify:
-                _refuse_if_damaged(path, hashlib.sha256(data).hexdigest())
-            loaded = safetensors.numpy.load(data)[_TENSOR]
-            tensor: Any = loaded
-            dtype, shape = {"float16": "F16"}.get(str(loaded.dtype), str(loaded.dtype)), list(loaded.shape)
+            return {name: opened.get_slice(name) for name in names}
+        data = store.get_bytes(path)
+        if verify:
+            _refuse_if_damaged(path, hashlib.sha256(data).hexdigest())
+        loaded = safetensors.numpy.load(data)
+        return {name: loaded[name] for name in names}
     except (OSError, KeyError, safetensors.SafetensorError) as error:
-        raise ContractError(f"spatial feature shard {path}: {error}; materialize image_embeddings again") from error
-    if dtype != "F16" or len(shape) != _AXES:
-        raise ContractError(f"spatial feature shard {path} holds {dtype} {shape}, not F16 (N, T, C)")
-    return _Shard(path, tensor, shape[0])
+        raise ContractError(f"spatial feature shard {path}: {error}; materialize its embeddings again") from error
+
+
+def _type_of(tensor: Any) -> tuple[str, list[int]]:  # noqa: ANN401 - a slice has no type
+    if isinstance(tensor, np.ndarray):
+        array = cast("NDArray[Any]", tensor)
+        return {"float16": "F16"}.get(str(array.dtype), str(array.dtype)), list(array.shape)
+    return str(tensor.get_dtype()), cast("list[int]", tensor.get_shape())
 
 
 def _refuse_if_damaged(path: str, digest: str) -> None:

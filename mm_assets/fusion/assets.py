@@ -12,6 +12,7 @@ from mm_assets.display.metadata import counts_table, table_metadata
 from mm_assets.fusion.object_packing import pack_object_chunks
 from mm_assets.fusion.packed_samples import PackedSamples
 from mm_assets.fusion.packing import pack_image_text_chunks, pack_texts
+from mm_assets.fusion.segment_packing import join_frames, join_sounds, pack_segment_chunks
 from mm_assets.gates.guard import refuse_if_held
 from mm_assets.partitions import batches
 from mm_assets.policy import FusionPolicy, OrientationPolicy
@@ -25,6 +26,7 @@ from resources.provenance import Provenance
 
 GROUP = "fusion"
 STAGE = "fusion_samples"
+_SEGMENTS_AT_ONCE = 512  # some 5 MB of content
 
 
 def _add(staging: Staging, packed: PackedSamples) -> None:
@@ -64,8 +66,7 @@ def pack_batch(
 ) -> Iterator[PackedSamples]:
     """Everything of a batch that becomes a sample, in bounded portions."""
     codes = lake.read("visual_codes", batch)
-    sizes = dict(lake.scan("codebook").select("version", "size").collect().iter_rows())
-    codebook_size = sizes[codes["codebook_version"][0]] if codes.height else 0
+    codebook_size = _codebook_size(lake, "codebook", codes)
     columns = ("image_id", "batch", "source", "license", "record_ref", "position")
     images = lake.scan("images", batch).select(columns).sort("position").collect()
     embeddings = lake.scan("image_embeddings", batch).select("image_id", "spatial_features").collect()
@@ -77,6 +78,32 @@ def pack_batch(
         )
     for chunk in lake.chunks("texts", batch):
         yield pack_texts(chunk, policy)
+    if lake.count("segment_alignments", batch):
+        yield from pack_batch_segments(lake, batch, checks, policy)
+
+
+def pack_batch_segments(
+    lake: DeltaLake, batch: str, checks: dict[str, Any], policy: FusionPolicy
+) -> Iterator[PackedSamples]:
+    """The aligned segments of a batch, in bounded portions."""
+    columns = ("clip_id", "source", "license", "record_ref")
+    clips = pl.concat([lake.scan(table, batch).select(columns).collect() for table in ("audio_clips", "video_clips")])
+    codes, frame_codes = lake.read("audio_codes", batch), lake.read("key_frame_codes", batch)
+    embedded = lake.scan("audio_embeddings", batch).select("piece_id", "features", "tokens").collect()
+    frames = lake.scan("key_frames", batch).select("frame_id", "piece_id", "time_us", "spatial_features").collect()
+    yield from pack_segment_chunks(
+        lake.chunks("segment_alignments", batch, _SEGMENTS_AT_ONCE),
+        clips,
+        join_sounds(embedded, codes, _codebook_size(lake, "audio_codebook", codes)),
+        join_frames(frames, frame_codes, _codebook_size(lake, "codebook", frame_codes)),
+        checks,
+        policy,
+    )
+
+
+def _codebook_size(lake: DeltaLake, table: str, codes: pl.DataFrame) -> int:
+    sizes = dict(lake.scan(table).select("version", "size").collect().iter_rows())
+    return sizes[codes["codebook_version"][0]] if codes.height else 0
 
 
 @dg.asset(
@@ -93,6 +120,9 @@ def pack_batch(
         "orientation_checks",
         "caption_claims",
         "segment_offsets",
+        "segment_alignments",
+        "audio_codes",
+        "key_frame_codes",
     ],
     kinds={"deltalake", "polars"},
     code_version=STEPS[STAGE].code_version,
@@ -106,7 +136,7 @@ def fusion_samples(
     provenance: Provenance,
     policy_file: PolicyFile,
 ) -> dg.MaterializeResult:
-    """One row per caption of a kept image, per image with anchored boxes and per text, with gate values and licence."""
+    """One row per caption of a kept image, image with anchored boxes, text and aligned segment, with gate values."""
     refuse_if_held(context, holds, after=gates_of(provenance.parts(context.partition_key)))
     batch, policy = context.partition_key, policy_file.policy
     checks = gate_values(holds, corrections, batch)

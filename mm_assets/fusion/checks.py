@@ -5,7 +5,8 @@ import msgspec
 import polars as pl
 
 from mm_assets.errors import CrossModalCode
-from mm_assets.fusion.rendering import image_block
+from mm_assets.fusion.placeholders import Modality
+from mm_assets.fusion.rendering import image_block, media_block
 from mm_assets.gates.check_results import batch_check, judged
 from resources.delta_lake import DeltaLake
 
@@ -25,7 +26,7 @@ def every_caption_and_text_is_packed_or_rejected(
         .iter_rows()
     )
     samples = lake.scan("fusion_samples", batch)
-    packed = samples.filter(pl.col("kind") != "object").select(pl.len()).collect().item()
+    packed = samples.filter(~pl.col("kind").is_in(["object", "segment"])).select(pl.len()).collect().item()
     records = lake.count("captions", batch) + lake.count("texts", batch)
     lost = records - packed - rejected.get("caption", 0) - rejected.get("text", 0)
     return judged(
@@ -60,15 +61,33 @@ def every_alignment_is_packed_or_rejected(
 
 
 @batch_check("fusion_samples")
-def placeholders_are_their_codes(context: dg.AssetCheckExecutionContext, lake: DeltaLake) -> dg.AssetCheckResult:
-    """The content of every sample with an image starts with exactly its codes between sentinels."""
-    samples = lake.scan("fusion_samples", context.partition_key).filter(pl.col("image_id").is_not_null())
-    bad = (
-        samples.filter(~pl.col("content").str.starts_with(image_block(pl.col("codes"))))
-        .select(pl.len())
-        .collect()
-        .item()
+def every_segment_is_packed_or_rejected(context: dg.AssetCheckExecutionContext, lake: DeltaLake) -> dg.AssetCheckResult:
+    """Aligned segments in equal samples out plus rejected ones."""
+    batch = context.partition_key
+    packed = lake.scan("fusion_samples", batch).filter(pl.col("kind") == "segment").select(pl.len()).collect().item()
+    rejected = lake.scan("rejected", batch).filter(
+        (pl.col("stage") == "fusion_samples") & (pl.col("record_kind") == "segment")
     )
+    records = lake.count("segment_alignments", batch)
+    lost = records - packed - rejected.select(pl.len()).collect().item()
+    return judged(
+        passed=lost == 0,
+        measured=lost,
+        threshold=0,
+        code=None if lost == 0 else "ROWS_LOST",
+        description=f"{lost} of {records} segments are unaccounted for",
+    )
+
+
+@batch_check("fusion_samples")
+def placeholders_are_their_codes(context: dg.AssetCheckExecutionContext, lake: DeltaLake) -> dg.AssetCheckResult:
+    """The content of every sample with pictures or sound starts with exactly its codes between sentinels."""
+    segment = pl.col("kind") == "segment"
+    image, video = image_block(pl.col("codes")), media_block(Modality.VIDEO, pl.col("codes"))
+    visual = pl.when(segment).then(video).otherwise(image).fill_null("")
+    head = visual + media_block(Modality.AUDIO, pl.col("audio_codes")).fill_null("")
+    samples = lake.scan("fusion_samples", context.partition_key).filter(segment | pl.col("image_id").is_not_null())
+    bad = samples.filter((head == "") | ~pl.col("content").str.starts_with(head)).select(pl.len()).collect().item()
     return judged(
         passed=bad == 0,
         measured=bad,
@@ -81,5 +100,6 @@ def placeholders_are_their_codes(context: dg.AssetCheckExecutionContext, lake: D
 CHECKS = (
     every_caption_and_text_is_packed_or_rejected,
     every_alignment_is_packed_or_rejected,
+    every_segment_is_packed_or_rejected,
     placeholders_are_their_codes,
 )

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mm_assets.fusion.bulk_proof import BulkProof
 
 _DEFAULT_POLICY: Final = Policy().fusion
-_DEFAULT_CODES: Final = Policy().codebook.size
 _ANCESTORS: Final = 3
 _BULK_BLOCKS: Final = 4  # read at once by the compiled pass
 _BULK_PAYS_BYTES: Final = 268_435_456  # loading takes about 2 CPU seconds
@@ -49,7 +48,9 @@ class LintOptions:
     """
 
     vocabulary: Vocabulary = field(
-        default_factory=lambda: Vocabulary.of(_DEFAULT_POLICY, _DEFAULT_CODES, audio_codes=_DEFAULT_CODES)
+        default_factory=lambda: Vocabulary.of(
+            _DEFAULT_POLICY, Policy().codebook.size, audio_codes=Policy().audio_codebook.size
+        )
     )
     placeholder_version: str = _DEFAULT_POLICY.placeholder_version
     block_bytes: int = 262_144
@@ -187,7 +188,7 @@ class _Lint:
         codes_required = declared is not None or (root / CODES_FOLDER).is_dir()
         visual = ShardIndex(root, VISUAL_FEATURES, VISUAL_CODES, codes_required=codes_required)
         audio = ShardIndex(root, AUDIO_FEATURES, AUDIO_CODES, codes_required=codes_required)
-        proof = LineProof(vocabulary, version, visual)
+        proof = LineProof(vocabulary, version, visual, audio)
         bulk = None
         if self._bulk:
             from mm_assets.fusion.bulk_proof import BulkProof  # noqa: PLC0415 - numba takes a second to load

@@ -15,7 +15,10 @@ from mm_assets.schemas import TABLES
 STAGE: Final = "fusion"
 _SAMPLES: Final = TABLES["fusion_samples"]
 _REJECTED: Final = TABLES["rejected"]
-_ONLY_SOME_HAVE: Final = {"boxes_json": pl.String}
+_ONLY_SOME_HAVE: Final = (
+    "boxes_json", "image_id", "caption_id", "text_id", "text_kind", "spatial_features", "segment_id", "frame_features",
+    "audio_features", "audio_codes", "audio_codebook_version", "segment_json",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ def make_samples(
     parts = packed.select("batch", "kind", *made_of).iter_rows()
     ids = [make_id("mm", policy.placeholder_version, *row) for row in parts]
     encoded = msgspec.json.encode(dict(checks), order="sorted").decode()
-    missing = [pl.lit(None, dtype).alias(name) for name, dtype in _ONLY_SOME_HAVE.items() if name not in packed.columns]
+    absent = [name for name in _ONLY_SOME_HAVE if name not in packed.columns]
+    missing = [pl.lit(None, _SAMPLES.schema[name]).alias(name) for name in absent]
     frame = packed.with_columns(*missing, sample_id=pl.Series(ids, dtype=pl.String), checks_json=pl.lit(encoded))
     return _SAMPLES.conform(frame.select(_SAMPLES.schema.names())).sort(_SAMPLES.order_by)
 

@@ -32,6 +32,7 @@ CODE_NAMES: Final = {Modality.IMAGE: "IMG_TK", Modality.AUDIO: "AUD_TK", Modalit
 
 IMAGE_START: Final = "<|image_start|>"
 IMAGE_END: Final = "<|image_end|>"
+SENTINELS: Final = {modality: (f"<|{modality}_start|>", f"<|{modality}_end|>") for modality in Modality}
 
 _NAME: Final = r"(?:(?:IMG|AUD)_TK|(?:image|audio|video)_(?:start|end))"
 _ENTITY: Final = (
@@ -96,9 +97,10 @@ class Vocabulary:
 
     @classmethod
     def of(cls, policy: FusionPolicy, codebook_size: int, audio_codes: int = 0) -> Self:
-        """The vocabulary of a policy and a codebook; audio codes follow the image codes."""
+        """The vocabulary of a policy and its codebooks."""
         offset = policy.image_code_offset
-        return cls(policy.text_vocab_size, offset, codebook_size, offset + codebook_size, audio_codes)
+        behind = max(policy.audio_code_offset, offset + codebook_size)
+        return cls(policy.text_vocab_size, offset, codebook_size, behind, audio_codes)
 
     def sizes(self) -> tuple[int, int]:
         """Number of image and of audio codes."""

@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mm_assets.errors import ContractError
-from mm_assets.fusion.placeholders import IMAGE_END, IMAGE_START
+from mm_assets.fusion.placeholders import CODE_NAMES, SENTINELS, Modality
 
 _MATRIX_DIMENSIONS: Final = 2
 
@@ -36,6 +36,12 @@ def render_image_blocks(codes: NDArray[np.integer]) -> pl.Series:
 
 
 def image_block(codes: pl.Expr) -> pl.Expr:
-    """Expression that writes a list column of codes, none of them empty or negative, as spans."""
-    joined = codes.cast(pl.List(pl.String)).list.join("><IMG_TK_")
-    return pl.lit(f"{IMAGE_START}<IMG_TK_") + joined + pl.lit(f">{IMAGE_END}")
+    """Expression that writes a list column of codes, none of them empty or negative, as spans of an image."""
+    return media_block(Modality.IMAGE, codes)
+
+
+def media_block(modality: Modality, codes: pl.Expr) -> pl.Expr:
+    """Expression that writes a list column of codes, none of them empty or negative, as spans of a medium."""
+    name, (start, end) = CODE_NAMES[modality], SENTINELS[modality]
+    joined = codes.cast(pl.List(pl.String)).list.join(f"><{name}_")
+    return pl.lit(f"{start}<{name}_") + joined + pl.lit(f">{end}")

@@ -64,3 +64,50 @@ class FusionLine(msgspec.Struct, frozen=True, gc=False):
 
 
 FIELDS: Final[tuple[str, ...]] = FusionLine.__struct_fields__
+
+
+class Word(msgspec.Struct, frozen=True):
+    """A word of a segment: when it is said, by whom, and who timed it; microseconds."""
+
+    word: str
+    start_us: int
+    end_us: int
+    confidence: float | None
+    method: str
+    speaker: str | None
+
+
+class SegmentDetails(msgspec.Struct, frozen=True):
+    """What a segment's line says beside the fields of every line.
+
+    Attributes:
+        clip_id: the clip it was cut from.
+        medium: audio or video.
+        times: the segment's own place on the clip's global clock.
+        words: words in order.
+        speakers: who speaks, in the order of their first word.
+        key_frames_us: when the pictures of its video span are shown; the span's codes are theirs, in order.
+        text_origin: cue, transcription, transcript or description.
+        verdict: trimodal, audio_text, video_text or unverified.
+        score: the least of the figures behind the verdict.
+        offset_us: measured offset of the clip's cues or sound.
+        drift_ppm: measured drift of the same.
+    """
+
+    clip_id: str
+    medium: str
+    times: list[TimeSpan]
+    words: list[Word]
+    speakers: list[str]
+    key_frames_us: list[int]
+    text_origin: str
+    verdict: str
+    score: float | None
+    offset_us: int | None
+    drift_ppm: float | None
+
+
+class SegmentLine(FusionLine, frozen=True, gc=False, kw_only=True):
+    """A line of kind ``segment``: those of every kind, and the segment's own."""
+
+    segment: SegmentDetails

@@ -3,32 +3,63 @@
 The only module of this package that needs torch; nothing that the definitions import may import it.
 """
 
-import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypedDict, cast
+from typing import Any, Final, NamedTuple, TypedDict, cast
 
 import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from torch.utils.data import Dataset
 
 from mm_assets.errors import REMEDIES, CrossModalCode, FormatError, ReleaseError
 from mm_assets.fusion.box_markup import BOX_START, check_boxes, strip_tags
 from mm_assets.fusion.findings import LintCode
-from mm_assets.fusion.placeholders import IMAGE_END, IMAGE_START, Modality, ParsedContent, Vocabulary, inspect_content
-from mm_assets.fusion.release_format import MANIFEST_NAME, SAMPLES_FOLDER, ReleaseFormat, read_release_format
-from mm_assets.fusion.samples import VISUAL_CODES, VISUAL_FEATURES, Box, FusionLine
+from mm_assets.fusion.placeholders import (
+    CODE_NAMES,
+    IMAGE_END,
+    IMAGE_START,
+    Modality,
+    ParsedContent,
+    Vocabulary,
+    inspect_content,
+)
+from mm_assets.fusion.release_files import OpenFiles, check_files, find_lines
+from mm_assets.fusion.release_format import MANIFEST_NAME, SAMPLES_FOLDER, read_release_format
+from mm_assets.fusion.samples import (
+    AUDIO_CODES,
+    AUDIO_FEATURES,
+    VISUAL_CODES,
+    VISUAL_FEATURES,
+    Box,
+    FusionLine,
+    SegmentDetails,
+)
 from mm_assets.fusion.shard_index import CODES_FOLDER, FEATURES_FOLDER, UnresolvedReferenceError, split_reference
 from mm_assets.fusion.usual_content import UsualContent
 
 MAX_FEATURE_NORM: Final = 10.0
 _VISUAL: Final = (Modality.IMAGE, Modality.VIDEO)
-_SCAN_BYTES: Final = 1 << 20
-_OPEN_SHARDS: Final = 256
+_AUDIO: Final = (Modality.AUDIO,)
+_VISUAL_TENSORS: Final = (VISUAL_FEATURES, VISUAL_CODES)
+_AUDIO_TENSORS: Final = (AUDIO_FEATURES, AUDIO_CODES)
+
+
+class _Spans(NamedTuple):
+    """Codes, int64, shape (T,), and their places in the content, shape (T, 2)."""
+
+    codes: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+
+_NO_SPANS: Final = _Spans(np.empty(0, np.int64), np.empty((0, 2), np.int64))
+
+
+class _WithSegment(msgspec.Struct):
+    """The part of a segment's line that only segments have."""
+
+    segment: SegmentDetails
 
 
 class TrainingSample(TypedDict):
@@ -36,8 +67,10 @@ class TrainingSample(TypedDict):
 
     ``codes``, ``token_ids``: int64, shape (T,); ``code_places``: int64, shape (T, 2), start and end of each placeholder
     in ``content``, characters; ``features``: float32, shape (T, C), row i belongs to placeholder i. T is 0 for text.
+    ``audio_codes``, ``audio_token_ids``, ``audio_code_places``, ``audio_features``: the same of its sound.
     ``boxes``: float32, shape (B, 4), corners x1 y1 x2 y2 in pixels of the stored image; ``phrase_places``: int64,
-    shape (B, 2), start and end in ``content`` of the phrase each box holds.
+    shape (B, 2), start and end in ``content`` of the phrase each box holds. ``times``: int64, shape (N, 2), start and
+    end on the medium's global clock, microseconds; ``segment``: what else its line says of a segment, None of others.
     """
 
     id: str
@@ -50,8 +83,14 @@ class TrainingSample(TypedDict):
     token_ids: torch.Tensor
     code_places: torch.Tensor
     features: torch.Tensor
+    audio_codes: torch.Tensor
+    audio_token_ids: torch.Tensor
+    audio_code_places: torch.Tensor
+    audio_features: torch.Tensor
     boxes: torch.Tensor
     phrase_places: torch.Tensor
+    times: torch.Tensor
+    segment: SegmentDetails | None
 
 
 class ReleaseDataset(Dataset[TrainingSample]):
@@ -76,7 +115,7 @@ class ReleaseDataset(Dataset[TrainingSample]):
         declared = read_release_format(self._folder)
         if declared is None:
             raise ReleaseError(f"{self._folder} has no {MANIFEST_NAME}; give the folder of a finished release")
-        _check_files(self._folder, declared, verify=verify_checksums)
+        check_files(self._folder, declared, verify=verify_checksums)
         self._vocabulary: Vocabulary = declared.vocabulary.vocabulary()
         self._version = declared.placeholder_version
         self._usual = UsualContent(self._vocabulary)
@@ -85,10 +124,10 @@ class ReleaseDataset(Dataset[TrainingSample]):
         self._max_norm = max_norm
         names = [file.path for file in declared.files if file.path.startswith(f"{SAMPLES_FOLDER}/")]
         self._files = [self._folder / name for name in sorted(names)]
-        self._offsets = [_line_offsets(file) for file in self._files]
+        self._offsets = [find_lines(file) for file in self._files]
         self._starts = np.cumsum([0, *(len(offsets) - 1 for offsets in self._offsets)])
-        self._handles = _Handles(self._folder)
-        self._decoder = msgspec.json.Decoder(FusionLine)
+        self._handles = OpenFiles(self._folder)
+        self._make_decoders()
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -112,29 +151,48 @@ class ReleaseDataset(Dataset[TrainingSample]):
             line = self._decoder.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _format_error(f"sample of {where}", LintCode.INVALID_JSON, str(error)) from error
-        return self._sample(line, f"sample {line.id} ({where})")
+        name = f"sample {line.id} ({where})"
+        return self._sample(line, None if line.kind != "segment" else self._details(raw, name), name)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        del state["_handles"], state["_decoder"]
+        del state["_handles"], state["_decoder"], state["_segments"]
         return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
-        self._handles = _Handles(self._folder)
-        self._decoder = msgspec.json.Decoder(FusionLine)
+        self._handles = OpenFiles(self._folder)
+        self._make_decoders()
 
-    def _sample(self, line: FusionLine, name: str) -> TrainingSample:
+    def _make_decoders(self) -> None:
+        self._decoder = msgspec.json.Decoder(FusionLine)
+        self._segments = msgspec.json.Decoder(_WithSegment)
+
+    def _details(self, raw: bytes, name: str) -> SegmentDetails:
+        try:
+            return self._segments.decode(raw).segment
+        except msgspec.DecodeError as error:
+            raise _format_error(name, LintCode.INVALID_FIELD, f"segment: {error}") from error
+
+    def _sample(self, line: FusionLine, segment: SegmentDetails | None, name: str) -> TrainingSample:
         if line.placeholder_version != self._version:
             message = f"placeholder_version {line.placeholder_version!r} is not the release's {self._version!r}"
             raise _format_error(name, LintCode.INVALID_FIELD, message)
-        codes, places, text = self._take_apart(line.content, name)
+        spans, text = self._take_apart(line.content, name)
         for code, message in check_boxes(line.content, line.boxes, tags_required=line.kind == "object").items():
             raise _format_error(name, code, message)
-        if (line.visual_features_path is None) != (len(codes) == 0):
-            message = "visual_features_path and the visual spans of content do not go together"
-            raise _format_error(name, LintCode.MISSING_SENTINEL, message)
+        visual, audio = spans
+        for path, span, field in (
+            (line.visual_features_path, visual, "visual_features_path"),
+            (line.audio_features_path, audio, "audio_features_path"),
+        ):
+            if (path is None) != (len(span.codes) == 0):
+                message = f"{field} and the spans of its media in content do not go together"
+                raise _format_error(name, LintCode.MISSING_SENTINEL, message)
         boxes, phrases = _box_tensors(line.boxes)
+        vectors = self._features(line.visual_features_path, visual.codes, _VISUAL_TENSORS, name)
+        sounds = self._features(line.audio_features_path, audio.codes, _AUDIO_TENSORS, name)
+        times = [(span.start_us, span.end_us) for span in line.times]
         return TrainingSample(
             id=line.id,
             kind=line.kind,
@@ -142,16 +200,22 @@ class ReleaseDataset(Dataset[TrainingSample]):
             weight=line.weight,
             content=line.content,
             text=text,
-            codes=torch.from_numpy(codes),
-            token_ids=torch.from_numpy(codes + self._vocabulary.image_offset),
-            code_places=torch.from_numpy(places),
-            features=torch.from_numpy(self._features(line.visual_features_path, codes, name)),
+            codes=torch.from_numpy(visual.codes),
+            token_ids=torch.from_numpy(visual.codes + self._vocabulary.image_offset),
+            code_places=torch.from_numpy(visual.places),
+            features=torch.from_numpy(vectors),
+            audio_codes=torch.from_numpy(audio.codes),
+            audio_token_ids=torch.from_numpy(audio.codes + self._vocabulary.audio_offset),
+            audio_code_places=torch.from_numpy(audio.places),
+            audio_features=torch.from_numpy(sounds),
             boxes=boxes,
             phrase_places=phrases,
+            times=torch.tensor(times, dtype=torch.int64).reshape(-1, 2),
+            segment=segment,
         )
 
-    def _take_apart(self, content: str, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
-        """Codes, shape (T,), their places in the content, shape (T, 2), and the text."""
+    def _take_apart(self, content: str, name: str) -> tuple[tuple[_Spans, _Spans], str]:
+        """Visual and audio spans, and the text."""
         plain = strip_tags(content) if BOX_START in content else content
         usual = None if plain is None else self._usual.image_codes(plain)
         if plain is not None and usual is not None:
@@ -159,19 +223,21 @@ class ReleaseDataset(Dataset[TrainingSample]):
             ends = len(IMAGE_START) + np.cumsum(self._spelled[codes])
             places = np.stack([ends - self._spelled[codes], ends], axis=-1)
             text = plain[int(ends[-1]) + len(IMAGE_END) :].removeprefix(" ") if usual else plain
-            return codes, places, text
+            return (_Spans(codes, places), _NO_SPANS), text
         parsed, faults = inspect_content(content, self._vocabulary)
         for code, message in faults.items():
             raise _format_error(name, code, message)
-        return np.asarray(parsed.codes(*_VISUAL), dtype=np.int64), _code_places(parsed, content), parsed.text
+        return (_spans(parsed, content, _VISUAL), _spans(parsed, content, _AUDIO)), parsed.text
 
-    def _features(self, reference: str | None, codes: NDArray[np.int64], name: str) -> NDArray[np.float32]:
+    def _features(
+        self, reference: str | None, codes: NDArray[np.int64], tensors: tuple[str, str], name: str
+    ) -> NDArray[np.float32]:
         if reference is None:
             return np.empty((0, 0), dtype=np.float32)
         try:
             path, row = split_reference(reference)
-            rows = self._handles.row(path, VISUAL_FEATURES, row)
-            stored = self._handles.row(path.replace(FEATURES_FOLDER, CODES_FOLDER, 1), VISUAL_CODES, row)
+            rows = self._handles.row(path, tensors[0], row)
+            stored = self._handles.row(path.replace(FEATURES_FOLDER, CODES_FOLDER, 1), tensors[1], row)
         except UnresolvedReferenceError as error:
             raise _format_error(name, error.code, error.message) from error
         if not len(rows) == len(stored) == len(codes):
@@ -196,85 +262,6 @@ def collate_samples(samples: Sequence[TrainingSample]) -> dict[str, list[Any]]:
     }
 
 
-class _Handles:
-    """Open files of one process; a forked or unpickled copy opens its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder.resolve()
-        self._process = os.getpid()
-        self._files = dict[Path, int]()
-        self._tensors = dict[tuple[str, str], Any]()
-
-    def read(self, file: Path, offset: int, size: int) -> bytes:
-        self._own()
-        if file not in self._files:
-            self._files[file] = os.open(file, os.O_RDONLY)
-        return os.pread(self._files[file], size, offset)
-
-    def row(self, path: str, tensor: str, row: int) -> NDArray[Any]:
-        """One row of a tensor.
-
-        Raises:
-            UnresolvedReferenceError: the path leads out of the release, or there is no such row.
-        """
-        self._own()
-        key = (path, tensor)
-        if key not in self._tensors:
-            file = (self._folder / path).resolve()
-            if not file.is_relative_to(self._folder):
-                raise UnresolvedReferenceError(LintCode.BAD_REFERENCE, f"{path!r} leads out of the release")
-            if len(self._tensors) >= _OPEN_SHARDS:
-                self._tensors.pop(next(iter(self._tensors)))
-            try:
-                self._tensors[key] = safe_open(file, framework="np").get_slice(tensor)
-            except (OSError, SafetensorError) as error:
-                message = f"{path} cannot be read ({error}); restore the shard"
-                raise UnresolvedReferenceError(LintCode.MISSING_FEATURES, message) from error
-        rows = self._tensors[key]
-        if row >= rows.get_shape()[0]:
-            raise UnresolvedReferenceError(LintCode.BAD_REFERENCE, f"{path} has no row {row}; rebuild the release")
-        return np.asarray(rows[row])
-
-    def _own(self) -> None:
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            self._files.clear()
-            self._tensors.clear()
-
-    def __del__(self) -> None:
-        if self._process == os.getpid():
-            for descriptor in self._files.values():
-                os.close(descriptor)
-
-
-def _check_files(folder: Path, declared: ReleaseFormat, *, verify: bool) -> None:
-    for record in declared.files:
-        path = folder / record.path
-        try:
-            size = path.stat().st_size
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest() if verify else record.sha256
-        except OSError as error:
-            raise ReleaseError(f"{path}: {error.strerror}; copy the release again") from error
-        if size != record.size_bytes or digest != record.sha256:
-            raise ReleaseError(
-                f"{path}: {size} bytes, SHA-256 {digest[:12]}…, but {record.size_bytes} bytes, "
-                f"{record.sha256[:12]}… were released; copy the release again"
-            )
-
-
-def _line_offsets(file: Path) -> NDArray[np.int64]:
-    """Start of every line and the end of the last: int64, shape (lines + 1,)."""
-    ends: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
-    position = 0
-    with file.open("rb") as stream:
-        while data := stream.read(_SCAN_BYTES):
-            ends.append(np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == ord("\n")) + (position + 1))
-            position += len(data)
-    offsets = np.concatenate(ends)
-    return offsets if offsets[-1] == position else np.append(offsets, position)
-
-
 def _box_tensors(boxes: Sequence[Box]) -> tuple[torch.Tensor, torch.Tensor]:
     """Corners, float32, shape (B, 4), and phrases, int64, shape (B, 2)."""
     if not boxes:
@@ -283,18 +270,18 @@ def _box_tensors(boxes: Sequence[Box]) -> tuple[torch.Tensor, torch.Tensor]:
     return corners, torch.tensor([box.phrase for box in boxes], dtype=torch.int64)
 
 
-def _code_places(parsed: ParsedContent, content: str) -> NDArray[np.int64]:
-    """Start and end of every visual placeholder in the content, characters: int64, shape (T, 2)."""
+def _spans(parsed: ParsedContent, content: str, media: tuple[Modality, ...]) -> _Spans:
+    """Codes of these media and where their placeholders stand in the content."""
     places: list[tuple[int, int]] = []
     for span in parsed.spans:
-        if span.modality not in _VISUAL:
+        if span.modality not in media:
             continue
-        end = span.start
+        name, end = f"<{CODE_NAMES[span.modality]}_", span.start
         for _ in span.codes:
-            start = content.index("<IMG_TK_", end)
+            start = content.index(name, end)
             end = content.index(">", start) + 1
             places.append((start, end))
-    return np.asarray(places, dtype=np.int64).reshape(-1, 2)
+    return _Spans(np.asarray(parsed.codes(*media), np.int64), np.asarray(places, dtype=np.int64).reshape(-1, 2))
 
 
 def _clip_norms(features: NDArray[np.float32], max_norm: float) -> NDArray[np.float32]:

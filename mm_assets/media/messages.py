@@ -37,12 +37,14 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         video: the pictures.
         max_side_px: longer side frames are scaled down to; 0 keeps their size.
         every_us: least time between frames that are sent; all are decoded all the same.
+        times_us: send only the first frame shown at or after each of these times, increasing; none: every frame.
     """
 
     audio: bool = False
     video: bool = False
     max_side_px: int = 0
     every_us: int = 0
+    times_us: tuple[int, ...] = ()
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -1,5 +1,6 @@
 """Decoded pictures: frames with their presentation times, upright, scaled, in bounded blocks."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final
 
@@ -29,6 +30,7 @@ class PictureReader:
         self._last_sent_us: int | None = None
         self._last_duration_us = 0
         self._count = 0
+        self._met = 0  # of the times wanted
 
     @property
     def track(self) -> Track | None:
@@ -67,7 +69,7 @@ class PictureReader:
         self._last_duration_us = declared or step_us
         self._last_us = at
         self._count += 1
-        if self._last_sent_us is not None and at - self._last_sent_us < self._wanted.every_us:
+        if not self._is_wanted(at):
             return
         self._last_sent_us = at
         pixels = to_pixels(frame, self._wanted.max_side_px)
@@ -83,6 +85,15 @@ class PictureReader:
         """What is left at the end of the stream."""
         if self._frames:
             yield self._take()
+
+    def _is_wanted(self, at: int) -> bool:
+        if self._last_sent_us is not None and at - self._last_sent_us < self._wanted.every_us:
+            return False
+        if not self._wanted.times_us:
+            return True
+        met = bisect_right(self._wanted.times_us, at)
+        found, self._met = met > self._met, met
+        return found
 
     def _take(self) -> FrameBlock:
         height, width = self._frames[0].shape[:2]

@@ -8,6 +8,7 @@ import polars as pl
 
 from mm_assets.display.metadata import counts_table, rows_table, table_metadata
 from mm_assets.errors import ReleaseError
+from mm_assets.features.ragged_shards import RaggedReader
 from mm_assets.features.shards import SpatialReader
 from mm_assets.fusion.placeholders import Vocabulary
 from mm_assets.gates.guard import mark_run
@@ -17,7 +18,7 @@ from mm_assets.mixtures.package import ReleaseRecipe, write_release
 from mm_assets.mixtures.selection import draw_release, validate_release_id
 from mm_assets.partitions import releases
 from mm_assets.schemas import TABLES
-from mm_assets.steps import GATES
+from mm_assets.steps import CODEBOOKS, GATES
 from resources.delta_lake import DeltaLake, Written
 from resources.holds import Holds
 from resources.policy_file import PolicyFile
@@ -36,6 +37,17 @@ _PINNED = (
     "image_embeddings",
     "visual_codes",
     "codebook",
+    "audio_clips",
+    "video_clips",
+    "cues",
+    "clip_pieces",
+    "transcripts",
+    "segment_alignments",
+    "audio_embeddings",
+    "key_frames",
+    "audio_codebook",
+    "audio_codes",
+    "key_frame_codes",
     "fusion_samples",
     "mixtures",
 )
@@ -80,6 +92,11 @@ def mixtures(
     )
 
 
+def _newest_size(lake: DeltaLake, codebook: str) -> int:
+    sizes = lake.scan(codebook).sort("sequence").select("size").collect()["size"]
+    return sizes[-1] if len(sizes) else 0
+
+
 def _frames(lake: DeltaLake, drawn: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Samples of the mixture, one frame per batch, with their place and weight."""
     for batch in sorted(drawn["batch"].unique()):
@@ -110,13 +127,13 @@ def release_packages(
         reason = f"batches {late} were held after the mixture was drawn; materialize mixtures of {release!r} again"
         raise dg.Failure(description=reason, allow_retries=False)
     digest = provenance.release_digest(excluded)
-    books = lake.read("codebook").sort("sequence")
+    sizes = [_newest_size(lake, table) for table in CODEBOOKS]
     recorded = lake.scan("provenance").filter(pl.col("batch").is_in(drawn["batch"].unique().implode()))
     models = recorded.select(pl.col("models").explode().drop_nulls().unique().sort()).collect().to_series().to_list()
     verdicts = (holds.latest(batch, gate) for batch in sorted(drawn["batch"].unique()) for gate in GATES)
     recipe = ReleaseRecipe(
         release=release,
-        vocabulary=Vocabulary.of(policy.fusion, books["size"][-1] if books.height else 0),
+        vocabulary=Vocabulary.of(policy.fusion, *sizes),
         placeholder_version=policy.fusion.placeholder_version,
         code_version=importlib.metadata.version("mm-assets"),
         models=models,
@@ -130,7 +147,8 @@ def release_packages(
     )
     store = releases_of_lake(lake.root)
     try:
-        manifest = write_release(store, recipe, _frames(lake, drawn), SpatialReader(lake.files), policy.mixtures)
+        pictures, sounds = SpatialReader(lake.files), RaggedReader(lake.files)
+        manifest = write_release(store, recipe, _frames(lake, drawn), pictures, policy.mixtures, sounds)
     except ReleaseError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     provenance.record_release(release, digest, tuple(models))

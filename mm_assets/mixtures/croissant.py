@@ -57,6 +57,7 @@ _FIELDS: Final = {
     "kind": ("sc:Text", "Kind of the sample."),
     "content": ("sc:Text", "Text with placeholders in place."),
     "visual_features_path": ("sc:Text", "Shard and row of the visual features, as path#row."),
+    "audio_features_path": ("sc:Text", "Shard and row of the audio features, as path#row."),
     "pool": ("sc:Text", "Mixture pool."),
     "weight": ("sc:Float", "Sampling weight."),
     "batch": ("sc:Text", "Ingest batch."),

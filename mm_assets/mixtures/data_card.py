@@ -9,6 +9,7 @@ _TITLES: Final = {
     "pools": "Pool",
     "kinds": "Kind",
     "modalities": "Modality",
+    "modality_combinations": "Modalities together",
     "languages": "Language",
     "text_kinds": "Kind of text",
     "licenses": "Licence",
@@ -18,6 +19,8 @@ _TITLES: Final = {
 _LIMITS: Final = """\
 - Placeholders are counted against features and codes for every line; that a caption describes its picture is measured
   per batch by the gates above, not per sample.
+- Text of a segment was compared with what was recognised in its sound, its pictures with its text by an encoder, sound
+  with pictures by the offset gate; `segment.verdict` says what agreed, and `unverified` that nothing could tell.
 - Licences and sources are those the deliveries declared; they were carried along, not verified.
 - Samples are not deduplicated against evaluation sets.
 - `und` means that the language was not determined.
@@ -38,6 +41,10 @@ def write_data_card(manifest: ReleaseManifest) -> str:
         if counts:
             parts.append(f"## {title}\n\n{_table((title, 'Samples'), _rows(counts))}\n")
     parts.append(f"## Placeholders\n\n{_describe_placeholders(manifest)}\n")
+    seconds = manifest.counts.get("segment_seconds", {})
+    if seconds:
+        rows = [(name, f"{count:,}") for name, count in sorted(seconds.items())]
+        parts.append(f"## Segments\n\n{_table(('Modality', 'Seconds'), rows)}\n")
     gates = [
         (gate.batch, gate.gate, _number(gate.measured), _number(gate.threshold), "passed" if gate.passed else "waived")
         for gate in manifest.gates
@@ -59,12 +66,19 @@ def _describe_placeholders(manifest: ReleaseManifest) -> str:
         f"Syntax version {manifest.placeholder_version}. `<IMG_TK_n>` is token {vocabulary.image_code_offset} + n, "
         f"n below {vocabulary.image_codes}."
     )
-    if manifest.features is None:
-        return described
-    return (
-        f"{described} Every image has {manifest.features.vectors} codes and as many feature rows of "
-        f"{manifest.features.channels} {manifest.features.dtype} values."
-    )
+    if vocabulary.audio_codes:
+        described += f" `<AUD_TK_n>` is token {vocabulary.audio_code_offset} + n, n below {vocabulary.audio_codes}."
+    if manifest.features is not None:
+        described += (
+            f" Every image has {manifest.features.vectors} codes and as many feature rows of "
+            f"{manifest.features.channels} {manifest.features.dtype} values."
+        )
+    for one in manifest.segment_features:
+        described += (
+            f" The {one.medium} of a segment has {one.min_vectors} to {one.max_vectors} codes and as many feature rows "
+            f"of {one.channels} {one.dtype} values."
+        )
+    return described
 
 
 def _rows(counts: Mapping[str, int]) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ import polars as pl
 
 from mm_assets.fusion.placeholders import CODE_NAMES, Modality
 from mm_assets.fusion.release_format import FileRecord, VocabularyDeclaration
+from mm_assets.fusion.samples import TimeSpan
 from mm_assets.mixtures.pools import TEXT_RETENTION, text_retention_share
 from mm_assets.policy import MixturePolicy
 
@@ -26,6 +27,13 @@ COUNTED: Final = {
     "languages": "language",
     "text_kinds": "text_kind",
 }
+
+
+class _Spans(msgspec.Struct):
+    times: list[TimeSpan]
+
+
+_SPANS: Final = msgspec.json.Decoder(_Spans)
 
 
 class GateValue(msgspec.Struct, frozen=True):
@@ -69,6 +77,18 @@ class FeatureDeclaration(msgspec.Struct, frozen=True):
     codes_tensor: str
 
 
+class SegmentFeatureDeclaration(msgspec.Struct, frozen=True):
+    """Shape of the features of one medium of segments: rows are codes, in the same order, as many as each has."""
+
+    medium: str
+    tensor: str
+    dtype: str
+    channels: int
+    codes_tensor: str
+    min_vectors: int
+    max_vectors: int
+
+
 class ReleaseManifest(msgspec.Struct, frozen=True):
     """``manifest.json``; equal inputs, seed and code give equal bytes, so it holds no time and no path of a machine."""
 
@@ -85,7 +105,9 @@ class ReleaseManifest(msgspec.Struct, frozen=True):
     placeholders: list[str]
     vocabulary: VocabularyDeclaration
     codebook_versions: list[str]
+    audio_codebook_versions: list[str]
     features: FeatureDeclaration | None
+    segment_features: list[SegmentFeatureDeclaration]
     delta_versions: dict[str, int]
     code_version: str
     models: list[str]
@@ -103,7 +125,10 @@ class ReleaseCounts:
     samples: int = 0
     by: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter[str]() for name in COUNTED})
     modalities: Counter[str] = field(default_factory=Counter[str])
+    combinations: Counter[str] = field(default_factory=Counter[str])
+    milliseconds: Counter[str] = field(default_factory=Counter[str])
     codebooks: set[str] = field(default_factory=set[str])
+    audio_codebooks: set[str] = field(default_factory=set[str])
 
     def add(self, frame: pl.DataFrame) -> None:
         """Count the rows of a frame with the columns of ``fusion_samples``."""
@@ -112,11 +137,23 @@ class ReleaseCounts:
             known = frame[column].fill_null(UNKNOWN_LANGUAGE) if column == "language" else frame[column].drop_nulls()
             self.by[name].update(dict(known.value_counts().iter_rows()))
         self.modalities.update(dict(frame["modalities"].explode().value_counts().iter_rows()))
+        self.combinations.update(dict(frame["modalities"].list.join("+").value_counts().iter_rows()))
         self.codebooks.update(frame["codebook_version"].drop_nulls().unique())
+        self.audio_codebooks.update(frame["audio_codebook_version"].drop_nulls().unique())
+        spans = frame.select("modalities", "segment_json").drop_nulls("segment_json")
+        for modalities, text in spans.iter_rows():
+            (span,) = _SPANS.decode(text).times
+            for medium in modalities:
+                self.milliseconds[medium] += (span.end_us - span.start_us) // 1_000
 
     def as_document(self) -> dict[str, dict[str, int]]:
-        """Counts per pool, kind, batch, source, licence, language, text kind and modality."""
-        counters = {**self.by, "modalities": self.modalities}
+        """Counts per pool, kind, batch, source, licence, language, text kind, modality and combination of them.
+
+        ``segment_seconds`` is not a count of samples but the time that segments hold of each modality.
+        """
+        counters = {**self.by, "modalities": self.modalities, "modality_combinations": self.combinations}
+        if self.milliseconds:
+            counters["segment_seconds"] = Counter({name: ms // 1_000 for name, ms in self.milliseconds.items()})
         return {name: dict(sorted(counter.items())) for name, counter in sorted(counters.items())}
 
     @property

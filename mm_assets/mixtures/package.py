@@ -17,7 +17,7 @@ from mm_assets.errors import ContractError, ReleaseError
 from mm_assets.fusion.linter import LintOptions, lint_paths
 from mm_assets.fusion.placeholders import Vocabulary
 from mm_assets.fusion.release_format import MANIFEST_NAME, VocabularyDeclaration
-from mm_assets.fusion.samples import VISUAL_CODES, VISUAL_FEATURES
+from mm_assets.fusion.samples import AUDIO_CODES, AUDIO_FEATURES, VISUAL_CODES, VISUAL_FEATURES
 from mm_assets.mixtures.croissant import write_croissant
 from mm_assets.mixtures.data_card import write_data_card
 from mm_assets.mixtures.manifest import (
@@ -27,13 +27,15 @@ from mm_assets.mixtures.manifest import (
     ReleaseCounts,
     ReleaseManifest,
     SamplingRecipe,
+    SegmentFeatureDeclaration,
     list_file,
     list_files,
     placeholder_names,
 )
 from mm_assets.mixtures.pools import refuse_below_floor
 from mm_assets.mixtures.release_folder import FolderStore
-from mm_assets.mixtures.sample_files import FeatureReader, write_sample_files
+from mm_assets.mixtures.sample_files import write_sample_files
+from mm_assets.mixtures.segment_features import FeatureReader, SegmentFeatures, SoundReader
 from mm_assets.mixtures.selection import validate_release_id
 from mm_assets.mixtures.shard_writer import ShardWriter
 from mm_assets.policy import MixturePolicy
@@ -74,6 +76,7 @@ def write_release(
     drawn: Iterable[pl.DataFrame],
     features: FeatureReader,
     policy: MixturePolicy,
+    sounds: SoundReader | None = None,
 ) -> ReleaseManifest:
     """Write and publish a release; an earlier one of that name is replaced.
 
@@ -84,6 +87,7 @@ def write_release(
             ``mixtures`` (and ``review_status``, if any sample was reviewed).
         features: reads the features of the samples.
         policy: layout, floor and seed.
+        sounds: reads the features of their sound.
 
     Returns:
         The manifest as written.
@@ -97,16 +101,18 @@ def write_release(
     with store.staging(recipe.release) as folder:
         counts = ReleaseCounts()
         shards = ShardWriter(folder, policy.feature_rows_per_file)
+        segments = SegmentFeatures(folder, features, sounds, policy.feature_rows_per_file)
         frames = _count(counts, _ascending(drawn), recipe.release)
-        write_sample_files(folder, frames, features, shards, policy, recipe.placeholder_version)
+        write_sample_files(folder, frames, features, shards, segments, policy, recipe.placeholder_version)
         refuse_below_floor(recipe.release, counts.pools(), policy)
-        if len(counts.codebooks) > 1:
-            raise ReleaseError(
-                f"release {recipe.release!r}: codes of codebooks {sorted(counts.codebooks)} meet; "
-                "encode all its batches with one codebook"
-            )
+        for versions in (counts.codebooks, counts.audio_codebooks):
+            if len(versions) > 1:
+                raise ReleaseError(
+                    f"release {recipe.release!r}: codes of codebooks {sorted(versions)} meet; "
+                    "encode all its batches with one codebook"
+                )
         _lint(folder, recipe)
-        manifest = _describe(folder, recipe, counts, shards, policy)
+        manifest = _describe(folder, recipe, counts, shards, segments, policy)
         (folder / MANIFEST_NAME).write_bytes(manifest.encode())
         store.publish(recipe.release, folder)
     return manifest
@@ -146,7 +152,12 @@ def _lint(folder: Path, recipe: ReleaseRecipe) -> None:
 
 
 def _describe(
-    folder: Path, recipe: ReleaseRecipe, counts: ReleaseCounts, shards: ShardWriter, policy: MixturePolicy
+    folder: Path,
+    recipe: ReleaseRecipe,
+    counts: ReleaseCounts,
+    shards: ShardWriter,
+    segments: SegmentFeatures,
+    policy: MixturePolicy,
 ) -> ReleaseManifest:
     """Write data card and Croissant metadata; give the manifest, which lists the hash of every other file."""
     features = None
@@ -167,7 +178,9 @@ def _describe(
         placeholders=placeholder_names(),
         vocabulary=VocabularyDeclaration.of(recipe.vocabulary),
         codebook_versions=sorted(counts.codebooks),
+        audio_codebook_versions=sorted(counts.audio_codebooks),
         features=features,
+        segment_features=_describe_segments(segments),
         delta_versions=dict(sorted(recipe.delta_versions.items())),
         code_version=recipe.code_version,
         models=sorted(recipe.models),
@@ -175,8 +188,24 @@ def _describe(
     )
     (folder / DATA_CARD_NAME).write_text(write_data_card(manifest), encoding="utf-8")
     described = list_files(folder)
-    card = f"{counts.samples} verified image-text and text samples with placeholders, features and codes."
+    kinds = ", ".join(sorted(counts.by["kinds"]))
+    card = f"{counts.samples} verified samples ({kinds}) with placeholders, features and codes."
     croissant = write_croissant(recipe.release, card, counts.by["licenses"], recipe.code_version, described)
     (folder / CROISSANT_NAME).write_bytes(croissant)
     own = list_file(folder, folder / CROISSANT_NAME)
     return msgspec.structs.replace(manifest, files=sorted([*described, own], key=lambda record: record.path))
+
+
+def _describe_segments(segments: SegmentFeatures) -> list[SegmentFeatureDeclaration]:
+    """What the shards of segments hold, of each medium that occurs."""
+    media = (
+        ("video", segments.video, VISUAL_FEATURES, VISUAL_CODES),
+        ("audio", segments.audio, AUDIO_FEATURES, AUDIO_CODES),
+    )
+    return [
+        SegmentFeatureDeclaration(
+            medium, tensor, "float16", writer.channels, codes, min(writer.lengths), max(writer.lengths)
+        )
+        for medium, writer, tensor, codes in media
+        if writer.channels is not None
+    ]

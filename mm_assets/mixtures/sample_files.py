@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -12,22 +12,16 @@ from numpy.typing import NDArray
 from mm_assets.errors import REMEDIES, CrossModalCode, ReleaseError
 from mm_assets.fusion.box_markup import decode_boxes
 from mm_assets.fusion.release_format import SAMPLES_FOLDER
-from mm_assets.fusion.samples import FusionLine
+from mm_assets.fusion.samples import FusionLine, SegmentDetails, SegmentLine
 from mm_assets.mixtures.line_spool import LineSpool
+from mm_assets.mixtures.segment_features import FeatureReader, SegmentFeatures
 from mm_assets.mixtures.shard_writer import ShardWriter
 from mm_assets.policy import MixturePolicy
 
 _SCRATCH: Final = ".lines"
 _READ_ROWS: Final = 256
 _UNREVIEWED: Final = "unreviewed"
-
-
-class FeatureReader(Protocol):
-    """Reads spatial features by the references that ``fusion_samples.spatial_features`` holds."""
-
-    def read(self, references: Sequence[str]) -> NDArray[np.float16]:
-        """float16, shape (N, T, C), in the order of the N references."""
-        ...
+_SEGMENTS: Final = msgspec.json.Decoder(SegmentDetails)
 
 
 def write_sample_files(
@@ -35,16 +29,18 @@ def write_sample_files(
     drawn: Iterable[pl.DataFrame],
     features: FeatureReader,
     shards: ShardWriter,
+    segments: SegmentFeatures,
     policy: MixturePolicy,
     placeholder_version: str,
 ) -> None:
-    """Write ``samples/``, and hand the features of every image to the shards, once each.
+    """Write ``samples/``, and hand the features of every image and segment to the shards, once each.
 
     Args:
         folder: release folder in the making.
         drawn: one frame per batch with ``position`` and ``weight``.
         features: reads the features of the samples.
-        shards: takes features and codes.
+        shards: takes features and codes of images.
+        segments: copies those of segments.
         policy: layout.
         placeholder_version: version every line declares.
 
@@ -56,8 +52,17 @@ def write_sample_files(
     scratch.mkdir()
     spool = LineSpool(scratch, policy.samples_per_file)
     for frame in drawn:
-        spool.add(_lines(_place_features(frame, features, shards), placeholder_version))
+        placed = _place_features(frame, features, shards).join(
+            segments.place(frame), on="sample_id", how="left", maintain_order="left"
+        )
+        spool.add(
+            _lines(
+                placed.with_columns(visual_features_path=pl.coalesce("visual_features_path", "video_path")),
+                placeholder_version,
+            )
+        )
     shards.flush()
+    segments.flush()
     (folder / SAMPLES_FOLDER).mkdir()
     spool.write(folder / SAMPLES_FOLDER)
     scratch.rmdir()
@@ -95,22 +100,24 @@ def _refuse_if_not_finite(rows: NDArray[np.float16], references: Sequence[str]) 
 
 
 def _lines(frame: pl.DataFrame, placeholder_version: str) -> Iterator[tuple[int, bytes]]:
-    columns = ("position", "sample_id", "kind", "modalities", "content", "visual_features_path", "pool", "weight",
-               "batch", "source", "license", "checks_json", "boxes_json")  # fmt: skip
+    columns = ("position", "sample_id", "kind", "modalities", "content", "visual_features_path", "audio_features_path",
+               "pool", "weight", "batch", "source", "license", "checks_json", "boxes_json", "segment_json")  # fmt: skip
     checks_of = {text: msgspec.json.decode(text, type=dict[str, object]) for text in frame["checks_json"].unique()}
     statuses = frame["review_status"] if "review_status" in frame.columns else [_UNREVIEWED] * frame.height
     encoder = msgspec.json.Encoder()
     for row, status in zip(frame.select(columns).iter_rows(), statuses, strict=True):
-        position, sample_id, kind, modalities, content, path, pool, weight, batch, source, license_, checks, boxes = row
-        line = FusionLine(
+        (position, sample_id, kind, modalities, content, visual, audio, pool, weight, batch, source, license_, checks,
+         boxes, segment) = row  # fmt: skip
+        details = None if segment is None else _SEGMENTS.decode(segment)
+        fields = FusionLine(
             id=sample_id,
             kind=kind,
             modalities=modalities,
             content=content,
-            visual_features_path=path,
-            audio_features_path=None,
+            visual_features_path=visual,
+            audio_features_path=audio,
             boxes=decode_boxes(boxes),
-            times=[],
+            times=[] if details is None else details.times,
             negatives=[],
             pool=pool,
             weight=weight,
@@ -121,4 +128,5 @@ def _lines(frame: pl.DataFrame, placeholder_version: str) -> Iterator[tuple[int,
             checks=checks_of[checks],
             review_status=status,
         )
+        line = fields if details is None else SegmentLine(**msgspec.structs.asdict(fields), segment=details)
         yield position, encoder.encode(line)

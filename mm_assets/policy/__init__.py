@@ -12,10 +12,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mm_assets.errors import PolicyError
+from mm_assets.policy.alignment import SegmentPolicy
 from mm_assets.policy.assembly import BudgetPolicy, FusionPolicy, MixturePolicy
 from mm_assets.policy.claims import FaithfulnessPolicy
 from mm_assets.policy.cleaning import CaptionPolicy, DuplicatePolicy, ImagePolicy, TextPolicy
-from mm_assets.policy.features import CodebookPolicy, FeaturePolicy
+from mm_assets.policy.features import AudioCodebookPolicy, AudioFeaturePolicy, CodebookPolicy, FeaturePolicy
 from mm_assets.policy.ingest import IngestPolicy
 from mm_assets.policy.media import CuePolicy, MediaPolicy, SlicingPolicy, SoundPolicy, VideoPolicy
 from mm_assets.policy.objects import AnchoringPolicy, ObjectGatePolicy, ObjectPolicy, OrientationPolicy
@@ -26,6 +27,8 @@ from mm_assets.policy.speech import SpeechPolicy
 
 __all__ = [
     "AnchoringPolicy",
+    "AudioCodebookPolicy",
+    "AudioFeaturePolicy",
     "BudgetPolicy",
     "CaptionPolicy",
     "CodebookPolicy",
@@ -44,6 +47,7 @@ __all__ = [
     "OrientationPolicy",
     "Policy",
     "RecallGatePolicy",
+    "SegmentPolicy",
     "SlicingPolicy",
     "SoundPolicy",
     "SpeechPolicy",
@@ -64,6 +68,8 @@ class Policy(Section):
     texts: TextPolicy = TextPolicy()
     features: FeaturePolicy = FeaturePolicy()
     codebook: CodebookPolicy = CodebookPolicy()
+    audio_features: AudioFeaturePolicy = AudioFeaturePolicy()
+    audio_codebook: AudioCodebookPolicy = AudioCodebookPolicy()
     recall_gate: RecallGatePolicy = RecallGatePolicy()
     objects: ObjectPolicy = ObjectPolicy()
     object_gate: ObjectGatePolicy = ObjectGatePolicy()
@@ -78,6 +84,7 @@ class Policy(Section):
     cues: CuePolicy = CuePolicy()
     slicing: SlicingPolicy = SlicingPolicy()
     speech: SpeechPolicy = SpeechPolicy()
+    segments: SegmentPolicy = SegmentPolicy()
     budget: BudgetPolicy = BudgetPolicy()
     fusion: FusionPolicy = FusionPolicy()
     mixtures: MixturePolicy = MixturePolicy()

@@ -35,7 +35,14 @@ class FusionPolicy(Section):
     placeholder_version: str = Field(default="1", description="Version of the syntax; a release pins it.")
     text_vocab_size: PositiveInt = Field(default=128_256, description="Text tokens before the image codes.")
     image_code_offset: PositiveInt = Field(default=128_256, description="Token id of <IMG_TK_0>.")
-    max_caption_characters: PositiveInt = Field(default=2_000, description="Longest text behind an image.")
+    audio_code_offset: PositiveInt = Field(
+        default=131_072,
+        description="Token id of <AUD_TK_0>, or that behind the last image code if it is higher: with up to 2,816 of "
+        "them a larger visual codebook moves no sound.",
+    )
+    max_caption_characters: PositiveInt = Field(
+        default=2_000, description="Longest text behind an image or a segment; 30 s of speech take about 450."
+    )
 
 
 class MixturePolicy(Section):

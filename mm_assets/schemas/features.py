@@ -7,6 +7,20 @@ import polars as pl
 from mm_assets.schemas.columns import BATCH, CAPTION_ID, IMAGE_ID, POSITION, SPATIAL
 from mm_assets.schemas.table import Column, Table
 
+CODEBOOK_COLUMNS: Final[dict[str, Column]] = {
+    "version": Column(pl.String, "Hash of the centroids."),
+    "sequence": Column(pl.Int64, "Order of training, from 1; the highest is in force."),
+    "model": Column(pl.String, "Model whose features were quantised."),
+    "size": Column(pl.Int32, "Number of codes."),
+    "dimension": Column(pl.Int32, "Dimension of a feature."),
+    "centroids": Column(pl.Binary, "float32 little-endian, shape (size, dimension), row major."),
+    "trained_on": Column(pl.List(pl.String), "Batches whose features it was trained on."),
+    "vectors": Column(pl.Int64, "Training vectors."),
+    "perplexity": Column(pl.Float64, "exp(entropy) of code use on the training vectors; at most size."),
+    "dead_codes": Column(pl.Int32, "Codes that no training vector uses."),
+    "reconstruction_error": Column(pl.Float64, "Mean squared distance to the code over the features' variance."),
+}
+
 TABLES: Final[tuple[Table, ...]] = (
     Table(
         name="image_embeddings",
@@ -38,21 +52,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         name="codebook",
         grain="One row per trained codebook version: its centroids and how well they describe the features.",
-        columns={
-            "version": Column(pl.String, "Hash of the centroids."),
-            "sequence": Column(pl.Int64, "Order of training, from 1; the highest is in force."),
-            "model": Column(pl.String, "Encoder whose spatial features were quantised."),
-            "size": Column(pl.Int32, "Number of codes."),
-            "dimension": Column(pl.Int32, "Dimension of a spatial feature."),
-            "centroids": Column(pl.Binary, "float32 little-endian, shape (size, dimension), row major."),
-            "trained_on": Column(pl.List(pl.String), "Batches whose features it was trained on."),
-            "vectors": Column(pl.Int64, "Training vectors."),
-            "perplexity": Column(pl.Float64, "exp(entropy) of code use on the training vectors; at most size."),
-            "dead_codes": Column(pl.Int32, "Codes that no training vector uses."),
-            "reconstruction_error": Column(
-                pl.Float64, "Mean squared distance to the code over the features' variance."
-            ),
-        },
+        columns=CODEBOOK_COLUMNS,
         partition_by=(),
     ),
     Table(

@@ -14,7 +14,7 @@ TABLES: Final[tuple[Table, ...]] = (
         columns={
             "batch": BATCH,
             "sample_id": Column(pl.String, "Hash of what the sample was made of."),
-            "kind": Column(pl.String, "image_text, object, text or dialogue."),
+            "kind": Column(pl.String, "image_text, object, segment, text or dialogue."),
             "modalities": Column(pl.List(pl.String), "Modalities present, sorted."),
             "content": Column(pl.String, "Text with placeholders in place."),
             "image_id": Column(pl.String, "Image of the sample.", nullable=True),
@@ -32,6 +32,20 @@ TABLES: Final[tuple[Table, ...]] = (
             "boxes_json": Column(
                 pl.String,
                 "Boxes of an object sample: phrase as character offsets into the content, xyxy in pixels; JSON array.",
+                nullable=True,
+            ),
+            "segment_id": Column(pl.String, "Row of segment_alignments the sample was made of.", nullable=True),
+            "frame_features": Column(
+                pl.List(pl.String), "Shard and row of the features of each key frame, as path#row.", nullable=True
+            ),
+            "audio_features": Column(
+                pl.String, "Shard and record of the features of its sound, as path#record.", nullable=True
+            ),
+            "audio_codes": Column(pl.List(pl.Int32), "Codes in the audio placeholders, in order.", nullable=True),
+            "audio_codebook_version": Column(pl.String, "Audio codebook of those codes.", nullable=True),
+            "segment_json": Column(
+                pl.String,
+                "Clip, times, words, speakers, key frames and verdict of a segment, microseconds; JSON object.",
                 nullable=True,
             ),
         },

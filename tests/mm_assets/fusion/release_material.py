@@ -12,6 +12,7 @@ import pytest
 
 from mm_assets.fusion.packing import PackedSamples, pack_image_text, pack_texts
 from mm_assets.fusion.placeholders import Vocabulary
+from mm_assets.fusion.segment_packing import join_frames, join_sounds, pack_segments
 from mm_assets.identifiers import make_id
 from mm_assets.mixtures.manifest import GateValue, ReleaseManifest
 from mm_assets.mixtures.package import ReleaseRecipe, write_release
@@ -23,6 +24,8 @@ from mm_assets.schemas import TABLES
 CODES = 64
 VECTORS = 6
 CHANNELS = 8
+AUDIO_CODES = 32
+AUDIO_CHANNELS = 5
 CAPTIONS = (
     "A duck on a pond.",
     "بطة على بحيرة، صورة من الجانب الآخر",
@@ -54,6 +57,91 @@ class MemoryFeatures:
     def read(self, references: Sequence[str]) -> np.ndarray:
         self.largest_read = max(self.largest_read, len(references))
         return np.stack([self.rows[reference] for reference in references])
+
+
+@dataclass
+class MemorySounds:
+    """Features of sounds by reference."""
+
+    rows: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def read(self, references: Sequence[str]) -> list[np.ndarray]:
+        return [self.rows[reference] for reference in references]
+
+
+@dataclass
+class Segments:
+    """Tables of one batch's segments, and the features that its references lead to."""
+
+    clips: pl.DataFrame
+    segments: pl.DataFrame
+    audio_embeddings: pl.DataFrame
+    audio_codes: pl.DataFrame
+    key_frames: pl.DataFrame
+    key_frame_codes: pl.DataFrame
+    features: dict[str, np.ndarray] = field(default_factory=dict)
+    sounds: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def pack(self, policy: FusionPolicy | None = None) -> PackedSamples:
+        return pack_segments(
+            self.segments,
+            self.clips,
+            join_sounds(self.audio_embeddings, self.audio_codes, AUDIO_CODES),
+            join_frames(self.key_frames, self.key_frame_codes, CODES),
+            {"offset": 0.0},
+            policy or Policy().fusion,
+        )
+
+
+VERDICTS = {
+    "trimodal": ["audio", "text", "video"],
+    "audio_text": ["audio", "text"],
+    "video_text": ["text", "video"],
+}
+
+
+def make_segments(batch: str, texts: Sequence[tuple[str, str]]) -> Segments:
+    """One segment per (verdict, text), of one to three key frames and two to nine tokens of sound."""
+    generator = np.random.default_rng(sum(batch.encode()))
+    made = {name: [] for name in ("clips", "segments", "embeddings", "codes", "frames", "frame_codes")}
+    features, sounds = {}, {}
+    for n, (verdict, text) in enumerate(texts):
+        clip, piece = make_id("clp", batch, n), make_id("pce", batch, n)
+        start = 1_000_000 * n
+        made["clips"].append((clip, "vendor-a", "CC-BY-4.0", f"{batch}/video/metadata.jsonl:{n + 1}"))
+        word = {"word": "duck", "start_us": start, "end_us": start + 300_000, "confidence": 0.5, "method": "recogniser"}
+        made["segments"].append(
+            {
+                "batch": batch, "sample_id": make_id("seg", piece), "clip_id": clip, "piece_id": piece, "position": n,
+                "medium": "video", "start_us": start, "end_us": start + 900_000, "text": text, "text_origin": "cue",
+                "words": [word | {"speaker": "S0"}], "speakers": ["S0"], "verdict": verdict,
+                "modalities": VERDICTS[verdict], "score": 0.5, "language": "en", "offset_us": 40_000, "drift_ppm": 1.0,
+            }
+        )  # fmt: skip
+        tokens = 2 + n % 8
+        reference = f"features/{batch}/0b-sound-0000.safetensors#{n}"
+        sounds[reference] = generator.normal(size=(tokens, AUDIO_CHANNELS)).astype(np.float16)
+        made["embeddings"].append({"piece_id": piece, "features": reference, "tokens": tokens})
+        codes = generator.integers(0, AUDIO_CODES, tokens).tolist()
+        made["codes"].append({"piece_id": piece, "codes": codes, "codebook_version": "acb-1"})
+        for k in range(1 + n % 3):
+            name = make_id("frm", piece, k)
+            reference = f"features/{batch}/0c-0000.safetensors#{3 * n + k}"
+            features[reference] = generator.normal(size=(VECTORS, CHANNELS)).astype(np.float16)
+            place = {"piece_id": piece, "frame_id": name, "time_us": start + 100_000 * k}
+            made["frames"].append(place | {"spatial_features": reference})
+            codes = generator.integers(0, CODES, VECTORS).tolist()
+            made["frame_codes"].append({"frame_id": name, "codes": codes, "codebook_version": "cb-1"})
+    return Segments(
+        pl.DataFrame(made["clips"], schema=["clip_id", "source", "license", "record_ref"], orient="row"),
+        frame("segment_alignments", made["segments"]),
+        frame("audio_embeddings", made["embeddings"]),
+        frame("audio_codes", made["codes"]),
+        frame("key_frames", made["frames"]),
+        frame("key_frame_codes", made["frame_codes"]),
+        features,
+        sounds,
+    )
 
 
 def frame(table: str, rows: list[dict]) -> pl.DataFrame:
@@ -145,7 +233,13 @@ class ReleaseMaker:
         default_factory=lambda: MixturePolicy(samples_per_file=7, feature_rows_per_file=5, min_text_retention=0.1)
     )
     features: MemoryFeatures = field(default_factory=MemoryFeatures)
+    sounds: MemorySounds = field(default_factory=MemorySounds)
     samples: list[pl.DataFrame] = field(default_factory=list)
+
+    def add_segments(self, made: Segments) -> None:
+        self.features.rows.update(made.features)
+        self.sounds.rows.update(made.sounds)
+        self.samples.append(made.pack().samples)
 
     def add(self, material: Material) -> None:
         self.features.rows.update(material.features)
@@ -161,7 +255,7 @@ class ReleaseMaker:
     def recipe(self, release: str = "r1", excluded: dict[str, str] | None = None) -> ReleaseRecipe:
         return ReleaseRecipe(
             release=release,
-            vocabulary=Vocabulary.of(Policy().fusion, CODES),
+            vocabulary=Vocabulary.of(Policy().fusion, CODES, AUDIO_CODES if self.sounds.rows else 0),
             placeholder_version="1",
             code_version="0.1.0",
             models=["bridge-lite0-minilm@1#abcd"],
@@ -173,7 +267,9 @@ class ReleaseMaker:
     def write(self, release: str = "r1", store: FolderStore | None = None) -> ReleaseManifest:
         draw = self.draw(release)
         recipe = self.recipe(release)
-        return write_release(store or LocalReleases(self.root), recipe, self.drawn(draw), self.features, self.policy)
+        return write_release(
+            store or LocalReleases(self.root), recipe, self.drawn(draw), self.features, self.policy, self.sounds
+        )
 
 
 @pytest.fixture(scope="session")

@@ -141,7 +141,8 @@ def test_codes_have_token_ids_behind_the_text() -> None:
     vocabulary = Vocabulary.of(Policy().fusion, 1_024, audio_codes=16)
     assert vocabulary.token_id(Modality.IMAGE, 0) == 128_256
     assert vocabulary.token_id(Modality.VIDEO, 1_023) == 129_279
-    assert vocabulary.token_id(Modality.AUDIO, 0) == 129_280
+    assert vocabulary.token_id(Modality.AUDIO, 0) == 131_072
+    assert Vocabulary.of(Policy().fusion, 8_192, audio_codes=16).token_id(Modality.AUDIO, 0) == 128_256 + 8_192
     with pytest.raises(ContractError):
         vocabulary.token_id(Modality.IMAGE, 1_024)
     with pytest.raises(PolicyError, match="image_code_offset"):

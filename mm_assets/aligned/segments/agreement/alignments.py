@@ -1,0 +1,335 @@
+"""Segments whose text, sound and pictures go together, and why the others do not.
+
+Three pairs are judged: text and sound by the tokens a transcript shares with the text, text and pictures by a rank
+among mismatched pairs, sound and pictures by the offset gate's finding about the clip. A pair without evidence agrees
+with nothing: it is neither counted nor turned away.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from mm_assets.aligned.segments.agreement.segment_texts import gather_texts
+from mm_assets.aligned.segments.agreement.text_audio import SampleCheck, check_sample, match_tokens, split_tokens
+from mm_assets.aligned.segments.agreement.video_text import (
+    Shown,
+    ShownText,
+    group_sentences,
+    rank_shown,
+    rank_texts,
+)
+from mm_assets.errors import REMEDIES, CrossModalCode
+from mm_assets.identifiers import make_id
+from mm_assets.policy import SegmentPolicy, WarpingPolicy
+from mm_assets.schemas import TABLES
+
+STAGE: Final = "segment_alignments"
+_FUSION, _TEMPORAL = CrossModalCode.FUSION, CrossModalCode.TEMPORAL
+_COMPARED: Final = ("cue", "transcription")
+_PLACED: Final = ("in_place", "unjudged")
+_MIN_TOKENS: Final = 3
+_REASONS: Final[Mapping[str, str]] = {
+    "NO_CLIP": "belongs to no kept clip; materialize clip_pieces again",
+    "CUE_CUT": "is cut inside a cue; correct the cue's times or raise slicing.piece_seconds",
+    "WORD_CUT": "is cut inside a word; raise slicing.piece_seconds or deliver the clip cut at a pause",
+    "NO_TEXT": "has no cue, no word and no text of its own; deliver subtitles or a text for it",
+    "not_heard": f"has a text that is not what is said; correct the text. {REMEDIES[_FUSION].fix}",
+    "not_shown": f"has a text that its pictures do not show; correct the text. {REMEDIES[_FUSION].fix}",
+    "sample": f"comes with texts that fit other clips no worse; re-join texts and clips by id. {REMEDIES[_FUSION].fix}",
+    "displaced": f"has cues that are not on its clock; correct them, see mm repair. {REMEDIES[_TEMPORAL].fix}",
+}
+_CODES: Final = {"not_heard": _FUSION, "not_shown": _FUSION, "sample": _FUSION, "displaced": _TEMPORAL}
+
+
+class TextEncoder(Protocol):
+    """Puts texts into the space of the key frames' embeddings."""
+
+    def encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        """float32, shape (B, D), unit length, row i of text i."""
+        ...
+
+
+@dataclass(frozen=True)
+class AlignedSegments:
+    """What became of the pieces of a batch: pieces in = rows + rejected.
+
+    Attributes:
+        rows: rows of ``segment_alignments``.
+        rejected: rows of ``rejected``.
+        sample: the similarity sample that was checked first.
+    """
+
+    rows: pl.DataFrame
+    rejected: pl.DataFrame
+    sample: SampleCheck
+
+
+def align_segments(
+    clips: pl.DataFrame,
+    pieces: pl.DataFrame,
+    cues: pl.DataFrame,
+    transcripts: pl.DataFrame,
+    offsets: pl.DataFrame,
+    key_frames: pl.DataFrame,
+    encoder: TextEncoder,
+    policy: SegmentPolicy,
+    warping: WarpingPolicy,
+) -> AlignedSegments:
+    """Judge every piece of a batch.
+
+    Args:
+        clips: as `list_clips` gives them.
+        pieces: rows of ``clip_pieces``.
+        cues: rows of ``cues``.
+        transcripts: rows of ``transcripts``.
+        offsets: what the offset gate found: clip_id, tracks, timing, offset_us, drift_ppm and beyond, at most one row
+            of cues and one of sound against pictures for each clip.
+        key_frames: rows of ``key_frames``.
+        encoder: embeds texts; called for pieces with pictures, and where tokens disagree.
+        policy: what counts as agreement.
+        warping: temperature of the association of sentences and pictures.
+    """
+    texts = _join_offsets(gather_texts(clips, pieces, cues, transcripts, policy), offsets)
+    usable = texts["code"].is_null()
+    heard, sample = _compare_sound(texts, usable.to_numpy(), encoder, policy)
+    shown = _compare_pictures(texts.filter(usable), key_frames, encoder, policy, warping)
+    judged = _judge(texts.hstack(heard).join(shown, on="piece_id", how="left", maintain_order="left"), sample, policy)
+    kept = judged.filter(pl.col("code").is_null())
+    return AlignedSegments(_rows(kept), _rejections(judged.filter(pl.col("code").is_not_null())), sample)
+
+
+def _join_offsets(texts: pl.DataFrame, offsets: pl.DataFrame) -> pl.DataFrame:
+    columns = ("timing", "offset_us", "drift_ppm", "beyond")
+    joined = texts
+    for prefix, chosen in (
+        ("cue", pl.col("tracks").str.starts_with("cues")),
+        ("sound", pl.col("tracks") == "audio_video"),
+    ):
+        own = offsets.filter(chosen).unique("clip_id", keep="first", maintain_order=True)
+        renamed = own.select("clip_id", *(pl.col(name).alias(f"{prefix}_{name}") for name in columns))
+        joined = joined.join(renamed, on="clip_id", how="left", maintain_order="left")
+    return joined
+
+
+def _compare_sound(
+    texts: pl.DataFrame, usable: NDArray[np.bool_], encoder: TextEncoder, policy: SegmentPolicy
+) -> tuple[pl.DataFrame, SampleCheck]:
+    """Agreement of text and sound, and the sample; columns method, text_audio, is_heard."""
+    origins, confidences = texts["text_origin"].to_list(), texts["confidence"].to_list()
+    own = [split_tokens(text or "") for text in texts["text"]]
+    heard = [split_tokens(text or "") for text in texts["heard"]]
+    methods = ["none"] * len(own)
+    figures: list[float | None] = [None] * len(own)
+    agree: list[bool | None] = [None] * len(own)
+    compared: list[int] = []
+    for row, origin in enumerate(origins):
+        if not usable[row]:
+            continue
+        if origin == "transcript":
+            methods[row], figures[row], agree[row] = "recogniser", confidences[row], True
+        elif origin in _COMPARED and (figure := match_tokens(own[row], heard[row])) is not None:
+            methods[row], figures[row], agree[row] = "tokens", figure, figure >= policy.min_heard_share
+            compared.append(row)
+    sample = check_sample([own[row] for row in compared], [heard[row] for row in compared], policy)
+    unlike = [row for row in compared if not agree[row] and min(len(own[row]), len(heard[row])) >= _MIN_TOKENS]
+    others = [row for row in compared if agree[row]][: policy.null_pairs]
+    if unlike and len(others) >= policy.min_null_pairs:
+        text, told = texts["text"], texts["heard"]
+        ranks = rank_texts(
+            encoder.encode_texts([text[row] for row in unlike]),
+            encoder.encode_texts([told[row] for row in unlike]),
+            encoder.encode_texts([told[row] for row in others]),
+        )
+        for row, rank in zip(unlike, ranks, strict=True):
+            if rank >= policy.min_paraphrase_rank:
+                methods[row], figures[row], agree[row] = "similarity", rank, True
+    schema = {"method": pl.String, "text_audio": pl.Float32, "is_heard": pl.Boolean}
+    return pl.DataFrame({"method": methods, "text_audio": figures, "is_heard": agree}, schema=schema), sample
+
+
+def _compare_pictures(
+    texts: pl.DataFrame, key_frames: pl.DataFrame, encoder: TextEncoder, policy: SegmentPolicy, warping: WarpingPolicy
+) -> pl.DataFrame:
+    """Agreement of text and pictures of the pieces that have any; columns piece_id and those of `Shown`."""
+    frames_of = {
+        str(piece): part
+        for (piece,), part in key_frames.sort("time_us")
+        .select("piece_id", "time_us", "embedding")
+        .partition_by("piece_id", as_dict=True, maintain_order=True)
+        .items()
+    }
+    rows = texts.filter(pl.col("piece_id").is_in(list(frames_of)))
+    groups: list[tuple[list[str], list[int]]] = []
+    columns = ("piece_id", "text", "text_origin", "start_us", "cue_texts", "cue_starts")
+    for piece, text, origin, start, cue_texts, cue_starts in rows.select(columns).iter_rows():
+        sentences = (cue_texts, cue_starts) if origin == "cue" else ([text], [start])
+        groups.append(group_sentences(*sentences, frames_of[piece].height))
+    flat = [sentence for sentences, _ in groups for sentence in sentences]
+    vectors = encoder.encode_texts(flat) if flat else np.zeros((0, 1), np.float32)
+    segments: list[ShownText] = []
+    first = 0
+    for (clip, piece, end), (sentences, starts) in zip(
+        rows.select("clip_id", "piece_id", "end_us").iter_rows(), groups, strict=True
+    ):
+        own = frames_of[piece]
+        segments.append(
+            ShownText(
+                clip_id=clip,
+                frames=np.stack(own["embedding"].to_list()).astype(np.float32),
+                bounds_us=np.append(own["time_us"].to_numpy(), end).astype(np.int64),
+                sentences=vectors[first : first + len(sentences)],
+                starts_us=np.array(starts, np.int64),
+            )
+        )
+        first += len(sentences)
+    return _shown_frame(rows["piece_id"], rank_shown(segments, policy, warping))
+
+
+def _shown_frame(pieces: pl.Series, shown: list[Shown]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "piece_id": pieces,
+            "video_text": [item.rank for item in shown],
+            "shown_similarity": [item.similarity for item in shown],
+            "shown_shift_us": [item.shift_us for item in shown],
+        },
+        schema={
+            "piece_id": pl.String,
+            "video_text": pl.Float32,
+            "shown_similarity": pl.Float32,
+            "shown_shift_us": pl.Int64,
+        },
+    )
+
+
+def _judge(rows: pl.DataFrame, sample: SampleCheck, policy: SegmentPolicy) -> pl.DataFrame:
+    """Verdict, modalities, score and reasons of every usable piece, and the code of every other."""
+    has_pictures = pl.col("shown_similarity").is_not_null()
+    displaced = ~pl.col("sound_timing").is_in(_PLACED) & (pl.col("sound_beyond") > policy.max_beyond)
+    rows = rows.with_columns(
+        has_pictures=has_pictures,
+        is_shown=pl.col("video_text") >= policy.min_shown_rank,
+        is_synchronous=pl.when(displaced)
+        .then(statement=pl.lit(value=False))
+        .when(pl.col("sound_timing") == "in_place")
+        .then(pl.lit(value=True)),
+        audio_video=pl.when(pl.col("sound_timing") != "unjudged").then(1.0 - pl.col("sound_beyond")),
+    )
+    heard, shown = pl.col("is_heard").fill_null(value=False), pl.col("is_shown").fill_null(value=False)
+    together = pl.col("is_synchronous").fill_null(value=False)
+    not_heard = ~pl.col("is_heard").fill_null(value=True)
+    late = (
+        (pl.col("text_origin") == "cue")
+        & ~pl.col("cue_timing").is_in(_PLACED)
+        & (pl.col("cue_beyond") > policy.max_beyond)
+    ).fill_null(value=False)
+    failed_sample = pl.lit(value=not sample.passed) & pl.col("method").is_in(["tokens", "similarity"])
+    code = (
+        pl.when(pl.col("code").is_not_null())
+        .then(pl.col("code"))
+        .when(late)
+        .then(pl.lit("displaced"))
+        .when(failed_sample)
+        .then(pl.lit("sample"))
+        .when(not_heard)
+        .then(pl.lit("not_heard"))
+        .when(pl.col("is_heard").is_null() & ~pl.col("is_shown").fill_null(value=True))
+        .then(pl.lit("not_shown"))
+    )
+    verdict = (
+        pl.when(heard & shown & together)
+        .then(pl.lit("trimodal"))
+        .when(heard)
+        .then(pl.lit("audio_text"))
+        .when(shown)
+        .then(pl.lit("video_text"))
+        .otherwise(pl.lit("unverified"))
+    )
+    judged = rows.with_columns(code=code, verdict=verdict, reasons=_reasons(policy))
+    pictured = (pl.col("verdict") == "video_text") | ((pl.col("verdict") == "unverified") & pl.col("has_pictures"))
+    return judged.with_columns(
+        modalities=pl.when(pl.col("verdict") == "trimodal")
+        .then(pl.lit(["audio", "text", "video"]))
+        .when(pictured)
+        .then(pl.lit(["text", "video"]))
+        .otherwise(pl.lit(["audio", "text"])),
+        score=pl.when(pl.col("verdict") == "trimodal")
+        .then(pl.min_horizontal("text_audio", "video_text", "audio_video"))
+        .when(pl.col("verdict") == "audio_text")
+        .then(pl.col("text_audio"))
+        .when(pl.col("verdict") == "video_text")
+        .then(pl.col("video_text")),
+    )
+
+
+def _reasons(policy: SegmentPolicy) -> pl.Expr:
+    """Why each pair does not count as agreeing."""
+    said = (
+        pl.when(pl.col("is_heard").is_null() & ~pl.col("has_sound"))
+        .then(pl.lit("text and sound: the clip has no sound"))
+        .when(pl.col("is_heard").is_null() & (pl.col("text_origin") == "description"))
+        .then(pl.lit("text and sound: the text describes, and nothing that is said can be compared with it"))
+        .when(pl.col("is_heard").is_null())
+        .then(pl.lit("text and sound: no words were recognised"))
+    )
+    seen = (
+        pl.when(~pl.col("has_pictures") & (pl.col("medium") == "video"))
+        .then(pl.lit("text and pictures: the segment shows no picture"))
+        .when(pl.col("has_pictures") & pl.col("video_text").is_null())
+        .then(pl.lit("text and pictures: too few other clips to compare with"))
+        .when(pl.col("has_pictures") & ~pl.col("is_shown"))
+        .then(
+            pl.format(
+                f"text and pictures: rank {{}} among mismatched pairs, below {policy.min_shown_rank}",
+                pl.col("video_text").round(2),
+            )
+        )
+    )
+    timed = pl.when(pl.col("medium") == "video").then(
+        pl.when(pl.col("is_synchronous").is_null())
+        .then(pl.lit("sound and pictures: nothing in them tells whether they are on one clock"))
+        .when(~pl.col("is_synchronous"))
+        .then(pl.format("sound and pictures: {}", "sound_timing"))
+    )
+    return pl.concat_list(said, seen, timed).list.drop_nulls()
+
+
+def _rows(kept: pl.DataFrame) -> pl.DataFrame:
+    table = TABLES["segment_alignments"]
+    cued = pl.col("text_origin") == "cue"
+    ids = [make_id("seg", *parts) for parts in kept.select("piece_id", "text_origin", "text").iter_rows()]
+    rows = kept.with_columns(
+        sample_id=pl.Series(ids, dtype=pl.String),
+        previous_end_us=pl.col("end_us").shift(1).over("clip_id", order_by="start_us"),
+        offset_us=pl.when(cued).then(pl.col("cue_offset_us")).otherwise(pl.col("sound_offset_us")),
+        drift_ppm=pl.when(cued).then(pl.col("cue_drift_ppm")).otherwise(pl.col("sound_drift_ppm")),
+    )
+    return table.conform(rows.select(table.schema.names())).sort(table.order_by)
+
+
+def _rejections(rows: pl.DataFrame) -> pl.DataFrame:
+    reason = pl.col("code").replace_strict(_REASONS, return_dtype=pl.String)
+    named = {name: code.value for name, code in _CODES.items()}
+    table = TABLES["rejected"]
+    start, end = (pl.col(name).cast(pl.Float64) / 1e6 for name in ("start_us", "end_us"))
+    return table.conform(
+        rows.select(
+            "batch",
+            pl.lit(STAGE).alias("stage"),
+            pl.lit("segment").alias("record_kind"),
+            pl.col("record_ref").fill_null(pl.format("clip {}", "clip_id")),
+            pl.col("piece_id").alias("record_id"),
+            pl.col("code").replace(named),
+            pl.format(
+                "{}: the piece from {} to {} s {}",
+                pl.col("record_ref").fill_null("?"),
+                start.round(3),
+                end.round(3),
+                reason,
+            ).alias("reason"),
+        ).select(table.schema.names())
+    )
