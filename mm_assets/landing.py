@@ -1,8 +1,12 @@
 """What readers and cleaners need from the place where deliveries land."""
 
-from collections.abc import Iterator
+import io
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import IO, BinaryIO, Protocol
 
 
 @dataclass(frozen=True)
@@ -67,3 +71,17 @@ class Landing(Protocol):
             UnsafePathError: the URI lies outside this landing root.
         """
         ...
+
+
+@contextmanager
+def on_disk(stream: BinaryIO) -> Generator[IO[bytes]]:
+    """The stream itself if it is a file of this machine, else a copy that goes with the context."""
+    try:
+        stream.fileno()
+    except io.UnsupportedOperation:
+        with tempfile.TemporaryFile() as copy:
+            shutil.copyfileobj(stream, copy)
+            copy.flush()
+            yield copy
+    else:
+        yield stream

@@ -20,11 +20,16 @@ import numpy as np
 
 from mm_assets.errors import REMEDIES
 from mm_assets.gates.diagnosis import Diagnosis, diagnose
-from mm_assets.gates.displacement import standardise_pairs
 from mm_assets.gates.recall_baseline import Baseline, convert_recall, shortfall_p_value
 from mm_assets.gates.recall_evidence import restored_similarities, sample_mismatched, show_pairs
 from mm_assets.gates.recall_input import RecallInput, select_pairs
-from mm_assets.gates.recall_null import Null, bootstrap_interval, measure_influence, permute_pairs
+from mm_assets.gates.recall_null import (
+    Null,
+    bootstrap_interval,
+    is_similar_beyond_chance,
+    measure_influence,
+    permute_pairs,
+)
 from mm_assets.gates.recall_pools import Direction, Retrieval, measure_retrieval
 from mm_assets.gates.recall_verdict import DirectionScores, RecallVerdict
 from mm_assets.gates.templates import Templates, find_templates
@@ -78,7 +83,14 @@ def evaluate_recall(
         )
         problems = _list_recall_problems(shortfall, required, baseline, policy)
         at_chance = null.p_value > policy.max_null_p_value
-        if at_chance and not _similar_beyond_chance(retrieval, null, required, policy):
+        if at_chance and not is_similar_beyond_chance(
+            retrieval.image_to_text.similarity,
+            null,
+            required,
+            permutations=policy.permutations,
+            level=policy.max_null_p_value,
+            seed=policy.seed,
+        ):
             problems.append(
                 f"not distinguishable from random pairing (mean {null.mean:.3f}, {_tell_p_value(null.p_value)})"
             )
@@ -130,25 +142,6 @@ def _list_recall_problems(shortfall: float, required: float, baseline: Baseline,
         return []
     origin = f"{len(baseline.batches)} trusted batches" if baseline.batches else "the policy's floor"
     return [f"significantly below {required:.3f} from {origin} ({_tell_p_value(shortfall)})"]
-
-
-def _similar_beyond_chance(retrieval: Retrieval, null: Null, required: float, policy: RecallGatePolicy) -> bool:
-    """Whether a batch too small to be told from chance by its ranks is told from it by its similarities.
-
-    Ranks among a dozen candidates say little: where random pairing reaches the required recall by itself, a sound batch
-    would be held for being small. The mean standardised similarity of the pairs is the sharper statistic there.
-    """
-    if required > null.high:
-        return False
-    standardised = standardise_pairs(retrieval.image_to_text.similarity).astype(np.float32)
-    by_similarity = permute_pairs(
-        standardised,
-        float(np.diagonal(standardised).mean()),
-        permutations=policy.permutations,
-        level=policy.max_null_p_value,
-        seed=policy.seed,
-    )
-    return by_similarity.p_value <= policy.max_null_p_value
 
 
 def _templates_fail(templates: Templates, retrieval: Retrieval, policy: RecallGatePolicy) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mm_assets.gates.displacement import standardise_pairs
 from mm_assets.gates.recall_input import Floats, Integers, Singles
 from mm_assets.gates.recall_pools import Direction, Retrieval, tabulate_pools
 
@@ -58,6 +59,29 @@ def permute_pairs(hits: Singles, measured: float, *, permutations: int, level: f
         high=float(np.quantile(values, 1.0 - level)),
         p_value=float((1 + np.count_nonzero(values >= measured - _ROUNDING)) / (1 + permutations)),
     )
+
+
+def is_similar_beyond_chance(
+    similarity: Singles, null: Null, required: float, *, permutations: int, level: float, seed: int
+) -> bool:
+    """Whether pairs too few to be told from chance by their ranks are told from it by their similarities.
+
+    Ranks among a dozen candidates say little: where random pairing reaches the required recall by itself, a sound batch
+    would be held for being small. The mean standardised similarity of the pairs is the sharper statistic there.
+
+    Args:
+        similarity: shape (n, n), of query ``row`` and candidate ``column``, pairs on the diagonal.
+        null: of the recall.
+        required: recall the batch must reach; similarities are asked only where the null reaches it.
+        permutations: re-pairings drawn.
+        level: p-value that counts.
+        seed: seed of the draws.
+    """
+    if required > null.high:
+        return False
+    standardised = standardise_pairs(similarity).astype(np.float32)
+    measured = float(np.diagonal(standardised).mean())
+    return permute_pairs(standardised, measured, permutations=permutations, level=level, seed=seed).p_value <= level
 
 
 def measure_influence(retrieval: Retrieval) -> Floats:

@@ -1,8 +1,6 @@
 """Decode media, however hostile, as bounded blocks on the presentation clock."""
 
-import io
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +14,7 @@ from typing import IO, BinaryIO, Final, Self
 import msgspec
 
 from mm_assets.errors import ContractError, DecodeError
-from mm_assets.landing import Landing
+from mm_assets.landing import Landing, on_disk
 from mm_assets.media import decoding_child
 from mm_assets.media.decoding_child import PREFIX_BYTES
 from mm_assets.media.messages import AudioBlock, End, Fault, FrameBlock, Limits, MediaInfo, Message, Request, Wanted
@@ -70,7 +68,7 @@ class MediaDecoder:
         ended, mine = False, object()
         self._reading = mine
         try:
-            with _on_disk(stream) as file:
+            with on_disk(stream) as file:
                 for message in self._ask(file, Request(wanted, self._limits), name):
                     if isinstance(message, Fault):
                         ended = self._receive(name) == decoding_child.DONE
@@ -197,18 +195,4 @@ def limits_of(policy: MediaPolicy) -> Limits:
 def open_landed(landing: Landing, uri: str) -> Generator[BinaryIO]:
     """Open the object a ``source_ref`` names. Raises as `mm_assets.landing.Landing.open`."""
     with landing.open(landing.key(uri)) as stream:
-        yield stream
-
-
-@contextmanager
-def _on_disk(stream: BinaryIO) -> Generator[IO[bytes]]:
-    """The stream itself if it is a file of this machine, else a copy that goes with the context."""
-    try:
-        stream.fileno()
-    except io.UnsupportedOperation:
-        with tempfile.TemporaryFile() as copy:
-            shutil.copyfileobj(stream, copy)
-            copy.flush()
-            yield copy
-    else:
         yield stream

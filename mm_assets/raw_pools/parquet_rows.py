@@ -1,21 +1,18 @@
 """Rows of a Parquet file, streamed, however hostile the file is."""
 
-import io
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import IO, BinaryIO, Final, cast
 
 import msgspec
 
 from mm_assets.errors import ContractError, InputError, RecordError
-from mm_assets.landing import LandedObject
+from mm_assets.landing import LandedObject, on_disk
 from mm_assets.policy import IngestPolicy
 from mm_assets.raw_pools import parquet_child
 from mm_assets.raw_pools.parquet_child import PREFIX_BYTES, End, Fault, Limits, Message, Row, Rows
@@ -46,7 +43,7 @@ def read_parquet_rows(
             "FILE_TOO_LARGE", f"{key}: {landed.size_bytes} bytes, over {policy.max_text_file_bytes}; split it"
         )
     index = characters = 0
-    with _on_disk(stream) as file:
+    with on_disk(stream) as file:
         for message in _decode(file, policy):
             if isinstance(message, Fault):
                 raise RecordError(message.code, f"{key}: {message.reason}")
@@ -69,20 +66,6 @@ def _text_row(row: Row, where: str) -> TextRow | InputError:
     if text is None:
         return RecordError("MISSING_FIELD", f"{where}: 'text' is null; write it or drop the row")
     return TextRow(text, kind, language, source, license_name)
-
-
-@contextmanager
-def _on_disk(stream: BinaryIO) -> Generator[IO[bytes]]:
-    """The stream itself if it is a file of this machine, else a copy that goes with the context."""
-    try:
-        stream.fileno()
-    except io.UnsupportedOperation:
-        with tempfile.TemporaryFile() as copy:
-            shutil.copyfileobj(stream, copy)
-            copy.flush()
-            yield copy
-    else:
-        yield stream
 
 
 def _decode(file: IO[bytes], policy: IngestPolicy) -> Iterator[Rows | Fault]:

@@ -4,7 +4,7 @@
 import math
 
 from mm_assets.aligned.objects.gate.object_verdict import Diagnosis
-from mm_assets.aligned.objects.gate.region_recall import RegionRecall, is_similar_beyond_chance
+from mm_assets.aligned.objects.gate.region_recall import RegionRecall, are_labels_similar_beyond_chance
 from mm_assets.errors import REMEDIES, CrossModalCode
 from mm_assets.gates.recall_baseline import Baseline, shortfall_p_value
 from mm_assets.gates.recall_input import Integers
@@ -34,7 +34,7 @@ def list_recall_problems(
         origin = f"{len(baseline.batches)} trusted batches" if baseline.batches else "the policy's floor"
         problems.append(f"significantly below {required:.3f} from {origin} (p {shortfall:.2g})")
     at_chance = recall.null.p_value > policy.max_null_p_value
-    if at_chance and not is_similar_beyond_chance(recall, label_of, required, policy):
+    if at_chance and not are_labels_similar_beyond_chance(recall, label_of, required, policy):
         problems.append(
             f"not distinguishable from permuted labels (mean {recall.null.mean:.3f}, p {recall.null.p_value:.2g})"
         )

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from mm_assets.gates.displacement import standardise_pairs
 from mm_assets.gates.recall_baseline import Baseline, floor_baseline, trusted_baseline
 from mm_assets.gates.recall_input import Floats, Integers, Singles
-from mm_assets.gates.recall_null import Null, bootstrap_interval, permute_pairs
+from mm_assets.gates.recall_null import Null, bootstrap_interval, is_similar_beyond_chance, permute_pairs
 from mm_assets.gates.recall_pools import tabulate_pools
 from mm_assets.policy import ObjectGatePolicy, RecallGatePolicy
 
@@ -114,25 +113,19 @@ def measure_region_recall(
     )
 
 
-def is_similar_beyond_chance(
+def are_labels_similar_beyond_chance(
     recall: RegionRecall, label_of: Integers, required: float, policy: ObjectGatePolicy
 ) -> bool:
-    """Whether labels too few to be told from chance by ranks are told from it by similarities.
-
-    As in the recall gate: asked only where permuted labels reach the required recall by themselves.
-    """
-    if required > recall.null.high:
-        return False
+    """Whether labels too few to be told from chance by ranks are told from it by similarities."""
     own = np.unique(label_of, return_inverse=True)[1]
-    standardised = standardise_pairs(recall.similarity[:, own]).astype(np.float32)
-    by_similarity = permute_pairs(
-        standardised,
-        float(np.diagonal(standardised).mean()),
+    return is_similar_beyond_chance(
+        recall.similarity[:, own],
+        recall.null,
+        required,
         permutations=policy.permutations,
         level=policy.max_null_p_value,
         seed=policy.seed,
     )
-    return by_similarity.p_value <= policy.max_null_p_value
 
 
 def trusted_region_baseline(rows: pl.DataFrame, policy: ObjectGatePolicy) -> Baseline:
