@@ -1,5 +1,7 @@
 import dataclasses
 import multiprocessing as mp
+import os
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -202,6 +204,41 @@ def test_two_writers_of_one_batch_leave_one_whole_outcome(tmp_path):
     rows = DeltaLake(root=root).read("texts", "same")
     assert rows.height == 20
     assert rows["text"].str.split(" ").list.first().n_unique() == 1
+
+
+def _peak_mib_of_a_write(root: str, chunks: int) -> float:
+    lake = DeltaLake(root=root)
+    lake.replace("texts", "b", texts("b", 3))  # what a process writes first must not decide how it writes later
+    rows = pl.DataFrame(
+        {
+            "batch": ["b"] * 256,
+            "image_id": [f"img_{row}" for row in range(256)],
+            "position": range(256),
+            "sha256": ["0" * 64] * 256,
+            "width": [64] * 256,
+            "height": [64] * 256,
+            "coarse": [os.urandom(768) for _ in range(256)],
+            "thumbnail": [os.urandom(12_288) for _ in range(256)],
+            "detail": [os.urandom(12_288) for _ in range(256)],
+        },
+        schema=TABLES["image_fingerprints"].schema,
+    )
+    with lake.staging() as staging:
+        for _ in range(chunks):
+            staging.add("image_fingerprints", rows)
+        lake.replace("image_fingerprints", "b", staging)
+    assert lake.count("image_fingerprints", "b") == 256 * chunks
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) / 1024
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_rows_of_a_write(tmp_path):
+    peaks = []
+    for chunks in (20, 80):  # 130 and 520 MB
+        with mp.get_context("spawn").Pool(1) as pool:
+            peaks.append(pool.apply(_peak_mib_of_a_write, (str(tmp_path / str(chunks)), chunks)))
+    assert peaks[1] < 1.4 * peaks[0], peaks
 
 
 def test_a_table_of_an_older_version_gains_the_columns_declared_since(lake, monkeypatch):

@@ -1,7 +1,9 @@
 """Small real deliveries cut from the demo data, and a workspace that runs them on a folder or on S3."""
 
+import contextlib
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,15 +108,21 @@ class Site:
         )
 
 
-@pytest.fixture
-def site(tmp_path):
-    """A workspace on local folders, with an instance of its own."""
-    landing, home = tmp_path / "landing", tmp_path / "home"
-    landing.mkdir()
+@contextlib.contextmanager
+def open_site(root: Path) -> Iterator[Site]:
+    """A workspace on folders below ``root``, with an instance of its own."""
+    landing, home = root / "landing", root / "home"
+    landing.mkdir(exist_ok=True)
     home.mkdir()
     # Not an ephemeral instance: progress is read from a thread of its own, and tables in memory lock each other out.
     with dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}}) as instance:
-        yield Site(landing, str(landing), str(tmp_path / "lake"), "", instance)
+        yield Site(landing, str(landing), str(root / "lake"), "", instance)
+
+
+@pytest.fixture
+def site(tmp_path):
+    with open_site(tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")
@@ -127,14 +135,11 @@ def s3_endpoint():
     server.stop()
 
 
-@pytest.fixture(params=["folder", "s3"])
-def any_site(request, tmp_path, site, monkeypatch):
-    """The same workspace on local folders and on S3; deliveries are cut locally and then uploaded."""
-    if request.param == "folder":
-        return site
-    endpoint = request.getfixturevalue("s3_endpoint")
+@pytest.fixture
+def s3_site(tmp_path, site, s3_endpoint, monkeypatch):
+    """The same workspace on S3; deliveries are cut locally and then uploaded."""
     for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ENDPOINT_URL": s3_endpoint,
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_REGION": "us-east-1",
@@ -146,17 +151,10 @@ def any_site(request, tmp_path, site, monkeypatch):
     return Site(site.landing_folder, f"s3://{bucket}/landing", f"s3://{bucket}/lake", "", site.instance)
 
 
-@pytest.fixture
-def deliver():
-    """Make the local deliveries visible at a site."""
-
-    def upload(site: Site) -> None:
-        if not site.landing_root.startswith("s3://"):
-            return
-        bucket, prefix = site.landing_root.removeprefix("s3://").split("/", 1)
-        client = boto3.client("s3")
-        for file in sorted(site.landing_folder.rglob("*"), key=lambda path: path.name == "_SUCCESS"):
-            if file.is_file():
-                client.upload_file(str(file), bucket, f"{prefix}/{file.relative_to(site.landing_folder).as_posix()}")
-
-    return upload
+def upload(site: Site) -> None:
+    """Make the local deliveries visible at a site on S3."""
+    bucket, prefix = site.landing_root.removeprefix("s3://").split("/", 1)
+    client = boto3.client("s3")
+    for file in sorted(site.landing_folder.rglob("*"), key=lambda path: path.name == "_SUCCESS"):
+        if file.is_file():
+            client.upload_file(str(file), bucket, f"{prefix}/{file.relative_to(site.landing_folder).as_posix()}")

@@ -6,11 +6,13 @@ import polars as pl
 import pytest
 
 from mm_assets.cleaned.checks import account
+from mm_assets.commands.repair import show_repair
 from mm_assets.commands.status import read_status
 from mm_assets.errors import HoldError
 from mm_assets.fusion.linter import lint_paths
 from mm_assets.schemas import TABLES
 from resources.holds import describe_hold
+from tests.runs.conftest import open_site, upload
 
 CONTENT = [
     name
@@ -24,14 +26,17 @@ def content(site, batch):
     return {table: site.lake.read(table, batch) for table in CONTENT}
 
 
-@pytest.mark.slow
-def test_from_landing_to_release_with_one_batch_held(any_site, deliver):
-    site = any_site
-    site.cut("clean", "good", 40)
-    site.cut("spoiled", "shifted", None)
-    deliver(site)
+@pytest.fixture(scope="module")
+def spine(tmp_path_factory):
+    """A good and a shifted delivery, run to a release; each test goes on where the one before it ended."""
+    with open_site(tmp_path_factory.mktemp("spine")) as site:
+        site.cut("clean", "good", 40)
+        site.cut("spoiled", "shifted", None)
+        yield site, site.run(release="first")
 
-    summary = site.run(release="first")
+
+def check_spine(site, summary):
+    """One batch in the release, one held with its reason, nothing lost, and nothing to do the second time."""
     assert summary.failed == {}
     assert summary.held == {"shifted": "recall"}
     hold = describe_hold(site.workspace.holds.active().row(0, named=True))
@@ -58,9 +63,21 @@ def test_from_landing_to_release_with_one_batch_held(any_site, deliver):
 
 
 @pytest.mark.slow
-def test_a_release_is_lint_clean_and_the_same_bytes_when_drawn_again(site):
-    site.cut("clean", "good", 30)
-    assert site.run(release="first").failed == {}
+def test_from_landing_to_release_with_one_batch_held(spine):
+    check_spine(*spine)
+
+
+@pytest.mark.slow
+def test_from_landing_to_release_on_s3(s3_site):
+    s3_site.cut("clean", "good", 40)
+    s3_site.cut("spoiled", "shifted", None)
+    upload(s3_site)
+    check_spine(s3_site, s3_site.run(release="first"))
+
+
+@pytest.mark.slow
+def test_a_release_is_lint_clean_and_the_same_bytes_when_drawn_again(spine):
+    site, _ = spine
     folder = site.landing_folder.parent / "lake" / "releases" / "first"
     report = lint_paths([folder])
     assert report.errors == []
@@ -72,9 +89,17 @@ def test_a_release_is_lint_clean_and_the_same_bytes_when_drawn_again(site):
 
 
 @pytest.mark.slow
-def test_a_held_batch_is_refused_released_and_run_on(site):
-    site.cut("spoiled", "shifted", None)
-    site.run()
+def test_what_is_not_held_or_has_no_repair_is_said(spine):
+    site, _ = spine
+    with pytest.raises(HoldError, match="a repair is known for"):
+        show_repair(site.workspace, "shifted", None, None)
+    with pytest.raises(HoldError, match="held by nothing"):
+        show_repair(site.workspace, "other", None, None)
+
+
+@pytest.mark.slow
+def test_a_held_batch_is_refused_released_and_run_on(spine):
+    site, _ = spine
     refused = site.materialize("shifted", "visual_codes")
     assert not refused.success
     failures = [event for event in refused.all_events if event.is_step_failure]

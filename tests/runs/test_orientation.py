@@ -12,7 +12,7 @@ from pydicom.data import get_testdata_file
 from mm_assets.commands.repair import show_repair
 from mm_assets.errors import HoldError
 from resources.holds import describe_hold
-from tests.runs.conftest import Site
+from tests.runs.conftest import open_site
 from tests.runs.radiographs import draw_chest, encode_dicom
 
 CHESTS = 6
@@ -63,8 +63,7 @@ def clinic(tmp_path_factory):
     deliver_radiographs(landing, "mirrored", 2, CHESTS, mirrored=range(CHESTS))
     deliver_radiographs(landing, "one-mirrored", 4, CHESTS, mirrored=[0])
     deliver_radiographs(landing, "turned", 3, 3, manifest={1: {"patient_orientation": ["R", "F"]}})
-    with dg.DagsterInstance.local_temp(str(root), overrides={"telemetry": {"enabled": False}}) as instance:
-        site = Site(landing, str(landing), str(root / "lake"), "", instance)
+    with open_site(root) as site:
         yield site, site.run(release="first")
 
 

@@ -7,7 +7,6 @@ from rich.console import Console
 
 from mm_assets.commands.repair import apply_repair, show_repair, withdraw_repairs
 from mm_assets.commands.run import Runner
-from mm_assets.errors import HoldError
 
 CLEAN, MIRRORED = "scenes-coco-04", "scenes-mirrored-10"
 SCENES = 30
@@ -58,13 +57,3 @@ def test_a_mirrored_batch_is_held_repaired_and_released(site, tmp_path):
     assert withdraw_repairs(workspace, "b-mirrored", "ada", "for the test") == [done.correction_id]
     site.run()
     assert lake.read("boxes", "b-mirrored").equals(given)
-
-
-@pytest.mark.slow
-def test_what_is_not_held_or_has_no_repair_is_said(site):
-    site.cut("spoiled", "shifted", None)
-    site.run()
-    with pytest.raises(HoldError, match="a repair is known for"):
-        show_repair(site.workspace, "shifted", None, None)
-    with pytest.raises(HoldError, match="held by nothing"):
-        show_repair(site.workspace, "other", None, None)
