@@ -37,13 +37,13 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mm_assets.aligned.objects.anchoring.anchors import anchor_boxes, find_candidates, keep_plausible  # noqa: E402
-from mm_assets.aligned.objects.anchoring.phrases import extract_phrases  # noqa: E402
-from mm_assets.aligned.objects.boxes.regions import crop_region  # noqa: E402
-from mm_assets.features.interfaces import ImageTextEncoder  # noqa: E402
-from mm_assets.policy import Policy  # noqa: E402
-from resources.image_text_encoder import build_encoder  # noqa: E402
-from resources.phrase_extractor import SpacyPhrases  # noqa: E402
+from mm_assets.aligned.objects.anchoring.anchors import anchor_boxes, find_candidates, keep_plausible
+from mm_assets.aligned.objects.anchoring.phrases import extract_phrases
+from mm_assets.aligned.objects.boxes.regions import crop_region
+from mm_assets.features.interfaces import ImageTextEncoder
+from mm_assets.policy import Policy
+from resources.image_text_encoder import build_encoder
+from resources.phrase_extractor import SpacyPhrases
 
 SCENES = ROOT / "demo" / "data" / "landing" / "scenes-coco-04" / "images"
 WRITTEN = ROOT / "benchmarks" / "anchoring_captions.json"

@@ -105,11 +105,11 @@ def run_whole_batch(work: Path) -> dict:
         "MM_LAKE": str(work / "lake"),
     }
     sys.path.insert(0, str(ROOT))
-    import dagster as dg  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
+    import dagster as dg
+    from rich.console import Console
 
-    from mm_assets.commands.run import Runner  # noqa: PLC0415
-    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
+    from mm_assets.commands.run import Runner
+    from mm_assets.commands.workspace import open_workspace
 
     workspace = open_workspace()
     peaks = Peaks()

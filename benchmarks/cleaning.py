@@ -63,7 +63,7 @@ HOW = (
 
 def build(folder: Path, landing: Path, records: int) -> dict[str, int]:
     """Write one delivery; gives the number of records and of planted faults."""
-    from PIL import Image  # noqa: PLC0415 - the parent only
+    from PIL import Image  # the parent only
 
     sources = sorted(
         (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES),
@@ -119,16 +119,16 @@ class NoLanguageToName:
 def ours(landing_root: Path) -> dict[str, Any]:
     """Our reading and cleaning."""
     sys.path.insert(0, str(ROOT))
-    import polars as pl  # noqa: PLC0415 - start-up counts for the process that runs this only
+    import polars as pl  # start-up counts for the process that runs this only
 
-    from mm_assets.cleaned.captions import clean_captions  # noqa: PLC0415
-    from mm_assets.cleaned.duplicates import find_duplicates  # noqa: PLC0415
-    from mm_assets.cleaned.fingerprint_spool import reader_of  # noqa: PLC0415
-    from mm_assets.cleaned.images import clean_images, reject_duplicates  # noqa: PLC0415
-    from mm_assets.policy import Policy  # noqa: PLC0415
-    from mm_assets.raw_pools.contract import read_contract  # noqa: PLC0415
-    from mm_assets.raw_pools.reading import read_batch  # noqa: PLC0415
-    from resources.local_landing import LocalLanding  # noqa: PLC0415
+    from mm_assets.cleaned.captions import clean_captions
+    from mm_assets.cleaned.duplicates import find_duplicates
+    from mm_assets.cleaned.fingerprint_spool import reader_of
+    from mm_assets.cleaned.images import clean_images, reject_duplicates
+    from mm_assets.policy import Policy
+    from mm_assets.raw_pools.contract import read_contract
+    from mm_assets.raw_pools.reading import read_batch
+    from resources.local_landing import LocalLanding
 
     policy = Policy()
     started = time.process_time()
@@ -168,9 +168,9 @@ def ours(landing_root: Path) -> dict[str, Any]:
 
 def plain_loop(landing_root: Path, *, perceptual: bool) -> dict[str, Any]:
     """What one writes in an afternoon."""
-    import numpy as np  # noqa: PLC0415
-    import scipy.fft  # noqa: PLC0415
-    from PIL import Image  # noqa: PLC0415
+    import numpy as np
+    import scipy.fft
+    from PIL import Image
 
     started = time.process_time()
     folder = landing_root / BATCH / "images"

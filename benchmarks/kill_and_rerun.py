@@ -147,10 +147,10 @@ def run_batch(site: Site, batch: str) -> int:
     def work() -> int:
         os.environ |= {"DAGSTER_HOME": str(site.home), "MM_LANDING": str(site.landing), "MM_LAKE": str(site.lake)}
         tempfile.tempdir = str(site.landing.parent / "spool")  # a killed run cannot remove what it spooled
-        from rich.console import Console  # noqa: PLC0415
+        from rich.console import Console
 
-        from mm_assets.commands.run import Runner  # noqa: PLC0415
-        from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
+        from mm_assets.commands.run import Runner
+        from mm_assets.commands.workspace import open_workspace
 
         summary = Runner(open_workspace(), Console(quiet=True)).run([batch], None)
         if summary.failed or summary.refused:
@@ -175,10 +175,10 @@ def read_tables(site: Site, batch: str) -> dict[str, Any]:
 
 def examine(lake: Path, batch: str) -> dict[str, Any]:
     """See `read_tables`; in this process."""
-    import polars as pl  # noqa: PLC0415
+    import polars as pl
 
-    from mm_assets.schemas import TABLES  # noqa: PLC0415
-    from resources.delta_lake import DeltaLake  # noqa: PLC0415
+    from mm_assets.schemas import TABLES
+    from resources.delta_lake import DeltaLake
 
     store = DeltaLake(root=str(lake))
     digests: dict[str, str] = {}
@@ -356,7 +356,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     sys.path.insert(0, str(ROOT))
-    import mm_assets.commands.run  # noqa: F401, PLC0415 - imported once, so that every child starts at once
+    import mm_assets.commands.run  # noqa: F401 - imported once, so that every child starts at once
 
     report = run_trials(arguments)
     if arguments.json:

@@ -30,9 +30,9 @@ from safetensors.numpy import load_file, save_file
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mm_assets.fusion.linter import LintOptions, lint_paths  # noqa: E402
-from mm_assets.fusion.rendering import render_image_blocks  # noqa: E402
-from mm_assets.fusion.samples import FIELDS, FusionLine  # noqa: E402
+from mm_assets.fusion.linter import LintOptions, lint_paths
+from mm_assets.fusion.rendering import render_image_blocks
+from mm_assets.fusion.samples import FIELDS, FusionLine
 
 CODES, VECTORS, SHARD_ROWS, LINES_PER_FILE = 1_024, 49, 1_024, 50_000
 OWN = "mm lint, compiled pass"

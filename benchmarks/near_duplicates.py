@@ -287,7 +287,7 @@ def main() -> int:
     if not files:
         parser.error(f"{arguments.folder} holds no pictures")
     with tempfile.TemporaryDirectory() as folder:
-        corpus = plant(files, arguments.copies, Path(folder), random.Random(arguments.seed))  # noqa: S311
+        corpus = plant(files, arguments.copies, Path(folder), random.Random(arguments.seed))  # noqa: S311 - seeded
         same = same_picture_by_originals(corpus)
         ours(corpus.files[:20], DuplicatePolicy())  # imports and first calls
         verdicts, cpu = ours(corpus.files, DuplicatePolicy())

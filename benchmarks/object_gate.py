@@ -36,7 +36,7 @@ from scipy.stats import beta
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.object_scenes import (  # noqa: E402
+from benchmarks.object_scenes import (
     Batch,
     CachingEncoder,
     Scene,
@@ -47,17 +47,17 @@ from benchmarks.object_scenes import (  # noqa: E402
     unpack_stamps,
     write_scenes,
 )
-from mm_assets.aligned.corrections import make_correction  # noqa: E402
-from mm_assets.aligned.objects.boxes.boxes import convert_boxes, list_declared_boxes  # noqa: E402
-from mm_assets.aligned.objects.boxes.corrections import LABEL_SHIFT, correct_boxes  # noqa: E402
-from mm_assets.aligned.objects.boxes.readings import Reading  # noqa: E402
-from mm_assets.aligned.objects.gate.object_gate import evaluate_objects  # noqa: E402
-from mm_assets.aligned.objects.gate.object_verdict import Diagnosis, ObjectVerdict  # noqa: E402
-from mm_assets.aligned.objects.gate.region_recall import floor_region_baseline  # noqa: E402
-from mm_assets.features.interfaces import ImageTextEncoder  # noqa: E402
-from mm_assets.policy import Policy  # noqa: E402
-from resources.image_text_encoder import build_encoder  # noqa: E402
-from resources.local_landing import LocalLanding  # noqa: E402
+from mm_assets.aligned.corrections import make_correction
+from mm_assets.aligned.objects.boxes.boxes import convert_boxes, list_declared_boxes
+from mm_assets.aligned.objects.boxes.corrections import LABEL_SHIFT, correct_boxes
+from mm_assets.aligned.objects.boxes.readings import Reading
+from mm_assets.aligned.objects.gate.object_gate import evaluate_objects
+from mm_assets.aligned.objects.gate.object_verdict import Diagnosis, ObjectVerdict
+from mm_assets.aligned.objects.gate.region_recall import floor_region_baseline
+from mm_assets.features.interfaces import ImageTextEncoder
+from mm_assets.policy import Policy
+from resources.image_text_encoder import build_encoder
+from resources.local_landing import LocalLanding
 
 POLICY = Policy()
 BOXES = 200

@@ -20,7 +20,7 @@ from PIL import Image
 from mm_assets.aligned.objects.boxes.boxes import ConvertedBoxes, convert_boxes
 from mm_assets.aligned.objects.boxes.conventions import CONVENTIONS
 from mm_assets.aligned.objects.boxes.readings import Reading, write_boxes
-from mm_assets.features.interfaces import ImageFeatures
+from mm_assets.features.interfaces import ImageFeatures, ImageTextEncoder
 from mm_assets.policy import ObjectPolicy
 from mm_assets.schemas import SOURCE_REF
 
@@ -188,13 +188,13 @@ class CachingEncoder:
         seconds: CPU time spent here on crops, the model's included.
     """
 
-    def __init__(self, encoder) -> None:  # noqa: ANN001 - any ImageTextEncoder
+    def __init__(self, encoder: ImageTextEncoder) -> None:
         self._encoder = encoder
         self.fresh, self.model_seconds, self.seconds = 0, 0.0, 0.0
         self._images: dict[bytes, np.ndarray] = {}
         self._texts: dict[str, np.ndarray] = {}
 
-    def __getattr__(self, name: str):  # noqa: ANN204
+    def __getattr__(self, name: str) -> object:
         return getattr(self._encoder, name)
 
     def encode_images(self, pixels: np.ndarray) -> ImageFeatures:

@@ -24,7 +24,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.offset_clips import (  # noqa: E402
+from benchmarks.offset_clips import (
     USUAL,
     draw_clip,
     move_cues,
@@ -34,11 +34,11 @@ from benchmarks.offset_clips import (  # noqa: E402
     reverse_media,
     take_attachments,
 )
-from benchmarks.spoken_clips import SpokenClip, draw_spoken, make_pool, word_errors_ms  # noqa: E402
-from mm_assets.aligned.segments.offsets.offset_gate import evaluate_offsets  # noqa: E402
-from mm_assets.aligned.segments.offsets.offset_verdict import OffsetVerdict  # noqa: E402
-from mm_assets.aligned.segments.offsets.timed_tracks import ClipTracks  # noqa: E402
-from mm_assets.policy import OffsetGatePolicy, WarpingPolicy  # noqa: E402
+from benchmarks.spoken_clips import SpokenClip, draw_spoken, make_pool, word_errors_ms
+from mm_assets.aligned.segments.offsets.offset_gate import evaluate_offsets
+from mm_assets.aligned.segments.offsets.offset_verdict import OffsetVerdict
+from mm_assets.aligned.segments.offsets.timed_tracks import ClipTracks
+from mm_assets.policy import OffsetGatePolicy, WarpingPolicy
 
 POLICY, WARPING = OffsetGatePolicy(), WarpingPolicy()
 CLIPS = 20

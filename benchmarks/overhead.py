@@ -47,18 +47,18 @@ def write_delivery(landing: Path, records: int) -> None:
 def measure(records: int) -> dict[str, float | int | str]:
     """Run one batch to a release; wall seconds in all, in models and their training, decoding, and what is left."""
     sys.path.insert(0, str(ROOT))
-    import dagster as dg  # noqa: PLC0415
-    import matplotlib.backends.backend_agg  # noqa: PLC0415
-    import matplotlib.figure  # noqa: F401, PLC0415
-    from rich.console import Console  # noqa: PLC0415
+    import dagster as dg
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401 - matplotlib loads it with the first figure
+    from rich.console import Console
 
-    from mm_assets.cleaned.decoding import decode_image  # noqa: PLC0415
-    from mm_assets.commands.run import Runner  # noqa: PLC0415
-    from mm_assets.commands.workspace import Workspace  # noqa: PLC0415
-    from mm_assets.definitions import define  # noqa: PLC0415
-    from mm_assets.features.decode import decode_square  # noqa: PLC0415
-    from mm_assets.policy import Policy  # noqa: PLC0415
-    from resources.delta_lake import DeltaLake  # noqa: PLC0415
+    from mm_assets.cleaned.decoding import decode_image
+    from mm_assets.commands.run import Runner
+    from mm_assets.commands.workspace import Workspace
+    from mm_assets.definitions import define
+    from mm_assets.features.decode import decode_square
+    from mm_assets.policy import Policy
+    from resources.delta_lake import DeltaLake
 
     with tempfile.TemporaryDirectory(prefix="mm-overhead-") as folder:
         work = Path(folder)

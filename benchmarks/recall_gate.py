@@ -21,17 +21,17 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mm_assets.errors import DecodeError  # noqa: E402
-from mm_assets.features.decode import decode_square  # noqa: E402
-from mm_assets.gates.recall import evaluate_recall  # noqa: E402
-from mm_assets.gates.recall_baseline import Baseline, floor_baseline  # noqa: E402
-from mm_assets.gates.recall_input import RecallInput  # noqa: E402
-from mm_assets.gates.recall_verdict import RecallVerdict  # noqa: E402
-from mm_assets.policy import Policy  # noqa: E402
-from mm_assets.raw_pools.contract import read_contract  # noqa: E402
-from mm_assets.raw_pools.reading import read_batch  # noqa: E402
-from resources.image_text_encoder import build_encoder  # noqa: E402
-from resources.object_store import open_landing  # noqa: E402
+from mm_assets.errors import DecodeError
+from mm_assets.features.decode import decode_square
+from mm_assets.gates.recall import evaluate_recall
+from mm_assets.gates.recall_baseline import Baseline, floor_baseline
+from mm_assets.gates.recall_input import RecallInput
+from mm_assets.gates.recall_verdict import RecallVerdict
+from mm_assets.policy import Policy
+from mm_assets.raw_pools.contract import read_contract
+from mm_assets.raw_pools.reading import read_batch
+from resources.image_text_encoder import build_encoder
+from resources.object_store import open_landing
 
 POLICY = Policy()
 DIMENSION = 64

@@ -126,7 +126,7 @@ def _hear(sounds: Sequence[Waveform], models: SpeechModels, figures: HearingFigu
 
 def measure_errors(prompts: list[Prompt], models: SpeechModels) -> dict[str, object]:
     """Word error rates and the cost of each model, then bare faster-whisper on the same files in the same batches."""
-    from faster_whisper import BatchedInferencePipeline, WhisperModel  # noqa: PLC0415 - the peer
+    from faster_whisper import BatchedInferencePipeline, WhisperModel
 
     prompts = sorted(prompts, key=lambda prompt: len(prompt.sound))  # as the step gathers them; the peer pads to 30 s
     sounds, batch = [prompt.sound for prompt in prompts], POLICY.batch_size

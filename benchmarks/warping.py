@@ -37,8 +37,8 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mm_assets.aligned.segments.warping import warp, warp_distances  # noqa: E402
-from mm_assets.policy import WarpingPolicy  # noqa: E402
+from mm_assets.aligned.segments.warping import warp, warp_distances
+from mm_assets.policy import WarpingPolicy
 
 SHAPES = {"a": (4_000, 3_000, 1), "b": (1_500, 1_500, 20), "c": (4_500, 6_200, 20)}
 EXACT, BANDED = WarpingPolicy(), WarpingPolicy(band_share=0.1)
