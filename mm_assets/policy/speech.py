@@ -33,7 +33,11 @@ class SpeechPolicy(Section):
     padding_seconds: NonNegativeFloat | None = Field(
         default=3.0,
         description="Silence behind the longest window of a batch; none: up to the 30 s Whisper was trained on. With "
-        "3 s short prompts have the same word error rate at a third of the time, with 1 s a higher one.",
+        "3 s sentences have the same word error rate at a third of the time, with 1 s a higher one.",
+    )
+    least_seconds: NonNegativeFloat = Field(
+        default=12.0,
+        description="Windows are padded to this at least: with less behind them single words come out repeated.",
     )
     speech_probability: Share = Field(default=0.5, description="Of 32 ms, from which they are speech; Silero's own.")
     min_speech_seconds: NonNegativeFloat = Field(default=0.1, description="Shorter bursts of it are none.")

@@ -20,7 +20,7 @@ TEXT = "Had he married a more amiable woman, he might have been made still more 
 
 @pytest.fixture(scope="module")
 def recognizer():
-    return build_recognizer("whisper-base", device="cpu", threads=2, padding_seconds=3.0)
+    return build_recognizer("whisper-base", device="cpu", threads=2, padding_seconds=3.0, least_seconds=12.0)
 
 
 @pytest.fixture(scope="module")
