@@ -48,9 +48,9 @@ class SpeechPolicy(Section):
         default=0.3, description="Sound kept around speech; soft first and last sounds score low."
     )
     min_avg_logprob: float = Field(
-        default=-1.0,
-        description="Mean log probability of its tokens below which a text is invented; real speech lies above -0.5, "
-        "music and noise about -1.4. Whisper's own threshold.",
+        default=-1.1,
+        description="Mean log probability of its tokens below which a text is invented; sentences lie above -0.4, "
+        "single words above -0.9, music and noise about -1.4.",
     )
     doubtful_avg_logprob: float = Field(
         default=-0.6,
