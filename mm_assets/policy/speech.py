@@ -53,12 +53,18 @@ class SpeechPolicy(Section):
         "single words above -0.9, music and noise about -1.4.",
     )
     doubtful_avg_logprob: float = Field(
-        default=-0.6,
+        default=-0.25,
         description="Below it a text is invented too if there is little voice behind it, or the recogniser itself "
-        "hears no speech; silence reaches -0.7.",
+        "hears no speech; loops in silence and buzzing reach -0.3.",
     )
     max_no_speech_probability: Share = Field(
-        default=0.6, description="The recogniser's, from which it hears no speech; Whisper's own threshold."
+        default=0.5,
+        description="The recogniser's, from which it hears no speech: 0.57 or more in silence, music and noise, 0.38 "
+        "at most in single words, 0.02 in sentences.",
+    )
+    max_compression: NonNegativeFloat = Field(
+        default=2.4,
+        description="Length of a text over its length compressed; loops reach more. Whisper's own threshold.",
     )
     min_voice_share: Share = Field(
         default=0.3, description="Share of the window with voice that stands behind a doubtful text."
