@@ -104,7 +104,11 @@ def busy(work: Callable[[], object]) -> tuple[float, float]:
 def make_models(seconds_of: dict[str, float]) -> SpeechModels:
     """The embedded defaults, loaded."""
     recognizer = build_recognizer(
-        POLICY.recognizer, threads=POLICY.threads, beam_size=POLICY.beam_size, padding_seconds=POLICY.padding_seconds
+        POLICY.recognizer,
+        threads=POLICY.threads,
+        beam_size=POLICY.beam_size,
+        padding_seconds=POLICY.padding_seconds,
+        least_seconds=POLICY.least_seconds,
     )
     aligner = build_aligner(
         POLICY.aligner,

@@ -104,6 +104,7 @@ def make_resources(landing_root: str, lake_root: str, policy_path: str) -> dict[
             threads=speech.threads,
             beam_size=speech.beam_size,
             padding_seconds=speech.padding_seconds,
+            least_seconds=speech.least_seconds,
             language_certainty=speech.language_certainty,
         ),
         "word_aligner": WordAlignerResource(

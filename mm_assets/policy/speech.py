@@ -33,7 +33,11 @@ class SpeechPolicy(Section):
     padding_seconds: NonNegativeFloat | None = Field(
         default=3.0,
         description="Silence behind the longest window of a batch; none: up to the 30 s Whisper was trained on. With "
-        "3 s short prompts have the same word error rate at a third of the time, with 1 s a higher one.",
+        "3 s sentences have the same word error rate at a third of the time, with 1 s a higher one.",
+    )
+    least_seconds: NonNegativeFloat = Field(
+        default=12.0,
+        description="Windows are padded to this at least: with less behind them single words come out repeated.",
     )
     speech_probability: Share = Field(default=0.5, description="Of 32 ms, from which they are speech; Silero's own.")
     min_speech_seconds: NonNegativeFloat = Field(default=0.1, description="Shorter bursts of it are none.")
@@ -44,17 +48,23 @@ class SpeechPolicy(Section):
         default=0.3, description="Sound kept around speech; soft first and last sounds score low."
     )
     min_avg_logprob: float = Field(
-        default=-1.0,
-        description="Mean log probability of its tokens below which a text is invented; real speech lies above -0.5, "
-        "music and noise about -1.4. Whisper's own threshold.",
+        default=-1.1,
+        description="Mean log probability of its tokens below which a text is invented; sentences lie above -0.4, "
+        "single words above -0.9, music and noise about -1.4.",
     )
     doubtful_avg_logprob: float = Field(
-        default=-0.6,
+        default=-0.25,
         description="Below it a text is invented too if there is little voice behind it, or the recogniser itself "
-        "hears no speech; silence reaches -0.7.",
+        "hears no speech; loops in silence and buzzing reach -0.3.",
     )
     max_no_speech_probability: Share = Field(
-        default=0.6, description="The recogniser's, from which it hears no speech; Whisper's own threshold."
+        default=0.5,
+        description="The recogniser's, from which it hears no speech: 0.57 or more in silence, music and noise, 0.38 "
+        "at most in single words, 0.02 in sentences.",
+    )
+    max_compression: NonNegativeFloat = Field(
+        default=2.4,
+        description="Length of a text over its length compressed; loops reach more. Whisper's own threshold.",
     )
     min_voice_share: Share = Field(
         default=0.3, description="Share of the window with voice that stands behind a doubtful text."

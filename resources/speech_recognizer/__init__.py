@@ -29,6 +29,7 @@ class SpeechRecognizerResource(dg.ConfigurableResource):
     padding_seconds: float | None = Field(
         default=_DEFAULTS.padding_seconds, description="As speech.padding_seconds in the policy."
     )
+    least_seconds: float = Field(default=_DEFAULTS.least_seconds, description="As speech.least_seconds in the policy.")
     language_certainty: float = Field(
         default=_DEFAULTS.language_certainty, description="As speech.language_certainty in the policy."
     )
@@ -48,6 +49,7 @@ class SpeechRecognizerResource(dg.ConfigurableResource):
             threads=self.threads,
             beam_size=self.beam_size,
             padding_seconds=self.padding_seconds,
+            least_seconds=self.least_seconds,
             language_certainty=self.language_certainty,
             cache=self.cache,
         )
@@ -67,6 +69,7 @@ def build_recognizer(
     threads: int = 2,
     beam_size: int = 5,
     padding_seconds: float | None = None,
+    least_seconds: float = 0.0,
     language_certainty: float = 0.9,
     cache: str = "",
 ) -> SpeechRecognizer:
@@ -79,6 +82,7 @@ def build_recognizer(
         threads: on a CPU.
         beam_size: hypotheses kept while decoding.
         padding_seconds: silence behind the longest waveform of a batch; None: up to 30 s.
+        least_seconds: what a batch is padded to at least.
         language_certainty: probability from which a detected language stands against the delivered one.
         cache: folder of joined models; empty for ``MM_CACHE``, else ``~/.cache/mm_assets``.
 
@@ -94,6 +98,7 @@ def build_recognizer(
             threads=threads,
             beam_size=beam_size,
             padding_seconds=padding_seconds,
+            least_seconds=least_seconds,
             language_certainty=language_certainty,
         )
     model = recognizer.removeprefix(whisperx_engine.PREFIX)

@@ -31,6 +31,7 @@ class WhisperRecognizer:
         threads: on a CPU.
         beam_size: hypotheses kept while decoding.
         padding_seconds: silence behind the longest waveform of a batch; None: up to Whisper's 30 s.
+        least_seconds: what a batch is padded to at least.
         language_certainty: probability from which a detected language stands against the delivered one.
     """
 
@@ -44,6 +45,7 @@ class WhisperRecognizer:
         threads: int,
         beam_size: int,
         padding_seconds: float | None,
+        least_seconds: float,
         language_certainty: float,
     ) -> None:
         self._identity = identity
@@ -53,6 +55,7 @@ class WhisperRecognizer:
         self._threads = threads
         self._beam_size = beam_size
         self._padding_seconds = padding_seconds
+        self._least_seconds = least_seconds
         self._certainty = language_certainty
 
     @property
@@ -134,7 +137,9 @@ class WhisperRecognizer:
         longest = max(len(waveform) for waveform in waveforms) / SAMPLE_RATE
         if longest > _MAX_SECONDS:
             raise InferenceError(f"{self._identity} hears 30 s at once, not {longest:.1f} s; cut windows shorter")
-        padded = _MAX_SECONDS if self._padding_seconds is None else longest + self._padding_seconds
+        padded = _MAX_SECONDS
+        if self._padding_seconds is not None:
+            padded = max(longest + self._padding_seconds, self._least_seconds)
         frames = 2 * math.ceil(min(padded, _MAX_SECONDS) * _FRAMES_PER_SECOND / 2)  # the encoder halves them
         return self._model.encode(np.stack([self._features(waveform, frames) for waveform in waveforms]))
 

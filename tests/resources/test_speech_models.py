@@ -20,7 +20,7 @@ TEXT = "Had he married a more amiable woman, he might have been made still more 
 
 @pytest.fixture(scope="module")
 def recognizer():
-    return build_recognizer("whisper-base", device="cpu", threads=2, padding_seconds=3.0)
+    return build_recognizer("whisper-base", device="cpu", threads=2, padding_seconds=3.0, least_seconds=12.0)
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +64,13 @@ def test_what_is_no_speech_has_no_text(recognizer, media_files, language):
         np.zeros(64_000, np.float32),
         chord,
         np.cumsum(rng.standard_normal(64_000)) / 900,
+        media_files.voice(4.0)[0],
     ]
     waveforms = [np.asarray(sound, np.float32) for sound in sounds]
     figures, window = HearingFigures(), Window(0, 4_000_000, 0, 4_000_000, 0.5)
-    heard = hear_windows([window] * 4, waveforms, [language] * 4, SpeechModels(recognizer, None, None), SPEECH, figures)
-    assert [result.utterances for result in heard] == [()] * 4
-    assert sum(figures.doubts.values()) == 4
+    heard = hear_windows([window] * 5, waveforms, [language] * 5, SpeechModels(recognizer, None, None), SPEECH, figures)
+    assert [result.utterances for result in heard] == [()] * 5
+    assert sum(figures.doubts.values()) == 5
 
 
 def test_joined_weights_that_were_changed_are_refused(tmp_path):

@@ -1,13 +1,14 @@
 # pyright: strict
 """Texts a recogniser invents where nothing is said."""
 
+import zlib
 from typing import Literal
 
 from mm_assets.aligned.segments.interfaces import RecognizedSpeech
 from mm_assets.aligned.segments.speech.windows import Window
 from mm_assets.policy import SpeechPolicy
 
-Doubt = Literal["empty", "improbable", "no_voice", "too_fast"]
+Doubt = Literal["empty", "improbable", "no_voice", "repeated", "too_fast"]
 
 
 def doubt_text(heard: RecognizedSpeech, window: Window, policy: SpeechPolicy) -> Doubt | None:
@@ -30,6 +31,9 @@ def doubt_text(heard: RecognizedSpeech, window: Window, policy: SpeechPolicy) ->
     hears_none = (heard.no_speech_probability or 0.0) > policy.max_no_speech_probability
     if heard.avg_logprob < policy.doubtful_avg_logprob and (hears_none or window.voice_share < policy.min_voice_share):
         return "no_voice"
+    written = heard.text.encode()
+    if len(written) > policy.max_compression * len(zlib.compress(written)):
+        return "repeated"
     seconds = (window.end_us - window.start_us) / 1e6
     if len(heard.text.split()) > max(1.0, policy.max_words_per_second * seconds):
         return "too_fast"

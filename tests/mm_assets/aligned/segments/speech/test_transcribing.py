@@ -1,5 +1,7 @@
 """Clips on their way through recognition; the models are stand-ins behind their Protocols, the decoder is real."""
 
+import tracemalloc
+
 import numpy as np
 import polars as pl
 import pytest
@@ -41,6 +43,7 @@ class Ear:
     def __init__(self):
         self.batches: list[tuple[int, list[str | None]]] = []
         self.lengths: list[int] = []
+        self.peak_bytes = 0
 
     def recognize(self, waveforms, languages):
         self.batches.append((len(waveforms), list(languages)))
@@ -90,7 +93,7 @@ class Throat:
 def transcribe(tmp_path, media_files):
     """Write clips of the given level and speech track, and transcribe them."""
 
-    def run(*clips: tuple[float | None, list[float]], policy=None, language="en", offset_us=0):
+    def run(*clips: tuple[float | None, list[float]], policy=None, language="en", offset_us=0, watched=False):
         rows = []
         for place, (level, speech) in enumerate(clips):
             path = tmp_path / f"{place}.wav"
@@ -119,7 +122,12 @@ def transcribe(tmp_path, media_files):
         with MediaDecoder(MediaPolicy()) as decoder:
             landing = LocalLanding(tmp_path)
             models = SpeechModels(ear, Ruler(), Throat())
+            if watched:
+                tracemalloc.start()
             found = list(transcribe_clips(chunks, landing, decoder, models, policy, figures))
+            if watched:
+                ear.peak_bytes = tracemalloc.get_traced_memory()[1]
+                tracemalloc.stop()
         tables = {
             name: pl.concat([getattr(part, name) for part in found])
             for name in ("transcripts", "utterances", "rejected")
@@ -205,3 +213,13 @@ def test_another_language_is_timed_by_the_recogniser_inside_its_voice(transcribe
     assert row["words"][0]["start_us"] == 400_000
     edges = [edge for word in row["words"] for edge in (word["start_us"], word["end_us"])]
     assert edges == sorted(edges)
+
+
+def test_what_is_held_does_not_grow_with_the_clip(transcribe):
+    """Ten minutes are 38 MB of sound; four windows of 5.6 s are 1.4 MB."""
+    said = ([1.0] * 500 + [0.0] * 250) * 80
+    transcribe((0.5, SAID))
+    tables, ear, _ = transcribe((0.5, said), policy=SpeechPolicy(batch_size=2, gathered_batches=2), watched=True)
+    assert len(tables["transcripts"]["words"][0]) == 240
+    assert len(ear.lengths) == 80
+    assert ear.peak_bytes < 12_000_000

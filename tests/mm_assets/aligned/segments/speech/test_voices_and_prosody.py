@@ -101,12 +101,14 @@ WINDOW, EMPTY = Window(0, 4_000_000, 300_000, 3_700_000, 0.8), Window(0, 4_000_0
     [
         (heard("Press one now.", -0.12), WINDOW, None),
         (heard("Press one now.", -0.12, 0.9), WINDOW, None),
+        (heard("Your.", -0.9, 0.2), WINDOW, None),
+        (heard("1 cm x 2 cm x 2 cm x 2 cm x 2 cm x 2 cm x 2 cm x 2 cm x 2 cm", -0.2, 0.4), WINDOW, "repeated"),
         (heard("Faint words.", -0.7), WINDOW, None),
         (heard("Faint words.", -0.7), EMPTY, "no_voice"),
         (heard("Y'n yw'n", -0.74, 0.65), WINDOW, "no_voice"),
         (heard("Thank you.", -1.4, None), WINDOW, "improbable"),
         (heard("...", -0.1), WINDOW, "empty"),
-        (heard("no " * 40, -0.1), WINDOW, "too_fast"),
+        (heard(" ".join(map(str, range(40))), -0.1), WINDOW, "too_fast"),
     ],
 )
 def test_texts_are_doubted_for_a_reason(speech, window, doubt):
