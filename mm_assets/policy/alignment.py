@@ -28,8 +28,8 @@ class SegmentPolicy(Section):
     )
     max_unlike_rank: Share = Field(
         default=0.25,
-        description="Rank below which pictures rather show other texts: a text that nothing else confirms is turned away. "
-        "Between the two nothing is claimed.",
+        description="Rank below which pictures rather show other texts: a text that nothing else confirms is turned "
+        "away. Between the two nothing is claimed.",
     )
     null_pairs: PositiveInt = Field(default=64, description="Mismatched pairs drawn for each segment, at most.")
     min_null_pairs: PositiveInt = Field(
