@@ -10,22 +10,30 @@ class SegmentPolicy(Section):
 
     min_heard_share: Share = Field(
         default=0.5,
-        description="Tokens that text and transcript have in common, in order, of both together (F1). Condensed cues "
-        "reach 0.6, texts of other clips 0.2.",
+        description="Tokens that text and transcript have in common, in order, of both together (F1), from which they "
+        "agree. Condensed cues reach 0.6, texts of other clips 0.2.",
     )
-    min_paraphrase_rank: Share = Field(
+    min_heard_rank: Share = Field(
         default=0.98,
-        description="Where fewer tokens agree, as in translated cues: share of the batch's other transcripts that must "
-        "resemble the text less than its own.",
+        description="Where fewer agree, as in names a recogniser does not know or translated cues: share of mismatched "
+        "pairs of the batch that must have less in common, in tokens or else in meaning. Few pairs: all of them.",
+    )
+    min_tokens_ranked: Share = Field(
+        default=0.2, description="Fewer tokens in common (F1) than this are not ranked; meaning is compared instead."
     )
     min_shown_rank: Share = Field(
-        default=0.75,
-        description="Share of mismatched pairs whose pictures must resemble the text less. Chance gives 0.5; speech "
-        "about something else than the picture stays near it.",
+        default=0.9,
+        description="Share of mismatched pairs whose pictures must resemble the text less. Chance gives 0.5, and one "
+        "unrelated pair in ten passes; speech about something else than the picture stays near chance.",
+    )
+    max_unlike_rank: Share = Field(
+        default=0.25,
+        description="Rank below which pictures rather show other texts: a text that nothing else confirms is turned "
+        "away. Between the two nothing is claimed.",
     )
     null_pairs: PositiveInt = Field(default=64, description="Mismatched pairs drawn for each segment, at most.")
     min_null_pairs: PositiveInt = Field(
-        default=16, description="Fewer mismatched pairs in a batch give no rank, and nothing is claimed."
+        default=10, description="Fewer mismatched pairs in a batch give no rank, and nothing is claimed."
     )
     max_beyond: Share = Field(
         default=0.5,

@@ -14,7 +14,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mm_assets.aligned.segments.agreement.segment_texts import gather_texts
-from mm_assets.aligned.segments.agreement.text_audio import SampleCheck, check_sample, match_tokens, split_tokens
+from mm_assets.aligned.segments.agreement.text_audio import (
+    SampleCheck,
+    check_sample,
+    match_tokens,
+    rank_tokens,
+    split_tokens,
+)
 from mm_assets.aligned.segments.agreement.video_text import (
     Shown,
     ShownText,
@@ -135,7 +141,36 @@ def _compare_sound(
             methods[row], figures[row], agree[row] = "tokens", figure, figure >= policy.min_heard_share
             compared.append(row)
     sample = check_sample([own[row] for row in compared], [heard[row] for row in compared], policy)
-    unlike = [row for row in compared if not agree[row] and min(len(own[row]), len(heard[row])) >= _MIN_TOKENS]
+    for row, (method, figure) in _reconsider(texts, own, heard, compared, agree, encoder, policy).items():
+        methods[row], figures[row], agree[row] = method, figure, True
+    schema = {"method": pl.String, "text_audio": pl.Float32, "is_heard": pl.Boolean}
+    return pl.DataFrame({"method": methods, "text_audio": figures, "is_heard": agree}, schema=schema), sample
+
+
+def _reconsider(
+    texts: pl.DataFrame,
+    own: list[list[str]],
+    heard: list[list[str]],
+    compared: list[int],
+    agree: list[bool | None],
+    encoder: TextEncoder,
+    policy: SegmentPolicy,
+) -> dict[int, tuple[str, float]]:
+    """Method and figure of segments with few tokens in common that go together by their rank among mismatched pairs."""
+    clip_of = texts["clip_id"].to_list()
+    found: dict[int, tuple[str, float]] = {}
+    unlike: list[int] = []
+    for row in [row for row in compared if not agree[row]]:
+        others = [other for other in compared if clip_of[other] != clip_of[row]]
+        others = _draw(others, policy.null_pairs // 2, row, policy)
+        figure = match_tokens(own[row], heard[row]) or 0.0
+        if figure >= policy.min_tokens_ranked and 2 * len(others) >= policy.min_null_pairs:
+            rank = rank_tokens(row, own, heard, others)
+            if rank is not None and rank >= policy.min_heard_rank:
+                found[row] = "tokens", figure
+                continue
+        if min(len(own[row]), len(heard[row])) >= _MIN_TOKENS:
+            unlike.append(row)
     others = [row for row in compared if agree[row]][: policy.null_pairs]
     if unlike and len(others) >= policy.min_null_pairs:
         text, told = texts["text"], texts["heard"]
@@ -144,11 +179,17 @@ def _compare_sound(
             encoder.encode_texts([told[row] for row in unlike]),
             encoder.encode_texts([told[row] for row in others]),
         )
-        for row, rank in zip(unlike, ranks, strict=True):
-            if rank >= policy.min_paraphrase_rank:
-                methods[row], figures[row], agree[row] = "similarity", rank, True
-    schema = {"method": pl.String, "text_audio": pl.Float32, "is_heard": pl.Boolean}
-    return pl.DataFrame({"method": methods, "text_audio": figures, "is_heard": agree}, schema=schema), sample
+        pairs = zip(unlike, ranks, strict=True)
+        found |= {row: ("similarity", rank) for row, rank in pairs if rank >= policy.min_heard_rank}
+    return found
+
+
+def _draw(rows: list[int], most: int, salt: int, policy: SegmentPolicy) -> list[int]:
+    """Some of the rows, the same for the same segment in every run."""
+    if len(rows) <= most:
+        return rows
+    chosen = np.random.default_rng((policy.seed, salt)).choice(len(rows), most, replace=False)
+    return [rows[place] for place in chosen.tolist()]
 
 
 def _compare_pictures(
@@ -212,7 +253,10 @@ def _judge(rows: pl.DataFrame, sample: SampleCheck, policy: SegmentPolicy) -> pl
     displaced = ~pl.col("sound_timing").is_in(_PLACED) & (pl.col("sound_beyond") > policy.max_beyond)
     rows = rows.with_columns(
         has_pictures=has_pictures,
-        is_shown=pl.col("video_text") >= policy.min_shown_rank,
+        is_shown=pl.when(pl.col("video_text") >= policy.min_shown_rank)
+        .then(pl.lit(value=True))
+        .when(pl.col("video_text") < policy.max_unlike_rank)
+        .then(pl.lit(value=False)),
         is_synchronous=pl.when(displaced)
         .then(statement=pl.lit(value=False))
         .when(pl.col("sound_timing") == "in_place")
@@ -281,7 +325,7 @@ def _reasons(policy: SegmentPolicy) -> pl.Expr:
         .then(pl.lit("text and pictures: the segment shows no picture"))
         .when(pl.col("has_pictures") & pl.col("video_text").is_null())
         .then(pl.lit("text and pictures: too few other clips to compare with"))
-        .when(pl.col("has_pictures") & ~pl.col("is_shown"))
+        .when(pl.col("has_pictures") & ~pl.col("is_shown").fill_null(value=False))
         .then(
             pl.format(
                 f"text and pictures: rank {{}} among mismatched pairs, below {policy.min_shown_rank}",

@@ -58,6 +58,23 @@ def match_tokens(text: Sequence[str], heard: Sequence[str]) -> float | None:
     return 2.0 * sum(block.size for block in blocks) / (len(text) + len(heard))
 
 
+def rank_tokens(
+    row: int, texts: Sequence[Sequence[str]], heard: Sequence[Sequence[str]], others: Sequence[int]
+) -> float | None:
+    """Share of mismatched pairs with fewer tokens in common than a segment's own; None without any.
+
+    Args:
+        row: the segment.
+        texts: tokens of every segment's text.
+        heard: tokens of its transcript.
+        others: segments of other clips that have both.
+    """
+    own = match_tokens(texts[row], heard[row])
+    null = [match_tokens(texts[row], heard[other]) or 0.0 for other in others]
+    null += [match_tokens(texts[other], heard[row]) or 0.0 for other in others]
+    return float(np.mean(np.array(null) < own)) if null and own is not None else None
+
+
 def check_sample(texts: Sequence[Sequence[str]], heard: Sequence[Sequence[str]], policy: SegmentPolicy) -> SampleCheck:
     """Check that a batch's texts go with their own transcripts; a pointer off by one passes every check of form.
 

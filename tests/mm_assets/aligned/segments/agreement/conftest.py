@@ -24,7 +24,7 @@ NOUNS = WORDS.split()
 
 
 class WordEncoder:
-    """Embeds a text as the sum of its words' own directions."""
+    """Embeds a text as the sum of its words' own directions; a word behind a minus sign points the other way."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -36,8 +36,11 @@ class WordEncoder:
     @staticmethod
     def vector(text: str) -> np.ndarray:
         summed = np.zeros(48)
-        for word in text.casefold().split():
-            summed += np.random.default_rng(sum(word.encode()) * 31 + len(word)).standard_normal(48)
+        for signed in text.casefold().split():
+            word = signed.removeprefix("-")
+            summed += (-1 if signed.startswith("-") else 1) * np.random.default_rng(
+                sum(word.encode()) * 31 + len(word)
+            ).standard_normal(48)
         return summed / max(float(np.linalg.norm(summed)), 1e-9)
 
 
