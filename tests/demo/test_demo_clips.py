@@ -152,14 +152,16 @@ def lake(cleaned: dict[str, Cleaned], tmp_path_factory: pytest.TempPathFactory) 
     return lake
 
 
-def shades(png: bytes) -> tuple[tuple[int, int], set[tuple[int, ...]]]:
+def shades(png: bytes) -> tuple[tuple[int, int], np.ndarray]:
+    """Size, and every colour once, shape (N, 3)."""
     with Image.open(io.BytesIO(png)) as picture:
-        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
-        return picture.size, {tuple(colour) for colour in np.unique(pixels, axis=0).tolist()}
+        packed = np.asarray(picture.convert("RGB"), np.uint32) @ np.array([65_536, 256, 1], np.uint32)
+        colours = np.unique(packed)
+        return picture.size, np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1).astype(np.int32)
 
 
-def is_among(colour: tuple[int, ...], found: set[tuple[int, ...]]) -> bool:
-    return min(np.abs(np.array(colour) - np.array(other)).max() for other in found) <= 12
+def is_among(colour: tuple[int, ...], found: np.ndarray) -> bool:
+    return bool((np.abs(found - np.array(colour)).max(axis=1) <= 12).any())
 
 
 def test_a_hold_shows_late_cues_and_where_they_belong(cleaned: dict[str, Cleaned], lake: DeltaLake) -> None:
