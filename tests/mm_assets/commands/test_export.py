@@ -159,7 +159,6 @@ def test_the_command_answers_in_json_and_refuses_unknown_formats(
     assert Path(document["files"][0]).is_file()
 
 
-@pytest.mark.skipif("segment_alignments" not in TABLES, reason="no table of segments yet")
 def test_a_release_gives_the_segments_that_were_drawn(write: Callable[..., Exported], lake: DeltaLake) -> None:
     words = [word("v1", 1.0, 1.4, "a"), word("v1", 1.4, 2.0, "zebra")]
     times = {"start_us": HOUR + 1_000_000, "end_us": HOUR + 2_500_000, "clip_start_us": HOUR}

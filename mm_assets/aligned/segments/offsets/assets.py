@@ -133,7 +133,7 @@ def _show_verdict(
     source = source_of(lake, batch)
     history = lake.scan("segment_offsets").filter(pl.col("source") == source).sort("batch").collect()
     files = pl.concat([lake.scan(table, batch).select("clip_id", "file_name") for table in ("raw_audio", "raw_videos")])
-    clips = draw_clip_offsets(lake.read("clip_offsets", batch), tolerances, dict(files.collect().iter_rows()))
+    clips = draw_clip_offsets(verdict.to_frame(batch), tolerances, dict(files.collect().iter_rows()))
     shown: dict[str, Any] = {
         "offset_of_each_clip": picture(clips, "how late cues and sound are, beside what the task bears"),
         "offset_over_batches": picture(draw_offset_history(history, tolerances), f"batches from {source}"),
