@@ -68,10 +68,12 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run what is due of the landed batches, and a release if one is named."""
-    from mm_assets.commands.run import Runner  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.repair import repairable_batches, tell_repair  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.run import Runner  # noqa: PLC0415
     from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
 
-    summary = Runner(open_workspace(), _console(stderr=True)).run(batch, release)
+    workspace = open_workspace()
+    summary = Runner(workspace, _console(stderr=True)).run(batch, release)
     if as_json:
         _print_json(summary)
     else:
@@ -82,6 +84,8 @@ def run(
             console.print(f"{name}: up to date")
         for name, gate in summary.held.items():
             console.print(f"[red]{name}: held by gate {gate}[/red]  (mm holds)")
+        for name in repairable_batches(workspace):
+            console.print(tell_repair(name), highlight=False)
         for name, reason in (summary.refused | summary.failed).items():
             console.print(f"[red]{name}[/red]: {reason}")
     if summary.failed or summary.refused:

@@ -1,6 +1,7 @@
 """Cleaned sounds, videos and cues."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -13,10 +14,12 @@ from mm_assets.cleaned.cues import clean_cues
 from mm_assets.cleaned.media_clips import STAGE as MEDIA_STAGE
 from mm_assets.cleaned.media_clips import Ears, clean_audio, clean_videos
 from mm_assets.cleaned.timed_ears import TimedEvents, TimedVoice, Watch
-from mm_assets.display.metadata import counts_table, table_metadata
+from mm_assets.display.excerpts import draw_shots
+from mm_assets.display.metadata import counts_table, picture, table_metadata
 from mm_assets.gates.guard import refuse_if_held
-from mm_assets.media.decoder import MediaDecoder
+from mm_assets.media.decoder import MediaDecoder, open_landed
 from mm_assets.partitions import batches
+from mm_assets.policy import MediaPolicy
 from mm_assets.schemas import TABLES
 from mm_assets.steps import STEPS
 from resources.corrections import Corrections
@@ -31,6 +34,7 @@ from resources.voice_activity import VoiceActivityResource
 
 GROUP = "cleaned"
 _CLIPS_AT_ONCE = 16
+_SHOWN_VIDEO_US = 120_000_000
 _READ_BY = {
     "audio_clips": ["raw_audio"],
     "video_clips": ["raw_videos"],
@@ -131,9 +135,25 @@ def cleaned_media(
     rejected = counts_table(lake.rejected_by_code(batch, MEDIA_STAGE), "code", "records")
     for done in writing.written:
         metadata = table_metadata(done.table, done.rows, lake.head(done.table, batch), done.version)
+        if done.table == "shots":
+            metadata |= _show_shots(lake, landing, batch, policy.media)
         yield dg.MaterializeResult(
             done.table, data_version=writing.data_version, metadata=metadata | {"rejected": rejected}
         )
+
+
+def _show_shots(lake: DeltaLake, landing: LandingStore, batch: str, policy: MediaPolicy) -> dict[str, Any]:
+    """A contact sheet of the first video that is no longer than two minutes: it is decoded once more for it."""
+    length = pl.col("end_us") - pl.col("start_us")
+    videos = lake.scan("video_clips", batch).filter(length <= _SHOWN_VIDEO_US).sort("position").head(1).collect()
+    if videos.is_empty():
+        return {}
+    video = videos.row(0, named=True)
+    shots = lake.scan("shots", batch).filter(pl.col("clip_id") == video["clip_id"]).sort("shot_index")
+    rows = shots.select("start_us", "end_us", "key_frame_us").collect().rows()
+    with MediaDecoder(policy) as decoder, open_landed(landing, video["source_ref"]["uri"]) as stream:
+        sheet = draw_shots(decoder, stream, video["record_ref"], video["clock_offset_us"], rows)
+    return {"key_frames": picture(sheet, f"shots of {video['file_name']}")}
 
 
 @dg.multi_asset(

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
+from mm_assets.commands.repair import repairable_batches, tell_repair
 from mm_assets.commands.run import Runner, RunSummary
 from mm_assets.commands.status import (
     expected_of_demo,
@@ -47,6 +48,7 @@ class DemoOutcome:
     rows: list[dict[str, Any]]
     releases: list[dict[str, Any]]
     as_expected: bool
+    repairable: list[str]
 
 
 def run_demo(workspace: Workspace, console: Console) -> DemoOutcome:
@@ -59,6 +61,7 @@ def run_demo(workspace: Workspace, console: Console) -> DemoOutcome:
         rows=batch_rows(workspace, lake),
         releases=release_summaries(lake),
         as_expected=set(summary.held) == spoiled and not summary.failed and not summary.refused,
+        repairable=repairable_batches(workspace),
     )
 
 
@@ -125,6 +128,8 @@ def print_outcome(outcome: DemoOutcome, console: Console) -> None:
     for row in outcome.rows:
         if row["why"]:
             console.print(f"[red]{row['batch']} is held[/red] ({row['code']}): {row['why']}")
+    for batch in outcome.repairable:
+        console.print(tell_repair(batch), highlight=False)
     for batch, reason in (outcome.summary.refused | outcome.summary.failed).items():
         console.print(f"[red]{batch}[/red]: {reason}")
     for release in outcome.releases:

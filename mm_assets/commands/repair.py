@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from mm_assets.aligned.corrections import withdraw_correction
 from mm_assets.commands.run import Runner
 from mm_assets.commands.workspace import Workspace
 from mm_assets.errors import HoldError
 from mm_assets.gates.evidence import evidence_sheet
-from mm_assets.gates.repairs import RepairPlan, correction_events, plan_repair
+from mm_assets.gates.repairs import PLANNERS, RepairPlan, correction_events, plan_repair
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.steps import GATE_STEPS, upstream_steps
 from resources.delta_lake import DeltaLake
@@ -53,6 +55,24 @@ def show_repair(workspace: Workspace, batch: str, gate: str | None, sheet: Path 
         raise HoldError(f"batch {batch!r}: its pictures cannot be read; see that the landing area is there")
     path.write_bytes(drawn)
     return plan, path
+
+
+def repairable_batches(workspace: Workspace) -> list[str]:
+    """Held batches whose diagnosis names a repair, sorted: those that ``mm repair`` would show."""
+    active = workspace.holds.active()
+    found: list[str] = []
+    for batch in sorted(set(active.filter(pl.col("gate").is_in(list(PLANNERS)))["batch"])):
+        try:
+            plan_repair(lake_of(workspace), workspace.holds, batch)
+        except HoldError:
+            continue
+        found.append(batch)
+    return found
+
+
+def tell_repair(batch: str) -> str:
+    """Where to go on with a held batch that can be repaired."""
+    return f"{batch}: the diagnosis names a repair; see it with pictures: mm repair {batch}"
 
 
 def apply_repair(workspace: Workspace, runner: Runner, plan: RepairPlan, by: str, reason: str) -> Repaired:

@@ -1,5 +1,6 @@
 """The sound of a clip under its cues and words, as delivered and as a diagnosis puts them, on one axis of seconds."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,8 @@ MAX_SHOWN_US: Final = 20_000_000
 _COLUMNS: Final = 1_400
 _LEAD_IN_US: Final = 500_000
 _CHARACTERS: Final = 26
+_LEAST_CHARACTERS: Final = 3
+_CHARACTERS_ACROSS: Final = 175
 _WORD_LANES: Final = 2
 _MAX_WORDS: Final = 60
 
@@ -131,13 +134,13 @@ def draw_waveform(clip: ClipPicture) -> bytes:
         first.set_title(clip.title, fontsize=10, loc="left")
     sound_moved = clip.sound_late_us != 0
     given = GIVEN if is_moved else BLUE
-    upper = _Panel(first, origin, "as delivered", given, GIVEN if sound_moved else GREY)
+    upper = _Panel(first, origin, end - start, "as delivered", given, GIVEN if sound_moved else GREY)
     upper.draw(clip.sound, clip.cues, clip.words, clip.cuts_us)
     if lower is not None:
         late = clip.sound_late_us
         moved = Sound(clip.sound.start_us - late, clip.sound.step_us, clip.sound.peaks)
         words = [Span(word.start_us - late, word.end_us - late, word.text) for word in clip.words]
-        panel = _Panel(lower, origin, "restored", RESTORED, RESTORED if sound_moved else GREY)
+        panel = _Panel(lower, origin, end - start, "restored", RESTORED, RESTORED if sound_moved else GREY)
         panel.draw(moved, clip.cues if clip.restored_cues is None else clip.restored_cues, words, clip.cuts_us)
         upper.mark(_displaced(clip), (start, end))
     bottom = lower or first
@@ -170,8 +173,9 @@ def _shown(clip: ClipPicture) -> tuple[int, int]:
 class _Panel:
     """One axis with the sound, cues above it and words below; times are seconds from ``origin_us``."""
 
-    def __init__(self, axes: "Axes", origin_us: int, name: str, colour: str, sound_colour: str) -> None:
+    def __init__(self, axes: "Axes", origin_us: int, shown_us: int, name: str, colour: str, sound_colour: str) -> None:
         self._axes = axes
+        self._characters = _CHARACTERS_ACROSS / max(shown_us / 1e6, 1e-3)  # a second of the axis holds so many
         self._origin_us = origin_us
         self._name = name
         self._colour = colour
@@ -190,7 +194,9 @@ class _Panel:
             label = None if place else f"cue, {self._name}"
             axes.fill_between([begin, until], -1.1, 1.1, facecolor=self._colour, alpha=0.2, lw=0.0, label=label)
             axes.plot([begin, begin], [-1.1, 1.25], color=self._colour, lw=1.8)
-            axes.text(begin, 1.32, _shorten(cue.text), color=self._colour, fontsize=7.5, va="bottom", clip_on=True)
+            following = self._at(cues[place + 1].start_us) if place + 1 < len(cues) else math.inf
+            told = _shorten(cue.text, (following - begin) * self._characters)
+            axes.text(begin, 1.32, told, color=self._colour, fontsize=7.5, va="bottom", clip_on=True)
         self._draw_words(words)
         axes.set_ylim(-2.0 if words else -1.3, 2.3)
         axes.legend(frameon=False, fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -235,6 +241,8 @@ class _Panel:
         return (time_us - self._origin_us) / 1e6
 
 
-def _shorten(text: str) -> str:
+def _shorten(text: str, room: float) -> str:
+    """The text in one line, as long as there is room for, in characters."""
     line = " ".join(text.split())
-    return line if len(line) <= _CHARACTERS else f"{line[: _CHARACTERS - 1]}…"
+    most = int(min(max(room, _LEAST_CHARACTERS), _CHARACTERS))
+    return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -8,17 +8,20 @@ from typing import Any, Final
 import polars as pl
 from PIL import Image
 
+from mm_assets.aligned.segments.offsets.cue_placement import place_cues
 from mm_assets.display.excerpts import read_sound
 from mm_assets.display.waveform import MAX_SHOWN_US, ClipPicture, Span, draw_waveform, move_back
 from mm_assets.errors import DecodeError
 from mm_assets.landing import Landing
 from mm_assets.media.decoder import MediaDecoder, open_landed
 from mm_assets.policy import MediaPolicy
+from mm_assets.schemas import TABLES
 from resources.delta_lake import DeltaLake
 
 _CLIPS: Final = 3
 _MARGIN_US: Final = 2_000_000
 _COLOURS: Final = 64
+_RAW_CUE: Final = tuple(name for name in TABLES["raw_cues"].columns if name != "clip_id")
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,12 @@ def _read(lake: DeltaLake, batch: str, names: set[str]) -> _Tables:
             ),
         ]
     )
-    cues = rows("cues", "cue_index", "start_us", "end_us", "text").sort("clip_id", "cue_index")
+    shown = ("clip_id", "cue_index", "start_us", "end_us", "text")
+    cues = rows("cues", *shown[1:])
+    if cues.is_empty():  # the batch was held before its cues were cleaned
+        placed = place_cues(rows("raw_cues", *_RAW_CUE), rows("video_clips", "start_us", "end_us", "clock_offset_us"))
+        cues = placed.filter(pl.col("end_us") > pl.col("start_us")).select(shown)
+    cues = cues.sort("clip_id", "cue_index")
     transcripts = rows("transcripts", "words")
     shots = rows("shots", "shot_index", "start_us").filter(pl.col("shot_index") > 0).sort("clip_id", "shot_index")
     return _Tables(

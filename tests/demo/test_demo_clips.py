@@ -5,6 +5,8 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,9 +16,11 @@ from PIL import Image
 from mm_assets.aligned.segments.offsets.cue_placement import place_cues
 from mm_assets.aligned.segments.offsets.offset_figures import draw_clip_offsets, draw_offset_history, history_rows
 from mm_assets.aligned.segments.offsets.offset_gate import evaluate_offsets
+from mm_assets.aligned.segments.offsets.offset_verdict import verdict_of_row
 from mm_assets.aligned.segments.offsets.timed_tracks import ClipTracks, Envelope, SpeechActivity, TimedTexts
 from mm_assets.cleaned.cues import clean_cues
 from mm_assets.cleaned.media_clips import CleanedClips, Ears, clean_audio, clean_videos
+from mm_assets.commands.repair import repairable_batches, tell_repair
 from mm_assets.display.excerpts import draw_shots, read_frames
 from mm_assets.gates.evidence import evidence_sheet, tell_sheet
 from mm_assets.media.decoder import MediaDecoder
@@ -26,6 +30,7 @@ from mm_assets.raw_pools.media_folders import read_media_batch
 from mm_assets.raw_pools.media_records import MediaChunk
 from mm_assets.schemas import TABLES
 from resources.delta_lake import DeltaLake
+from resources.holds import Holds
 from resources.object_store import LocalLanding
 from resources.voice_activity import SileroVad
 
@@ -147,14 +152,16 @@ def lake(cleaned: dict[str, Cleaned], tmp_path_factory: pytest.TempPathFactory) 
     return lake
 
 
-def shades(png: bytes) -> tuple[tuple[int, int], set[tuple[int, ...]]]:
+def shades(png: bytes) -> tuple[tuple[int, int], np.ndarray]:
+    """Size, and every colour once, shape (N, 3)."""
     with Image.open(io.BytesIO(png)) as picture:
-        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
-        return picture.size, {tuple(colour) for colour in np.unique(pixels, axis=0).tolist()}
+        packed = np.asarray(picture.convert("RGB"), np.uint32) @ np.array([65_536, 256, 1], np.uint32)
+        colours = np.unique(packed)
+        return picture.size, np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1).astype(np.int32)
 
 
-def is_among(colour: tuple[int, ...], found: set[tuple[int, ...]]) -> bool:
-    return min(np.abs(np.array(colour) - np.array(other)).max() for other in found) <= 12
+def is_among(colour: tuple[int, ...], found: np.ndarray) -> bool:
+    return bool((np.abs(found - np.array(colour)).max(axis=1) <= 12).any())
 
 
 def test_a_hold_shows_late_cues_and_where_they_belong(cleaned: dict[str, Cleaned], lake: DeltaLake) -> None:
@@ -173,6 +180,33 @@ def test_a_hold_shows_late_cues_and_where_they_belong(cleaned: dict[str, Cleaned
     assert not is_among(SEAGREEN, shades(unmoved)[1])
     elsewhere = verdict.to_json() | {"clip_examples": [{"clip_id": "vid_of_a_rejected_clip"}]}
     assert evidence_sheet(lake, landing, LATE, elsewhere) is None
+
+
+def test_a_late_batch_is_told_how_it_is_repaired(cleaned: dict[str, Cleaned], lake: DeltaLake) -> None:
+    holds = Holds(lake=lake)
+    verdict = evaluate_offsets(cleaned[LATE].tracks(), POLICY.offset_gate, POLICY.warping)
+    row = verdict.to_row(LATE, "tuxpaint-clips")
+    lake.replace("raw_videos", LATE, cleaned[LATE].raw.tables["raw_videos"])
+    lake.replace("segment_offsets", LATE, pl.DataFrame([row], schema=TABLES["segment_offsets"].schema))
+    workspace: Any = SimpleNamespace(holds=holds, resources={"lake": lake})
+    assert repairable_batches(workspace) == []  # nothing is held yet
+    holds.record(verdict_of_row(row))
+    holds.place_due(by="test")
+    assert repairable_batches(workspace) == [LATE]
+    assert tell_repair(LATE).endswith(f"mm repair {LATE}")
+    holds.release(LATE, "offset", "ada", "for the test")
+    assert repairable_batches(workspace) == []
+
+
+def test_cues_that_were_never_cleaned_are_shown_as_delivered(cleaned: dict[str, Cleaned], tmp_path: Path) -> None:
+    lake, late = DeltaLake(root=str(tmp_path)), cleaned[LATE]
+    for table, rows in (("video_clips", late.videos.kept), ("raw_cues", late.raw.tables["raw_cues"])):
+        lake.replace(table, LATE, rows)
+    verdict = evaluate_offsets(late.tracks(), POLICY.offset_gate, POLICY.warping)
+    one = verdict.to_json() | {"clip_examples": verdict.to_json()["clip_examples"][:1]}
+    sheet = evidence_sheet(lake, LocalLanding(DEMO / "data" / "landing"), LATE, one)
+    assert sheet is not None
+    assert is_among(CRIMSON, shades(sheet)[1])
 
 
 def test_shots_are_shown_by_their_key_frames(cleaned: dict[str, Cleaned]) -> None:

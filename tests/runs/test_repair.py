@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from mm_assets.commands.repair import apply_repair, show_repair, withdraw_repairs
+from mm_assets.commands.repair import apply_repair, repairable_batches, show_repair, withdraw_repairs
 from mm_assets.commands.run import Runner
 
 CLEAN, MIRRORED = "scenes-coco-04", "scenes-mirrored-10"
@@ -36,6 +36,8 @@ def test_a_mirrored_batch_is_held_repaired_and_released(site, tmp_path):
     assert sheet.read_bytes().startswith(b"\x89PNG")
     assert (plan.kind, len(plan.rows), plan.of) == ("mirror_x", given.height, given.height)
     assert lake.read("boxes", "b-mirrored").equals(given)  # showing changes nothing
+
+    assert repairable_batches(workspace) == ["b-mirrored"]
 
     runner = Runner(workspace, Console(quiet=True))
     done = apply_repair(workspace, runner, plan, "ada", "the pictures were flipped after annotation")

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -17,6 +18,7 @@ from mm_assets.errors import ExportError
 from mm_assets.media.subtitles import Cue, SubtitleForm, read_cues
 from mm_assets.schemas import TABLES
 from resources.delta_lake import DeltaLake
+from resources.holds import Holds
 
 HOUR = 3_600_000_000
 BATCH = "talks"
@@ -147,9 +149,8 @@ def test_words_without_utterances_are_shown_as_turns(write: Callable[..., Export
 def test_the_command_answers_in_json_and_refuses_unknown_formats(
     lake: DeltaLake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MM_LAKE", lake.root)
-    monkeypatch.setenv("MM_LANDING", str(tmp_path))
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    workspace = SimpleNamespace(resources={"lake": lake}, holds=Holds(lake=lake))
+    monkeypatch.setattr("mm_assets.commands.workspace.open_workspace", lambda: workspace)
     out = str(tmp_path / "out")
     assert CliRunner().invoke(app, ["export", BATCH, "--format", "docx"]).exit_code == 2
     done = CliRunner().invoke(app, ["export", BATCH, "--format", "ctm", "--out", out, "--json"])
@@ -159,7 +160,6 @@ def test_the_command_answers_in_json_and_refuses_unknown_formats(
     assert Path(document["files"][0]).is_file()
 
 
-@pytest.mark.skipif("segment_alignments" not in TABLES, reason="no table of segments yet")
 def test_a_release_gives_the_segments_that_were_drawn(write: Callable[..., Exported], lake: DeltaLake) -> None:
     words = [word("v1", 1.0, 1.4, "a"), word("v1", 1.4, 2.0, "zebra")]
     times = {"start_us": HOUR + 1_000_000, "end_us": HOUR + 2_500_000, "clip_start_us": HOUR}

@@ -2,18 +2,23 @@
 
 from collections.abc import Iterator
 from time import perf_counter
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from mm_assets.aligned.segments.offsets.cue_placement import place_cues
 from mm_assets.aligned.segments.offsets.gate_input import gather_tracks
+from mm_assets.aligned.segments.offsets.offset_figures import TRACKS, draw_clip_offsets, draw_offset_history
 from mm_assets.aligned.segments.offsets.offset_gate import evaluate_offsets
+from mm_assets.aligned.segments.offsets.offset_verdict import OffsetVerdict
 from mm_assets.aligned.segments.offsets.text_channels import compare_delivered_texts
 from mm_assets.cleaned.media_assets import delivered_clips
-from mm_assets.display.metadata import table_metadata
+from mm_assets.display.metadata import picture, table_metadata
+from mm_assets.gates.evidence import evidence_sheet, tell_sheet
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.partitions import batches
+from mm_assets.policy import OffsetGatePolicy
 from mm_assets.schemas import TABLES
 from mm_assets.steps import STEPS
 from resources.corrections import Corrections
@@ -21,6 +26,7 @@ from resources.costs import Costs
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
 from resources.image_text_encoder import ImageTextEncoderResource
+from resources.object_store import LandingStore
 from resources.policy_file import PolicyFile
 from resources.provenance import Provenance
 
@@ -80,6 +86,7 @@ def segment_offsets(
     provenance: Provenance,
     policy_file: PolicyFile,
     encoder: ImageTextEncoderResource,
+    landing: LandingStore,
 ) -> Iterator[dg.MaterializeResult]:
     """One row per batch: are cues, speech, sound and pictures on one clock, and do they belong together?"""
     refuse_if_held(context, holds)
@@ -113,4 +120,26 @@ def segment_offsets(
         metadata = table_metadata(done.table, done.rows, lake.head(done.table, batch), done.version)
         if done.table == STAGE:
             metadata["reason"] = verdict.reason
+            if verdict.judged:
+                metadata |= _show_verdict(lake, landing, verdict, batch, policy.offset_gate)
         yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
+
+
+def _show_verdict(
+    lake: DeltaLake, landing: LandingStore, verdict: OffsetVerdict, batch: str, policy: OffsetGatePolicy
+) -> dict[str, Any]:
+    """Figures and pictures of a judged batch."""
+    tolerances = {tracks: policy.tolerance_us(tracks) for tracks in TRACKS}
+    source = source_of(lake, batch)
+    history = lake.scan("segment_offsets").filter(pl.col("source") == source).sort("batch").collect()
+    files = pl.concat([lake.scan(table, batch).select("clip_id", "file_name") for table in ("raw_audio", "raw_videos")])
+    clips = draw_clip_offsets(verdict.to_frame(batch), tolerances, dict(files.collect().iter_rows()))
+    shown: dict[str, Any] = {
+        "offset_of_each_clip": picture(clips, "how late cues and sound are, beside what the task bears"),
+        "offset_over_batches": picture(draw_offset_history(history, tolerances), f"batches from {source}"),
+    }
+    diagnosis = verdict.to_json()
+    sheet = evidence_sheet(lake, landing, batch, diagnosis)
+    if sheet is not None:
+        shown["worst_clips"] = picture(sheet, tell_sheet(diagnosis))
+    return shown

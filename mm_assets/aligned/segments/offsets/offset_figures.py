@@ -12,6 +12,8 @@ from mm_assets.display.figures import BLUE, GREY, ORANGE, open_figure, save_png,
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+TRACKS: Final = ("cues", "cues_speech", "cues_words", "audio_video")
+"""What tolerances are asked for."""
 AFFECTED: Final = "crimson"
 _TOLD: Final = {"cues": "cues against speech", "audio_video": "sound against pictures"}
 _BY: Final = {"cues_speech": "speech", "cues_words": "words", "audio_video": "onsets and motion"}
