@@ -80,7 +80,9 @@ def batch_rows(workspace: Workspace, lake: DeltaLake) -> list[dict[str, Any]]:
             {
                 "batch": batch,
                 "rows_in": delivered.get(batch, 0),
-                "rows_out": entry["rows"].get("images", 0) + entry["rows"].get("texts", 0),
+                "rows_out": sum(
+                    entry["rows"].get(name, 0) for name in ("images", "texts", "audio_clips", "video_clips")
+                ),
                 "rejected": entry["rejected"],
                 "recall_at_1": measured["recall_at_1"] if measured and measured["pairs"] else None,
                 "interval": [measured["recall_low"], measured["recall_high"]]

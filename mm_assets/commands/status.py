@@ -13,6 +13,8 @@ from resources.release_store import releases_of_lake
 
 _NOT_COUNTED = {"rejected", "mixtures", "batches", "provenance", "gate_evaluations", "holds", "costs"}
 
+_RECORD_KINDS = ("image", "text", "audio", "video")
+
 
 def rows_per_batch(lake: DeltaLake) -> dict[str, dict[str, int]]:
     """Rows of each per-batch table, by batch."""
@@ -88,11 +90,12 @@ def recall_by_batch(lake: DeltaLake) -> dict[str, dict[str, Any]]:
 
 
 def records_in(lake: DeltaLake) -> dict[str, int]:
-    """Records each batch delivered: what raw pools kept and what they rejected, images and texts."""
-    kept = pl.concat([lake.scan(name).group_by("batch").len().collect() for name in ("raw_images", "raw_texts")])
+    """Records each batch delivered: images, texts, sounds and videos that reading kept, and those it rejected."""
+    raw = ("raw_images", "raw_texts", "raw_audio", "raw_videos")
+    kept = pl.concat([lake.scan(name).group_by("batch").len().collect() for name in raw])
     turned_away = (
         lake.scan("rejected")
-        .filter((pl.col("stage") == "raw_pools") & pl.col("record_kind").is_in(["image", "text"]))
+        .filter(pl.col("stage").is_in(["raw_pools", "raw_media"]), pl.col("record_kind").is_in(_RECORD_KINDS))
         .group_by("batch")
         .len()
         .collect()
