@@ -48,7 +48,7 @@ from mm_assets.aligned.segments.offsets.word_matches import WordMatches, fit_wor
 from mm_assets.errors import REMEDIES, CrossModalCode
 from mm_assets.policy import OffsetGatePolicy, WarpingPolicy
 
-GATE_VERSION: Final = "1"
+GATE_VERSION: Final = "2"
 """Raised when the statistics change: a verdict's id depends on it."""
 CUES: Final = "cues"
 AUDIO_VIDEO: Final = "audio_video"
@@ -113,18 +113,28 @@ def _look(clip: ClipTracks, policy: OffsetGatePolicy, warping: WarpingPolicy) ->
     matches = match_words(clip.cues, clip.words, policy) if clip.cues is not None and clip.words is not None else None
     cues = sound = None
     if clip.cues is not None and (edges is not None or matches is not None):
-        judged = [
-            judge_clip(clip.clip_id, tracks, profile, policy)
-            for tracks, profile in (
-                ("cues_speech", _fit_speech(clip, edges, policy)),
-                ("cues_words", _fit_words(clip, matches, policy)),
-            )
-        ]
-        cues = max(judged, key=lambda timing: timing.evidence)
+        cues = _choose(
+            judge_clip(clip.clip_id, "cues_speech", _fit_speech(clip, edges, policy), policy),
+            judge_clip(clip.clip_id, "cues_words", _fit_words(clip, matches, policy), policy),
+            policy,
+        )
     if clip.onsets is not None and clip.motion is not None:
         profile = fit_envelopes(clip.onsets, clip.motion, clip.start_us, clip.duration_us, policy)
         sound = judge_clip(clip.clip_id, AUDIO_VIDEO, profile, policy)
     return _Evidence(edges, matches, cues, sound, judge_order(clip, matches, policy, warping))
+
+
+def _choose(speech: ClipTiming, words: ClipTiming, policy: OffsetGatePolicy) -> ClipTiming:
+    """Which of the two tells when cues are shown.
+
+    Words tell which of several alignments is the right one, edges of speech tell its time more exactly: where they
+    agree within the tolerance the edges are asked. Where they do not, what has more evidence.
+    """
+    if speech.is_judged and words.is_judged and speech.timing is words.timing:
+        apart_us = abs(speech.offset_us - words.offset_us)
+        if apart_us <= policy.tolerance_us(CUES):
+            return speech
+    return max((speech, words), key=lambda timing: timing.evidence)
 
 
 def _fit_speech(clip: ClipTracks, edges: SpeechEdges | None, policy: OffsetGatePolicy) -> Profile | None:
