@@ -35,6 +35,29 @@ _FILLER: Final = "[SPEECH]"  # the model's own noise word for speech that is no 
 _FRAME_US: Final = 10_000
 _FRAME_SAMPLES: Final = 160
 _FULL_SCALE: Final = 32_767
+_NUMBERS: Final = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+]
 _NOT_SPOKEN: Final = re.compile(r"[^a-z0-9']+")
 
 
@@ -85,8 +108,9 @@ class PocketSphinxAligner:
         found = self._search(waveform, " ".join(part for parts in spoken for part in parts))
         if found is None or len(found) != sum(map(len, spoken)):
             return AlignedWords((), "mismatch")
-        frames = sum(end - start for _, start, end, _ in found)
-        if sum(score for *_, score in found) < self._min_word_logprob * frames:
+        known = [part for part in found if part[0] != _FILLER]  # its noise word fits no word well
+        frames = sum(end - start for _, start, end, _ in known)
+        if sum(score for *_, score in known) < self._min_word_logprob * frames:
             return AlignedWords((), "mismatch")
         return AlignedWords(_gather(written, spoken, found, waveform))
 
@@ -99,6 +123,7 @@ class PocketSphinxAligner:
         parts = [part.strip("'") or part for part in _NOT_SPOKEN.split(plain) if part.strip("'")]
         if not parts:
             return []
+        parts = [_NUMBERS[int(part)] if part.isdigit() and int(part) < len(_NUMBERS) else part for part in parts]
         known = [part for part in parts if self._decoder.lookup_word(part) is not None]
         return parts if len(known) == len(parts) else [_FILLER]
 
