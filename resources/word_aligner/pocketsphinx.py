@@ -21,6 +21,7 @@ from mm_assets.aligned.segments.interfaces import (
 from mm_assets.aligned.segments.speech.word_times import sounding_frames
 from mm_assets.errors import InferenceError, WeightsMissingError
 from mm_assets.models import ModelIdentity, verify_sha256
+from resources.word_aligner.pronunciation import guess_pronunciation, spell_number
 
 NAME: Final = "pocketsphinx"
 IDENTITY: Final = ModelIdentity(
@@ -39,17 +40,19 @@ _NOT_SPOKEN: Final = re.compile(r"[^a-z0-9']+")
 
 
 class PocketSphinxAligner:
-    """Times the words of English texts; one without a pronunciation gets the time left between its neighbours.
+    """Times the words of English texts; those its dictionary lacks by a guess, or as what lies between others.
 
     Args:
-        max_unknown_share: share of words without a pronunciation above which a text is refused.
-        min_word_logprob: mean log likelihood of 10 ms, relative to the best state, below which a text is not what is
-            said.
+        max_unknown_share: share of words that the dictionary lacks above which a text is refused.
+        min_word_logprob: log likelihood of 10 ms of the median word, relative to the best state, below which a text is
+            not what is said.
     """
 
     def __init__(self, *, max_unknown_share: float, min_word_logprob: float) -> None:
         self._max_unknown_share = max_unknown_share
         self._min_word_logprob = min_word_logprob
+        self._known: set[str] = set()
+        self._guessed: set[str] = set()
 
     @property
     def identity(self) -> ModelIdentity:
@@ -77,30 +80,38 @@ class PocketSphinxAligner:
 
     def _align(self, waveform: Waveform, text: str) -> AlignedWords:
         written = text.split()
-        spoken = [self._pronounceable(word) for word in written]
-        unknown = sum(parts == [_FILLER] for parts in spoken)
-        counted = sum(bool(parts) for parts in spoken)
-        if not counted or unknown > self._max_unknown_share * counted:
+        spoken = [self._read(word) for word in written]
+        counted = [parts for parts in spoken if parts]
+        unknown = sum(not self._known.issuperset(parts) for parts in counted)
+        if not counted or unknown > self._max_unknown_share * len(counted):
             return AlignedWords((), "unknown_words")
         found = self._search(waveform, " ".join(part for parts in spoken for part in parts))
         if found is None or len(found) != sum(map(len, spoken)):
             return AlignedWords((), "mismatch")
-        frames = sum(end - start for _, start, end, _ in found)
-        if sum(score for *_, score in found) < self._min_word_logprob * frames:
+        # The noise word fits nothing well, and takes from the words beside it: so the median, without it.
+        scores = [score / max(1, end - start) for part, start, end, score in found if not part.startswith(_FILLER)]
+        if not scores or float(np.median(scores)) < self._min_word_logprob:
             return AlignedWords((), "mismatch")
         return AlignedWords(_gather(written, spoken, found, waveform))
 
-    def _pronounceable(self, word: str) -> list[str]:
-        """The dictionary words that a written word is read as; a filler for one it does not know.
+    def _read(self, word: str) -> list[str]:
+        """The dictionary words that a written word is read as, its pronunciation guessed if it is none of them.
 
-        Of what is no word at all, such as a dash, nothing.
+        The noise word for one without letters, such as a large number; nothing for what is no word, such as a dash.
         """
         plain = word.lower().replace("\u2019", "'")
-        parts = [part.strip("'") or part for part in _NOT_SPOKEN.split(plain) if part.strip("'")]
-        if not parts:
-            return []
-        known = [part for part in parts if self._decoder.lookup_word(part) is not None]
-        return parts if len(known) == len(parts) else [_FILLER]
+        parts = [spell_number(part.strip("'")) for part in _NOT_SPOKEN.split(plain) if part.strip("'")]
+        for part in parts:
+            if self._decoder.lookup_word(part) is None:
+                phones = guess_pronunciation(part)
+                if not phones:
+                    return [_FILLER]
+                self._decoder.add_word(part, phones, True)
+            elif part not in self._guessed:
+                self._known.add(part)
+                continue
+            self._guessed.add(part)
+        return parts
 
     def _search(self, waveform: Waveform, text: str) -> list[tuple[str, int, int, float]] | None:
         """Words with first and last frame (exclusive) and log likelihood, or None where no path leads through."""

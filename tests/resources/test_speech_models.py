@@ -97,14 +97,18 @@ def test_words_are_laid_along_speech(aligner, other_sentence):
 
 
 def test_an_unknown_word_moves_none_of_the_others(aligner, other_sentence):
-    strange = TEXT.replace("amiable", "zxqvy").replace("than he", "than \u2014 he")
+    strange = (
+        TEXT.replace("amiable", "4096").replace("respectable", "respecktabbel").replace("than he", "than \u2014 he")
+    )
     right, odd = aligner.align([other_sentence] * 2, [TEXT, strange], ["en", "en"])
     by_word = {word.word: word for word in odd.words}
-    assert by_word["zxqvy"].confidence == 0.0
+    assert by_word["4096"].confidence == 0.0
     assert by_word["woman,"].start_us == pytest.approx(right.words[6].start_us, abs=30_000)
     assert by_word["was."].end_us == right.words[-1].end_us
-    assert by_word["zxqvy"].start_us == pytest.approx(right.words[5].start_us, abs=80_000)  # amiable
-    assert by_word["zxqvy"].end_us == pytest.approx(right.words[5].end_us, abs=30_000)
+    assert by_word["4096"].start_us == pytest.approx(right.words[5].start_us, abs=80_000)  # amiable
+    assert by_word["4096"].end_us == pytest.approx(right.words[5].end_us, abs=30_000)
+    assert by_word["respecktabbel"].start_us == pytest.approx(right.words[14].start_us, abs=50_000)
+    assert by_word["respecktabbel"].end_us == pytest.approx(right.words[14].end_us, abs=50_000)
     assert [word.word for word in odd.words] == strange.split()
 
 
