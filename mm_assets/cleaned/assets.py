@@ -197,6 +197,7 @@ def texts(
         "texts",
         "audio_clips",
         "video_clips",
+        "transcripts",
         "cues",
     ],
     kinds={"deltalake"},

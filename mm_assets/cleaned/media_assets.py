@@ -41,7 +41,7 @@ _READ_BY = {
     "shots": ["raw_videos"],
     "clip_tracks": ["raw_audio", "raw_videos"],
     "pauses": ["raw_audio", "raw_videos"],
-    "cues": ["raw_cues", "video_clips"],
+    "cues": ["raw_cues", "video_clips", "transcripts"],
     "clip_pieces": ["raw_cues", "audio_clips", "video_clips", "pauses", "shots", "transcripts"],
 }
 
@@ -165,9 +165,7 @@ def _show_shots(lake: DeltaLake, landing: LandingStore, batch: str, policy: Medi
             partitions_def=batches,
             code_version=STEPS[CUES_STAGE].code_version,
             description=TABLES[table].grain,
-            deps=["raw_cues", "video_clips"]
-            if table == "cues"
-            else ["raw_cues", "video_clips", "audio_clips", "pauses", "shots"],
+            deps=_READ_BY[table],
             kinds={"deltalake", "polars"},
         )
         for table in STEPS[CUES_STAGE].tables

@@ -11,7 +11,7 @@ from mm_assets.definitions import definitions, make_resources
 from mm_assets.jobs import BATCH_ASSETS
 from mm_assets.policy import Policy
 from mm_assets.schemas import TABLES
-from mm_assets.steps import BATCH_STEPS, downstream_steps, step_digest
+from mm_assets.steps import BATCH_STEPS, STEPS, downstream_steps, step_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = {
@@ -140,6 +140,14 @@ def test_steps_write_declared_tables_and_flow_downward():
         "visual_codes",
         "fusion_samples",
     ]
+
+
+def test_steps_run_after_those_they_stand_on(graph):
+    """What a digest covers must be written before it is read, whatever part of the graph a run selects."""
+    for step in BATCH_STEPS:
+        for parent in set(step.upstream) & STEPS.keys():
+            above = {key.to_user_string() for asset in step.assets for key in graph.get(dg.AssetKey(asset)).parent_keys}
+            assert above & set(STEPS[parent].assets), f"{step.name} does not wait for {parent}"
 
 
 def test_every_model_a_step_names_is_known_and_decides_its_digest(tmp_path):
