@@ -165,9 +165,7 @@ def _show_shots(lake: DeltaLake, landing: LandingStore, batch: str, policy: Medi
             partitions_def=batches,
             code_version=STEPS[CUES_STAGE].code_version,
             description=TABLES[table].grain,
-            deps=["raw_cues", "video_clips"]
-            if table == "cues"
-            else ["raw_cues", "video_clips", "audio_clips", "pauses", "shots"],
+            deps=_READ_BY[table],
             kinds={"deltalake", "polars"},
         )
         for table in STEPS[CUES_STAGE].tables
