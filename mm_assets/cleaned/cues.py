@@ -63,6 +63,7 @@ def clean_cues(cues: pl.DataFrame, policy: CuePolicy) -> tuple[pl.DataFrame, pl.
     kept = judged.filter(pl.col("code").is_null()).with_columns(
         start_us=pl.max_horizontal("start_us", "clip_start_us"), end_us=pl.min_horizontal("end_us", "clip_end_us")
     )
+    kept = kept.with_columns(previous_start_us=pl.col("start_us").shift(1).over("clip_id"))
     return kept.select(list(TABLES["cues"].columns)), _rejected(judged.filter(pl.col("code").is_not_null()))
 
 

@@ -202,11 +202,13 @@ TABLES: Final[tuple[Table, ...]] = (
             "raw_text": Column(pl.String, "The text before repair."),
             "clip_start_us": Column(pl.Int64, "Start of the cue's medium on the same clock."),
             "clip_end_us": Column(pl.Int64, "End of the cue's medium on the same clock."),
+            "previous_start_us": Column(pl.Int64, "Start of its clip's cue before; null of the first.", nullable=True),
         },
         order_by=("position", "cue_index"),
         constraints=_IN_ORDER
         | {
             "lies_inside_its_medium": "start_us >= clip_start_us AND end_us <= clip_end_us",
+            "follows_the_one_before": "previous_start_us IS NULL OR previous_start_us <= start_us",
             "text_is_not_empty": "text <> ''",
         },
     ),

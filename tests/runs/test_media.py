@@ -77,6 +77,7 @@ def test_media_become_clips_cues_and_pieces_and_nothing_else_runs(site, delivery
     assert lake.rejected_by_code("clips") == {
         "BLACK_VIDEO": 1,
         "CUE_OUTSIDE_MEDIA": 2,
+        "ERR_CROSS_MDL_FUSION": 1,
         "MISSING_FILE": 1,
         "SILENT": 1,
     }

@@ -2,6 +2,8 @@ from itertools import pairwise
 
 import numpy as np
 import polars as pl
+import pytest
+from deltalake.exceptions import DeltaError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +11,7 @@ from mm_assets.aligned.segments.offsets.cue_placement import place_cues
 from mm_assets.cleaned.cues import clean_cues, longest_in_order, overlapping
 from mm_assets.policy import CuePolicy
 from mm_assets.schemas import TABLES
+from resources.delta_lake import DeltaLake
 
 POLICY = CuePolicy()
 
@@ -141,3 +144,21 @@ def test_the_fewest_overlap(spans: list[tuple[int, int]]) -> None:
         if all(starts[b] >= ends[a] for a, b in pairwise(part)):
             best = max(best, len(part))
     assert len(ordered) - int(found.sum()) == best
+
+
+def test_the_table_refuses_cues_out_of_order(tmp_path):
+    lake = DeltaLake(root=str(tmp_path))
+    rows = pl.DataFrame(
+        [
+            dict.fromkeys(TABLES["cues"].schema)
+            | {"batch": "b1", "cue_id": f"cue_{index}", "clip_id": "vid_1", "position": 0, "cue_index": index}
+            | {"record_ref": "r", "text": "t", "raw_text": "t", "clip_start_us": 0, "clip_end_us": 9_000}
+            | {"start_us": 1_000 * index, "end_us": 1_000 * index + 900, "previous_start_us": None}
+            for index in range(3)
+        ],
+        schema=TABLES["cues"].schema,
+    ).with_columns(previous_start_us=pl.col("start_us").shift(1).over("clip_id"))
+    lake.replace("cues", "b1", rows)
+    with pytest.raises(DeltaError, match="failed validation"):
+        lake.replace("cues", "b1", rows.with_columns(previous_start_us=pl.col("start_us") + 1))
+    assert lake.read("cues", "b1").equals(rows)
