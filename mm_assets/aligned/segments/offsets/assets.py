@@ -71,7 +71,7 @@ def delivered_texts(lake: DeltaLake, batch: str, delivered: pl.DataFrame) -> pl.
             partitions_def=batches,
             code_version=STEPS[STAGE].code_version,
             description=TABLES[table].grain,
-            deps=["raw_audio", "raw_cues", "audio_clips", "video_clips", "clip_tracks", "transcripts"],
+            deps=["raw_audio", "raw_cues", "audio_clips", "video_clips", "clip_tracks", "transcripts", "cues"],
             kinds={"deltalake", "numpy"},
         )
         for table in STEPS[STAGE].tables
