@@ -71,6 +71,10 @@ class OffsetGatePolicy(Section):
     max_rate_deviation: Share = Field(
         default=0.06, description="Largest deviation of a rate from 1 among those tried beside the known ratios."
     )
+    min_drift_seconds: NonNegativeFloat = Field(
+        default=20.0,
+        description="Shorter clips are not asked for drift: 25 against 24 frames a second are 0.8 s apart by then.",
+    )
     cue_lead_us: NonNegativeFloat = Field(
         default=75_000.0, description="A cue starts this much before its speech, microseconds, at the median."
     )

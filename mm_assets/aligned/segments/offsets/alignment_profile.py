@@ -49,8 +49,11 @@ class Profile:
 def list_rates(duration_us: int, policy: OffsetGatePolicy) -> Floats:
     """Rates worth trying on a clip of this length: the known ones, and a grid where neighbours can be told apart.
 
-    A rate that moves the ends of the clip by less than half a step is not told from 1 and left out.
+    A rate that moves the ends of the clip by less than half a step is not told from 1 and left out. On short clips no
+    rate is tried: among a few events one always fits, and a drift shows as an offset there.
     """
+    if duration_us < policy.min_drift_seconds * 1e6:
+        return np.ones(1)
     step = 2.0 * _RATE_STEP_US / max(duration_us, 1)
     most = policy.max_rate_deviation
     count = min(math.floor(most / step), _MOST_FREE_RATES)
