@@ -4,7 +4,9 @@ Every other run is killed on a machine that has seen nothing yet, so that even D
 others are killed while they replace an earlier delivery of the batch. Tables are read twice, as the kill left them
 (no orphans) and after the rerun (no orphans, and bit for bit the undisturbed run's content).
 
-Usage: python benchmarks/kill_and_rerun.py [--trials 50] [--seed 1] [--batch NAME] [--images 12]
+With ``--media N`` the delivery also holds the first N constructed clips of the demo, with their cues.
+
+Usage: python benchmarks/kill_and_rerun.py [--trials 50] [--seed 1] [--batch NAME] [--images 12] [--media 0]
     [--scenario both|new|changed] [--first-seconds S] [--json]
 """
 
@@ -38,8 +40,25 @@ NOT_CONTENT = {"versions_json", "evaluated_at_us", "at_us"}
 # Ids and the table that owns them; raw tables and fingerprints also hold what cleaning turns away.
 OWNERS = {"image_id": "images", "caption_id": "captions", "text_id": "texts", "box_id": "boxes"}
 BEFORE_CLEANING = {"raw_images", "raw_captions", "raw_texts", "image_fingerprints"}
+CLIPS = ("audio_clips", "video_clips")
+RAW_MEDIA = {"raw_audio", "raw_videos", "raw_subtitles", "raw_cues"}
+MEDIA_BATCH = "clips-animals-11"
 CHAINED = (("visual_codes", "image_id", "image_embeddings"),)
 NEVER_EMPTY = ("images", "captions", "texts", "boxes", "image_embeddings", "visual_codes", "fusion_samples", "codebook")
+NEVER_EMPTY_OF_MEDIA = (
+    "video_clips",
+    "cues",
+    "clip_pieces",
+    "transcripts",
+    "segment_offsets",
+    "audio_codes",
+    "segment_alignments",
+)
+SHARDED = (
+    ("image_embeddings", "spatial_features"),
+    ("audio_embeddings", "features"),
+    ("key_frames", "spatial_features"),
+)
 LOG_LINES = 40
 
 
@@ -112,6 +131,19 @@ def write_delivery(folder: Path, batch: str, images: int, skip: int) -> None:
     text = "".join(json.dumps(record) + "\n" for record in records)
     (target / "text" / "lemmas.jsonl").write_text(text, encoding="utf-8")
     (target / "_SUCCESS").touch()
+
+
+def add_media(folder: Path, batch: str, clips: int, skip: int) -> None:
+    """The first clips of the demo but for some, with cues and separate sound."""
+    source = ROOT / "demo" / "data" / "landing" / MEDIA_BATCH / "video"
+    target = folder / batch / "video"
+    target.mkdir()
+    rows = [json.loads(line) for line in (source / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
+    for row in rows[skip : skip + clips]:
+        for name in filter(None, (row["file_name"], row.get("subtitles"), row.get("audio"))):
+            shutil.copy(source / name, target / name)
+    text = "".join(json.dumps(row) + "\n" for row in rows[skip : skip + clips])
+    (target / "metadata.jsonl").write_text(text, encoding="utf-8")
 
 
 def in_child(log: Path, work: Callable[[], int]) -> int:
@@ -195,8 +227,17 @@ def examine(lake: Path, batch: str) -> dict[str, Any]:
         held = store.scan(child, batch).drop_nulls(column)
         dangling = held.join(store.scan(parent, batch), on=column, how="anti").select(pl.len()).collect().item()
         orphans[f"{child}.{column}"] = dangling
-    named = store.read("image_embeddings", batch)["spatial_features"].str.split("#").list.first().unique()
-    present = {file.relative_to(lake).as_posix(): file for file in (lake / "features" / batch).glob("*")}
+    clips = pl.concat([store.scan(table, batch).select("clip_id") for table in CLIPS])
+    for child, table in TABLES.items():
+        if "clip_id" in table.columns and "batch" in table.columns and child not in {*CLIPS, *RAW_MEDIA}:
+            dangling = store.scan(child, batch).drop_nulls("clip_id").join(clips, on="clip_id", how="anti")
+            orphans[f"{child}.clip_id"] = dangling.select(pl.len()).collect().item()
+    references_of = [
+        store.read(table, batch)[column].drop_nulls().str.split("#").list.first() for table, column in SHARDED
+    ]
+    named = pl.concat(references_of).unique()
+    folders = (lake / "features" / batch, lake / "clip_features" / batch)
+    present = {file.relative_to(lake).as_posix(): file for folder in folders for file in folder.glob("*")}
     orphans["feature shards missing"] = len(set(named) - present.keys())
     for path in sorted(set(named) & present.keys()):
         digests[path] = hashlib.sha256(present[path].read_bytes()).hexdigest()
@@ -225,23 +266,29 @@ def tail(log: Path) -> str:
 class Trials:
     """Undisturbed runs to compare with, and runs that are killed."""
 
-    def __init__(self, work: Path, batch: str, images: int) -> None:
-        self.work, self.batch = work, batch
+    def __init__(self, work: Path, batch: str, images: int, media: int = 0) -> None:
+        self.work, self.batch, self.media = work, batch, media
         self.undisturbed_s: dict[str, float] = {}
         self.expected: dict[str, dict[str, str]] = {}
         self.earlier = Site.named(work, "earlier")
         (work / "logs").mkdir()
         (work / "spool").mkdir()
-        write_delivery(work / "landing", batch, images, 0)
+        self._deliver(images, skip=0)
         self._undisturbed(self.earlier)
-        write_delivery(work / "landing", batch, images, CHANGED_RECORDS)
+        self._deliver(images, skip=CHANGED_RECORDS)
+
+    def _deliver(self, images: int, *, skip: int) -> None:
+        write_delivery(self.work / "landing", self.batch, images, skip)
+        if self.media:
+            add_media(self.work / "landing", self.batch, self.media, min(skip, 1))
 
     def measure(self, scenario: str) -> None:
         """Run undisturbed, remember how long it takes and what it leaves."""
         site = self._site(f"undisturbed-{scenario}", scenario)
         self.undisturbed_s[scenario] = self._undisturbed(site)
         found = read_tables(site, self.batch)
-        lacking = set(NEVER_EMPTY) & set(found["empty"])
+        wanted = {*NEVER_EMPTY, *(NEVER_EMPTY_OF_MEDIA if self.media else ())}
+        lacking = wanted & set(found["empty"])
         if lacking or found["orphans"] or found["stray_shards"]:
             raise SystemExit(
                 f"the undisturbed run left empty {lacking}, orphans {found['orphans']}; nothing to compare"
@@ -310,7 +357,7 @@ def run_trials(arguments: argparse.Namespace) -> dict[str, Any]:
     scenarios = (NEW, CHANGED) if arguments.scenario == "both" else (arguments.scenario,)
     outcomes: list[Outcome] = []
     with kept_on_failure(outcomes) as work:
-        trials = Trials(work, arguments.batch or first_clean_batch(), arguments.images)
+        trials = Trials(work, arguments.batch or first_clean_batch(), arguments.images, arguments.media)
         for scenario in scenarios:
             trials.measure(scenario)
         limits = {name: min(trials.undisturbed_s[name], arguments.first_seconds) for name in scenarios}
@@ -351,6 +398,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", default=None)
     parser.add_argument("--images", type=int, default=12)
+    parser.add_argument("--media", type=int, default=0, help="clips of the demo to deliver beside the pictures")
     parser.add_argument("--scenario", choices=("both", NEW, CHANGED), default="both")
     parser.add_argument("--first-seconds", type=float, default=float("inf"), help="draw moments from these alone")
     parser.add_argument("--json", action="store_true")

@@ -261,15 +261,30 @@ def _errors(words: Sequence, counts: list[int], spans: list[tuple[float, float]]
 
 
 def measure_librivox(models: SpeechModels) -> dict[str, object]:
-    """Word error rate on the sentences of tests/data."""
+    """Word error rate on the real sentences of tests/data, and how far two ways of timing their words are apart.
+
+    Nobody knows when each of these words is said; forced alignment and the recogniser's attention at least know
+    nothing of each other.
+    """
+    if models.aligner is None:
+        raise SystemExit("the policy names no aligner")
     listed = re.findall(r"`(\S+\.flac)`: (.+)", (LIBRIVOX / "README.md").read_text(encoding="utf-8"))
     sounds = [read_sound(LIBRIVOX / name) for name, _ in listed]
     heard = _hear(sounds, models, HearingFigures())
+    apart: list[float] = []
+    for sound, (_, said) in zip(sounds, listed, strict=True):
+        (forced,) = models.aligner.align([sound], [said], ["en"])
+        (own,) = models.recognizer.time_words([sound], [said], ["en"])
+        if forced.refusal is None and len(forced.words) == len(own):
+            apart += [abs(one.start_us - other.start_us) / 1e3 for one, other in zip(forced.words, own, strict=True)]
     return {
+        "label": "real",
         "clips": len(listed),
         "word_error_rate": round(
             rate_of_errors([(said, text) for (_, said), text in zip(listed, heard, strict=True)]), 4
         ),
+        "words_timed_both_ways": len(apart),
+        "median_difference_of_starts_ms": round(statistics.median(apart), 1) if apart else None,
     }
 
 

@@ -6,6 +6,7 @@ times as people make them, anew for every batch that is drawn.
 """
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import polars as pl
 from rich.console import Console
 
 from benchmarks.offset_clips import Difficulty
-from benchmarks.speech import RATE, Prompt, lay_out, read_prompts
+from benchmarks.speech import LIBRIVOX, RATE, Prompt, lay_out, read_prompts
 from mm_assets.aligned.segments.offsets.assets import cleaned_clips
 from mm_assets.aligned.segments.offsets.cue_placement import place_cues
 from mm_assets.aligned.segments.offsets.gate_input import gather_tracks
@@ -28,12 +29,14 @@ from mm_assets.definitions import define
 from resources.delta_lake import DeltaLake
 
 BATCH = "spoken"
+REAL_BATCH = "real"
 POOL = 30
 _SECONDS = (31.0, 45.0)
 _STEPS = ("raw_pools", "raw_media", "cleaned_media", "transcripts", "cues")
 _LEAD = (0.0, 0.15)
 _TAIL = (0.0, 0.6)
 _LEAST_GAP_US = 40_000
+_CUE_WORDS = 4
 
 
 @dataclass(frozen=True)
@@ -47,16 +50,60 @@ class SpokenClip:
 
 def make_pool(prompts: Path, work: Path, seed: int = 7) -> list[SpokenClip]:
     """Deliver the clips and have the graph hear them; what a folder holds already is not heard again."""
-    landing, lake, home = work / "landing", work / "lake", work / "home"
+    landing = work / "landing"
     if not (landing / BATCH / "_SUCCESS").exists():
         _deliver(landing / BATCH, read_prompts(prompts, "a", "m", least_words=3), seed)
+    truth = json.loads((landing / "truth.json").read_text(encoding="utf-8"))
+    found: list[SpokenClip] = []
+    for name, tracks in _hear(work, BATCH).items():
+        spans = np.rint(np.array([span for _, *span in truth[name]]) * 1e6).astype(np.int64)
+        found.append(SpokenClip(tracks, tuple(text for text, *_ in truth[name]), spans))
+    return found
+
+
+def real_clips(work: Path) -> list[ClipTracks]:
+    """The LibriVox sentences of the tests, with a cue for every few words where forced alignment puts them.
+
+    Nobody subtitled these recordings: the cues rest on the words' times, which know nothing of voice activity.
+    """
+    folder = work / "landing" / REAL_BATCH
+    if not (folder / "_SUCCESS").exists():
+        (folder / "audio").mkdir(parents=True)
+        for path in LIBRIVOX.glob("*.flac"):
+            shutil.copy(path, folder / "audio" / path.name)
+        _describe(folder, sorted(path.name for path in LIBRIVOX.glob("*.flac")), "librivox", "LicenseRef-public-domain")
+    clips: list[ClipTracks] = []
+    for tracks in _hear(work, REAL_BATCH).values():
+        words = tracks.words
+        if words is None:
+            continue
+        firsts = np.arange(0, len(words) - _CUE_WORDS + 1, _CUE_WORDS)
+        texts = tuple(" ".join(words.texts[first : first + _CUE_WORDS]) for first in firsts)
+        lasts = np.append(firsts[1:], len(words)) - 1
+        cues = TimedTexts(texts, words.start_us[firsts], words.end_us[lasts])
+        clips.append(replace(tracks, cues=cues, words=None))
+    return clips
+
+
+def _hear(work: Path, batch: str) -> dict[str, ClipTracks]:
+    """What the graph makes of a batch of sounds, by file name."""
+    home, root = work / "home", str(work / "lake")
     home.mkdir(exist_ok=True)
     with dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}}) as instance:
-        runner = Runner(Workspace(instance, define(str(landing), str(lake))), Console(stderr=True))
-        summary = runner.rerun(BATCH, _STEPS)
+        runner = Runner(Workspace(instance, define(str(work / "landing"), root)), Console(stderr=True))
+        summary = runner.rerun(batch, _STEPS)
     if summary.failed:
         raise SystemExit(f"the clips could not be heard: {summary.failed}")
-    return _read_pool(DeltaLake(root=str(lake)), json.loads((landing / "truth.json").read_text(encoding="utf-8")))
+    lake = DeltaLake(root=root)
+    names = dict(lake.scan("audio_clips", batch).select("clip_id", "file_name").collect().iter_rows())
+    heard = gather_tracks(
+        delivered_clips(lake, batch),
+        cleaned_clips(lake, batch),
+        lake.read("clip_tracks", batch),
+        place_cues(lake.read("raw_cues", batch), lake.read("video_clips", batch)),
+        lake.read("transcripts", batch),
+    )
+    return {names[tracks.clip_id]: replace(tracks, onsets=None) for tracks in heard if tracks.clip_id in names}
 
 
 def _deliver(folder: Path, prompts: list[Prompt], seed: int) -> None:
@@ -73,11 +120,15 @@ def _deliver(folder: Path, prompts: list[Prompt], seed: int) -> None:
         name = f"spoken-{number:02}.wav"
         _write_wav(folder / "audio" / name, sound)
         truth[name] = [(prompt.text, *span) for prompt, span in zip(chosen, spans, strict=True)]
-    rows = "".join(json.dumps({"file_name": name}) + "\n" for name in truth)
-    (folder / "audio" / "metadata.jsonl").write_text(rows, encoding="utf-8")
-    contract = {"contract": "mm-batch/1", "source": "asterisk prompts, constructed", "license": "CC-BY-SA-3.0"}
-    (folder / "batch.json").write_text(json.dumps(contract | {"language": "en"}), encoding="utf-8")
     (folder.parent / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
+    _describe(folder, list(truth), "asterisk prompts, constructed", "CC-BY-SA-3.0")
+
+
+def _describe(folder: Path, names: list[str], source: str, license_name: str) -> None:
+    rows = "".join(json.dumps({"file_name": name}) + "\n" for name in names)
+    (folder / "audio" / "metadata.jsonl").write_text(rows, encoding="utf-8")
+    contract = {"contract": "mm-batch/1", "source": source, "license": license_name, "language": "en"}
+    (folder / "batch.json").write_text(json.dumps(contract), encoding="utf-8")
     (folder / "_SUCCESS").touch()
 
 
@@ -89,26 +140,6 @@ def _write_wav(path: Path, sound: np.ndarray) -> None:
         frame.sample_rate = RATE
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-
-
-def _read_pool(lake: DeltaLake, truth: dict[str, list[tuple[str, float, float]]]) -> list[SpokenClip]:
-    names = dict(lake.scan("audio_clips", BATCH).select("clip_id", "file_name").collect().iter_rows())
-    cues = place_cues(lake.read("raw_cues", BATCH), lake.read("video_clips", BATCH))
-    heard = gather_tracks(
-        delivered_clips(lake, BATCH),
-        cleaned_clips(lake, BATCH),
-        lake.read("clip_tracks", BATCH),
-        cues,
-        lake.read("transcripts", BATCH),
-    )
-    found: list[SpokenClip] = []
-    for tracks in heard:
-        if tracks.clip_id not in names:
-            continue
-        said = truth[names[tracks.clip_id]]
-        spans = np.rint(np.array([span for _, *span in said]) * 1e6).astype(np.int64)
-        found.append(SpokenClip(replace(tracks, onsets=None), tuple(text for text, *_ in said), spans))
-    return found
 
 
 def draw_spoken(

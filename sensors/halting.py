@@ -9,7 +9,7 @@ from mm_assets.steps import GATE_STEPS, STEPS, downstream_steps
 from resources.holds import Holds
 from sensors.runs import fail_interrupted_runs, runs_assets_of_batches, unfinished_runs
 
-_CANCELLABLE = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED)
+CANCELLABLE = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED)
 
 
 def halt(
@@ -51,7 +51,7 @@ def cancel_downstream(context: dg.SensorEvaluationContext, batch: str, gate: str
     for run in unfinished_runs(context.instance, batch):
         selected = {key.to_user_string() for key in run.asset_selection or ()}
         goes_beyond = not selected or (selected & beyond and not (selected & own))
-        if run.status not in _CANCELLABLE or not runs_assets_of_batches(run) or not goes_beyond:
+        if run.status not in CANCELLABLE or not runs_assets_of_batches(run) or not goes_beyond:
             continue
         if run.status == dg.DagsterRunStatus.QUEUED:
             context.instance.run_coordinator.cancel_run(run.run_id)

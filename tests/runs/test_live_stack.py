@@ -301,6 +301,6 @@ def test_a_spoiled_batch_halts_by_itself_and_nothing_is_lost(stack, tmp_path):
 
 def test_dagster_quirk_terminating_a_starting_run_is_avoided():
     """dagster ends a run that is cancelled while STARTING as a failure without a reason; the sensor spares it."""
-    from sensors.recall_halt import _CANCELLABLE
+    from sensors.halting import CANCELLABLE
 
-    assert dg.DagsterRunStatus.STARTING not in _CANCELLABLE
+    assert dg.DagsterRunStatus.STARTING not in CANCELLABLE
