@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from mm_assets.errors import DecodeError
@@ -31,6 +32,7 @@ class PictureReader:
         self._last_duration_us = 0
         self._count = 0
         self._met = 0  # of the times wanted
+        self._scaler = VideoReformatter()  # one for all frames: making it costs more than scaling
 
     @property
     def track(self) -> Track | None:
@@ -72,7 +74,7 @@ class PictureReader:
         if not self._is_wanted(at):
             return
         self._last_sent_us = at
-        pixels = to_pixels(frame, self._wanted.max_side_px)
+        pixels = to_pixels(frame, self._wanted.max_side_px, self._scaler)
         if self._frames and (
             self._size_bytes + pixels.nbytes > self._limits.block_bytes or pixels.shape != self._frames[0].shape
         ):
@@ -102,14 +104,14 @@ class PictureReader:
         return block
 
 
-def to_pixels(frame: VideoFrame, max_side_px: int) -> NDArray[np.uint8]:
+def to_pixels(frame: VideoFrame, max_side_px: int, scaler: VideoReformatter) -> NDArray[np.uint8]:
     """The frame upright as uint8 RGB, shape (H, W, 3), its longer side at most ``max_side_px`` unless that is 0."""
     width, height = frame.width, frame.height
     if max_side_px and max(width, height) > max_side_px:
         scale = max_side_px / max(width, height)
         width, height = max(1, round(width * scale)), max(1, round(height * scale))
-    shaped = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
-    pixels = shaped.astype(np.uint8, copy=False)
+    shaped = scaler.reformat(frame, width=width, height=height, format="rgb24", interpolation="AREA", threads=1)
+    pixels = shaped.to_ndarray().astype(np.uint8, copy=False)
     turns = round(frame.rotation / _RIGHT_ANGLE) % 4
     if not turns:
         return pixels
