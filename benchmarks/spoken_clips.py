@@ -17,7 +17,7 @@ import polars as pl
 from rich.console import Console
 
 from benchmarks.offset_clips import Difficulty
-from benchmarks.speech import LIBRIVOX, RATE, Prompt, lay_out, read_prompts
+from benchmarks.speech import LIBRIVOX, RATE, Prompt, lay_out, make_models, read_prompts, read_sound
 from mm_assets.aligned.segments.offsets.assets import cleaned_clips
 from mm_assets.aligned.segments.offsets.cue_placement import place_cues
 from mm_assets.aligned.segments.offsets.gate_input import gather_tracks
@@ -64,8 +64,10 @@ def make_pool(prompts: Path, work: Path, seed: int = 7) -> list[SpokenClip]:
 def real_clips(work: Path) -> list[ClipTracks]:
     """The LibriVox sentences of the tests, with a cue for every few words where forced alignment puts them.
 
-    Nobody subtitled these recordings: the cues rest on the words' times, which know nothing of voice activity.
+    Nobody subtitled these recordings. The cues rest on forced alignment; the words beside them are timed by the
+    recogniser's own attention, and voice activity is measured for itself: none of the three knows of the others.
     """
+    recognizer = make_models({}).recognizer
     folder = work / "landing" / REAL_BATCH
     if not (folder / "_SUCCESS").exists():
         (folder / "audio").mkdir(parents=True)
@@ -73,7 +75,7 @@ def real_clips(work: Path) -> list[ClipTracks]:
             shutil.copy(path, folder / "audio" / path.name)
         _describe(folder, sorted(path.name for path in LIBRIVOX.glob("*.flac")), "librivox", "LicenseRef-public-domain")
     clips: list[ClipTracks] = []
-    for tracks in _hear(work, REAL_BATCH).values():
+    for name, tracks in _hear(work, REAL_BATCH).items():
         words = tracks.words
         if words is None:
             continue
@@ -81,7 +83,10 @@ def real_clips(work: Path) -> list[ClipTracks]:
         texts = tuple(" ".join(words.texts[first : first + _CUE_WORDS]) for first in firsts)
         lasts = np.append(firsts[1:], len(words)) - 1
         cues = TimedTexts(texts, words.start_us[firsts], words.end_us[lasts])
-        clips.append(replace(tracks, cues=cues, words=None))
+        (own,) = recognizer.time_words([read_sound(LIBRIVOX / name)], [" ".join(words.texts)], ["en"])
+        timed = np.array([(word.start_us, word.end_us) for word in own], dtype=np.int64).reshape(-1, 2)
+        heard = TimedTexts(tuple(word.word for word in own), timed[:, 0], np.maximum(timed[:, 1], timed[:, 0]))
+        clips.append(replace(tracks, cues=cues, words=heard))
     return clips
 
 
