@@ -22,6 +22,7 @@ from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.partitions import batches
 from mm_assets.schemas import TABLES
 from mm_assets.schemas.cleaned import FINGERPRINT_ROWS_TOGETHER
+from mm_assets.step_assets import table_specs, written_metadata
 from mm_assets.steps import STEPS
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
@@ -36,6 +37,11 @@ from resources.safety_model import SafetyModelResource
 GROUP = "cleaned"
 _ROWS_AT_ONCE = 256
 _SHOWN = 24
+_READ_BY = {
+    "image_fingerprints": ["raw_images"],
+    "images": ["raw_images"],
+    "captions": ["raw_images", "raw_captions"],
+}
 
 
 def _coarse_fingerprints(lake: DeltaLake, batch: str) -> pl.LazyFrame:
@@ -50,18 +56,7 @@ def _kept_fingerprints(lake: DeltaLake, batch: str) -> pl.DataFrame:
 
 @dg.multi_asset(
     name=IMAGES_STAGE,
-    specs=[
-        dg.AssetSpec(
-            table,
-            group_name=GROUP,
-            partitions_def=batches,
-            code_version=STEPS[IMAGES_STAGE].code_version,
-            description=TABLES[table].grain,
-            deps=["raw_images"] if table != "captions" else ["raw_images", "raw_captions"],
-            kinds={"deltalake", "onnx"},
-        )
-        for table in STEPS[IMAGES_STAGE].tables
-    ],
+    specs=table_specs(IMAGES_STAGE, GROUP, {"deltalake", "onnx"}, _READ_BY),
 )
 def cleaned_images(
     context: dg.AssetExecutionContext,
@@ -178,7 +173,7 @@ def texts(
     return dg.MaterializeResult(
         data_version=writing.data_version,
         metadata={
-            **table_metadata("texts", written.rows, lake.head("texts", batch), written.version),
+            **written_metadata(lake, batch, written),
             "kinds": counts_table(dict(kinds.iter_rows()), "kind", "texts"),
             "rejected": counts_table(lake.rejected_by_code(batch, TEXTS_STAGE), "code", "records"),
         },

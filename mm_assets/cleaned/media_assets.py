@@ -15,12 +15,11 @@ from mm_assets.cleaned.media_clips import STAGE as MEDIA_STAGE
 from mm_assets.cleaned.media_clips import Ears, clean_audio, clean_videos
 from mm_assets.cleaned.timed_ears import TimedEvents, TimedVoice, Watch
 from mm_assets.display.excerpts import draw_shots
-from mm_assets.display.metadata import counts_table, picture, table_metadata
+from mm_assets.display.metadata import counts_table, picture
 from mm_assets.gates.guard import refuse_if_held
 from mm_assets.media.decoder import MediaDecoder, open_landed
-from mm_assets.partitions import batches
 from mm_assets.policy import MediaPolicy
-from mm_assets.schemas import TABLES
+from mm_assets.step_assets import table_specs, written_metadata
 from mm_assets.steps import STEPS
 from resources.corrections import Corrections
 from resources.costs import Costs
@@ -77,18 +76,7 @@ def _with_sound(
 
 @dg.multi_asset(
     name=MEDIA_STAGE,
-    specs=[
-        dg.AssetSpec(
-            table,
-            group_name=GROUP,
-            partitions_def=batches,
-            code_version=STEPS[MEDIA_STAGE].code_version,
-            description=TABLES[table].grain,
-            deps=_READ_BY[table],
-            kinds={"deltalake", "onnx"},
-        )
-        for table in STEPS[MEDIA_STAGE].tables
-    ],
+    specs=table_specs(MEDIA_STAGE, GROUP, {"deltalake", "onnx"}, _READ_BY),
 )
 def cleaned_media(
     context: dg.AssetExecutionContext,
@@ -134,7 +122,7 @@ def cleaned_media(
         writing.written += [lake.replace(table, batch, staging) for table in STEPS[MEDIA_STAGE].tables]
     rejected = counts_table(lake.rejected_by_code(batch, MEDIA_STAGE), "code", "records")
     for done in writing.written:
-        metadata = table_metadata(done.table, done.rows, lake.head(done.table, batch), done.version)
+        metadata = written_metadata(lake, batch, done)
         if done.table == "shots":
             metadata |= _show_shots(lake, landing, batch, policy.media)
         yield dg.MaterializeResult(
@@ -158,18 +146,7 @@ def _show_shots(lake: DeltaLake, landing: LandingStore, batch: str, policy: Medi
 
 @dg.multi_asset(
     name=CUES_STAGE,
-    specs=[
-        dg.AssetSpec(
-            table,
-            group_name=GROUP,
-            partitions_def=batches,
-            code_version=STEPS[CUES_STAGE].code_version,
-            description=TABLES[table].grain,
-            deps=_READ_BY[table],
-            kinds={"deltalake", "polars"},
-        )
-        for table in STEPS[CUES_STAGE].tables
-    ],
+    specs=table_specs(CUES_STAGE, GROUP, {"deltalake", "polars"}, _READ_BY),
 )
 def cues(
     context: dg.AssetExecutionContext,
@@ -199,7 +176,7 @@ def cues(
     rejected = counts_table(lake.rejected_by_code(batch, CUES_STAGE), "code", "records")
     corrected = dict(in_force.group_by("kind").len().sort("kind").iter_rows())
     for done in writing.written:
-        metadata = table_metadata(done.table, done.rows, lake.head(done.table, batch), done.version)
+        metadata = written_metadata(lake, batch, done)
         metadata["corrections"] = counts_table(corrected, "correction", "events")
         yield dg.MaterializeResult(
             done.table, data_version=writing.data_version, metadata=metadata | {"rejected": rejected}

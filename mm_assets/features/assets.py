@@ -12,6 +12,7 @@ from mm_assets.features.shards import SpatialReader, write_shard
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.partitions import batches
 from mm_assets.schemas import TABLES
+from mm_assets.step_assets import written_metadata
 from mm_assets.steps import CODEBOOK, STEPS, gates_of
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
@@ -66,7 +67,7 @@ def image_embeddings(
     return dg.MaterializeResult(
         data_version=writing.data_version,
         metadata={
-            **table_metadata("image_embeddings", written.rows, lake.head("image_embeddings", batch), written.version),
+            **written_metadata(lake, batch, written),
             "model": str(model.identity),
             "device": model.device,
             "model_seconds": meter.device_seconds,
@@ -200,7 +201,7 @@ def visual_codes(
     return dg.MaterializeResult(
         data_version=writing.data_version,
         metadata={
-            **table_metadata("visual_codes", written.rows, lake.head("visual_codes", batch), written.version),
+            **written_metadata(lake, batch, written),
             "codebook_version": writing.upstream["codebook"],
             "distinct_codes": used,
         },

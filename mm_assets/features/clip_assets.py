@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 
-from mm_assets.display.metadata import table_metadata
 from mm_assets.features.clip_features import SOUND_MODEL, read_clip_features
 from mm_assets.features.codebook import Codebook, train_codebook
 from mm_assets.features.codebook_ledger import codebook_in_force, codebook_result, record_codebook
@@ -14,8 +13,8 @@ from mm_assets.features.ragged_shards import RaggedReader, write_ragged_shard
 from mm_assets.features.shards import CLIP_FEATURES, SpatialReader, write_shard
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.media.decoder import MediaDecoder
-from mm_assets.partitions import batches
 from mm_assets.schemas import TABLES
+from mm_assets.step_assets import table_specs, written_metadata
 from mm_assets.steps import AUDIO_CODEBOOK, CODEBOOK, STEPS, gates_of
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake, Staging
@@ -32,30 +31,16 @@ _CLIPS_AT_ONCE = 16
 _ROWS_AT_ONCE = 256
 
 
-def _specs(step: str, deps: dict[str, list[str]], kinds: set[str]) -> list[dg.AssetSpec]:
-    return [
-        dg.AssetSpec(
-            table,
-            group_name=GROUP,
-            partitions_def=batches,
-            code_version=STEPS[step].code_version,
-            description=TABLES[table].grain,
-            deps=deps[table],
-            kinds=kinds,
-        )
-        for table in STEPS[step].tables
-    ]
-
-
 @dg.multi_asset(
     name=FEATURES_STEP,
-    specs=_specs(
+    specs=table_specs(
         FEATURES_STEP,
+        GROUP,
+        {"deltalake", "safetensors"},
         {
             "audio_embeddings": ["audio_clips", "video_clips", "clip_pieces"],
             "key_frames": ["video_clips", "clip_pieces", "shots"],
         },
-        {"deltalake", "safetensors"},
     ),
 )
 def clip_features(
@@ -101,7 +86,7 @@ def clip_features(
         writing.written += [lake.replace(table, batch, staging) for table in STEPS[FEATURES_STEP].tables]
         lake.files.remove_prefix(f"{CLIP_FEATURES}/{batch}", keep=shards)
     for done in writing.written:
-        metadata = table_metadata(done.table, done.rows, lake.head(done.table, batch), done.version)
+        metadata = written_metadata(lake, batch, done)
         metadata["model"] = SOUND_MODEL if done.table == "audio_embeddings" else str(model.identity)
         yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
 
@@ -135,13 +120,14 @@ def audio_codebook(
 
 @dg.multi_asset(
     name=CODES_STEP,
-    specs=_specs(
+    specs=table_specs(
         CODES_STEP,
+        GROUP,
+        {"deltalake", "faiss"},
         {
             "audio_codes": ["audio_embeddings", "audio_codebook", "segment_offsets"],
             "key_frame_codes": ["key_frames", "codebook", "segment_offsets"],
         },
-        {"deltalake", "faiss"},
     ),
 )
 def audio_codes(
@@ -158,7 +144,7 @@ def audio_codes(
         writing.written += [lake.replace(table, batch, staging) for table in STEPS[CODES_STEP].tables]
     for done in writing.written:
         used = lake.scan(done.table, batch).select(pl.col("codes").explode().n_unique()).collect().item()
-        metadata = table_metadata(done.table, done.rows, lake.head(done.table, batch), done.version)
+        metadata = written_metadata(lake, batch, done)
         metadata["distinct_codes"] = used
         yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from mm_assets.aligned.objects.orientation.orientation_verdict import GATE as ORIENTATION
 from mm_assets.aligned.objects.orientation.write_back import list_contradicted
-from mm_assets.display.metadata import counts_table, table_metadata
+from mm_assets.display.metadata import counts_table
 from mm_assets.fusion.object_packing import pack_object_chunks
 from mm_assets.fusion.packed_samples import PackedSamples
 from mm_assets.fusion.packing import pack_image_text_chunks, pack_texts
@@ -17,6 +17,7 @@ from mm_assets.gates.guard import refuse_if_held
 from mm_assets.partitions import batches
 from mm_assets.policy import FusionPolicy, OrientationPolicy
 from mm_assets.schemas import TABLES
+from mm_assets.step_assets import written_metadata
 from mm_assets.steps import GATES, STEPS, gates_of
 from resources.corrections import Corrections
 from resources.delta_lake import DeltaLake, Staging
@@ -156,7 +157,7 @@ def fusion_samples(
     return dg.MaterializeResult(
         data_version=writing.data_version,
         metadata={
-            **table_metadata(STAGE, written.rows, lake.head(STAGE, batch), written.version),
+            **written_metadata(lake, batch, written),
             "pools": counts_table(dict(pools.iter_rows()), "pool", "samples"),
             "rejected": counts_table(lake.rejected_by_code(batch, STAGE), "code", "records"),
         },

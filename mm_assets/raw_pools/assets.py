@@ -1,40 +1,53 @@
 """Raw pools: every record of a delivery that keeps the batch contract."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
-from mm_assets.display.metadata import counts_table, table_metadata
+from mm_assets.display.metadata import counts_table
 from mm_assets.errors import BatchContractError
 from mm_assets.gates.guard import refuse_if_held
-from mm_assets.partitions import batches
-from mm_assets.raw_pools.contract import landing_signature, read_contract
+from mm_assets.policy import IngestPolicy
+from mm_assets.raw_pools.chunking import Chunk
+from mm_assets.raw_pools.contract import BatchContract, landing_signature, read_contract
 from mm_assets.raw_pools.reading import read_batch
-from mm_assets.schemas import TABLES
+from mm_assets.step_assets import table_specs, written_metadata
 from mm_assets.steps import STEPS
-from resources.delta_lake import DeltaLake
+from resources.delta_lake import DeltaLake, Staging
 from resources.holds import Holds
 from resources.object_store import LandingStore
 from resources.policy_file import PolicyFile
-from resources.provenance import Provenance
+from resources.provenance import Provenance, Writing
 
 STAGE = "raw_pools"
 _STEP = STEPS[STAGE]
 
 
+def contract_or_refusal(landing: LandingStore, batch: str, policy: IngestPolicy) -> BatchContract:
+    """The batch's contract.
+
+    Raises:
+        dg.Failure: the batch breaks it; not retried.
+    """
+    try:
+        return read_contract(landing, batch, policy)
+    except BatchContractError as error:
+        raise dg.Failure(description=error.reason, metadata={"code": error.code}, allow_retries=False) from error
+
+
+def spool(chunks: Iterable[Chunk], staging: Staging, writing: Writing, context: dg.AssetExecutionContext) -> None:
+    """Stage what was read, and count it by kind of record."""
+    for chunk in chunks:
+        for table, rows in (*chunk.tables.items(), ("rejected", chunk.rejected)):
+            staging.add(table, rows)
+        for kind, count in chunk.records.items():
+            writing.seen[kind] = writing.seen.get(kind, 0) + count
+        context.log.info("read %s so far", writing.seen)
+
+
 @dg.multi_asset(
     name=STAGE,
-    specs=[
-        dg.AssetSpec(
-            table,
-            group_name=STAGE,
-            partitions_def=batches,
-            code_version=_STEP.code_version,
-            description=TABLES[table].grain,
-            kinds={"deltalake", "polars"},
-        )
-        for table in _STEP.tables
-    ],
+    specs=table_specs(STAGE, STAGE, {"deltalake", "polars"}),
 )
 def raw_pools(
     context: dg.AssetExecutionContext,
@@ -47,20 +60,10 @@ def raw_pools(
     """One row per record that keeps the batch contract; the others go to ``rejected``."""
     refuse_if_held(context, holds)
     batch, policy = context.partition_key, policy_file.policy.ingest
-    try:
-        contract = read_contract(landing, batch, policy)
-    except BatchContractError as error:
-        raise dg.Failure(description=error.reason, metadata={"code": error.code}, allow_retries=False) from error
+    contract = contract_or_refusal(landing, batch, policy)
     signature = landing_signature(landing, batch)
     with provenance.writing(STAGE, batch, landing=signature) as writing, lake.staging() as staging:
-        for chunk in read_batch(landing, contract, policy):
-            staging.add("raw_images", chunk.images)
-            staging.add("raw_captions", chunk.captions)
-            staging.add("raw_texts", chunk.texts)
-            staging.add("rejected", chunk.rejected)
-            for kind, count in chunk.records.items():
-                writing.seen[kind] = writing.seen.get(kind, 0) + count
-            context.log.info("read %s so far", writing.seen)
+        spool(read_batch(landing, contract, policy), staging, writing, context)
         lake.replace("rejected", batch, staging, within={"stage": STAGE})
         writing.written += [lake.replace(table, batch, staging) for table in _STEP.tables]
     rejected = lake.rejected_by_code(batch, STAGE)
@@ -69,7 +72,7 @@ def raw_pools(
             done.table,
             data_version=writing.data_version,
             metadata={
-                **table_metadata(done.table, done.rows, lake.head(done.table, batch), done.version),
+                **written_metadata(lake, batch, done),
                 "records_seen": counts_table(writing.seen, "kind", "records"),
                 "rejected": counts_table(rejected, "code", "records"),
                 "source": contract.source,

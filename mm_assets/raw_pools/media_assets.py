@@ -4,14 +4,12 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from mm_assets.display.metadata import counts_table, table_metadata
-from mm_assets.errors import BatchContractError
+from mm_assets.display.metadata import counts_table
 from mm_assets.gates.guard import refuse_if_held
-from mm_assets.partitions import batches
-from mm_assets.raw_pools.contract import read_contract
+from mm_assets.raw_pools.assets import contract_or_refusal, spool
 from mm_assets.raw_pools.media_folders import read_media_batch
 from mm_assets.raw_pools.media_records import STAGE
-from mm_assets.schemas import TABLES
+from mm_assets.step_assets import table_specs, written_metadata
 from mm_assets.steps import STEPS
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
@@ -25,18 +23,7 @@ _STEP = STEPS[STAGE]
 
 @dg.multi_asset(
     name=STAGE,
-    specs=[
-        dg.AssetSpec(
-            table,
-            group_name=GROUP,
-            partitions_def=batches,
-            code_version=_STEP.code_version,
-            description=TABLES[table].grain,
-            deps=["raw_images", "raw_captions", "raw_texts"],  # one delivery: the batch is registered there
-            kinds={"deltalake", "polars"},
-        )
-        for table in _STEP.tables
-    ],
+    specs=table_specs(STAGE, GROUP, {"deltalake", "polars"}, ["raw_images", "raw_captions", "raw_texts"]),
 )
 def raw_media(
     context: dg.AssetExecutionContext,
@@ -49,18 +36,9 @@ def raw_media(
     """One row per sound, video, subtitle file and cue that keeps the batch contract; the others go to ``rejected``."""
     refuse_if_held(context, holds)
     batch, policy = context.partition_key, policy_file.policy
-    try:
-        contract = read_contract(landing, batch, policy.ingest)
-    except BatchContractError as error:
-        raise dg.Failure(description=error.reason, metadata={"code": error.code}, allow_retries=False) from error
+    contract = contract_or_refusal(landing, batch, policy.ingest)
     with provenance.writing(STAGE, batch) as writing, lake.staging() as staging:
-        for chunk in read_media_batch(landing, contract, policy.ingest, policy.media):
-            for table, rows in chunk.tables.items():
-                staging.add(table, rows)
-            staging.add("rejected", chunk.rejected)
-            for kind, count in chunk.records.items():
-                writing.seen[kind] = writing.seen.get(kind, 0) + count
-            context.log.info("read %s so far", writing.seen)
+        spool(read_media_batch(landing, contract, policy.ingest, policy.media), staging, writing, context)
         lake.replace("rejected", batch, staging, within={"stage": STAGE})
         writing.written += [lake.replace(table, batch, staging) for table in _STEP.tables]
     rejected = lake.rejected_by_code(batch, STAGE)
@@ -69,7 +47,7 @@ def raw_media(
             done.table,
             data_version=writing.data_version,
             metadata={
-                **table_metadata(done.table, done.rows, lake.head(done.table, batch), done.version),
+                **written_metadata(lake, batch, done),
                 "records_seen": counts_table(writing.seen, "kind", "records"),
                 "rejected": counts_table(rejected, "code", "records"),
             },

@@ -14,6 +14,7 @@ from mm_assets.identifiers import make_id
 from mm_assets.landing import Landing
 from mm_assets.media.subtitles import BadCue, Cue
 from mm_assets.policy import IngestPolicy
+from mm_assets.raw_pools.chunking import in_chunks
 from mm_assets.raw_pools.contract import BatchContract
 from mm_assets.raw_pools.media_rows import AudioRow, VideoRow
 from mm_assets.raw_pools.names import storable
@@ -77,13 +78,7 @@ def as_media_chunks(
     records: Iterable[MediaRecord], landing: Landing, contract: BatchContract, policy: IngestPolicy
 ) -> Iterator[MediaChunk]:
     """Number the records, give them ids and hand them on in chunks bounded in rows and bytes."""
-    rows = _Rows(landing, contract)
-    for record in records:
-        rows.add(record)
-        if rows.count >= policy.chunk_rows or rows.size_bytes >= policy.chunk_bytes:
-            yield rows.take()
-    if rows.count:
-        yield rows.take()
+    yield from in_chunks(records, _Rows(landing, contract), policy)
 
 
 Row = tuple[object, ...]

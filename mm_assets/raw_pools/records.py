@@ -18,6 +18,7 @@ from mm_assets.errors import InputError
 from mm_assets.identifiers import make_id
 from mm_assets.landing import Landing
 from mm_assets.policy import IngestPolicy
+from mm_assets.raw_pools.chunking import in_chunks
 from mm_assets.raw_pools.contract import BatchContract
 from mm_assets.raw_pools.names import storable
 from mm_assets.schemas import TABLES
@@ -131,18 +132,17 @@ class RawChunk:
     rejected: pl.DataFrame
     records: dict[str, int]
 
+    @property
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """Rows of each table but ``rejected``."""
+        return {"raw_images": self.images, "raw_captions": self.captions, "raw_texts": self.texts}
+
 
 def as_chunks(
     records: Iterable[Record], landing: Landing, contract: BatchContract, policy: IngestPolicy
 ) -> Iterator[RawChunk]:
     """Number the records, give them ids and hand them on in chunks bounded in rows and bytes."""
-    rows = _Rows(landing, contract)
-    for record in records:
-        rows.add(record)
-        if rows.count >= policy.chunk_rows or rows.size_bytes >= policy.chunk_bytes:
-            yield rows.take()
-    if rows.count:
-        yield rows.take()
+    yield from in_chunks(records, _Rows(landing, contract), policy)
 
 
 @dataclass

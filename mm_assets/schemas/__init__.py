@@ -5,7 +5,19 @@ Assets write with these schemas, checks compare against them, and the UI shows t
 
 from typing import Final
 
-from mm_assets.schemas import cleaned, features, gates, ledgers, media, objects, raw_pools, samples, segments, speech
+from mm_assets.schemas import (
+    cleaned,
+    documents,
+    features,
+    gates,
+    ledgers,
+    media,
+    objects,
+    raw_pools,
+    samples,
+    segments,
+    speech,
+)
 from mm_assets.schemas.columns import SOURCE_REF
 from mm_assets.schemas.table import Column, Table
 
@@ -13,6 +25,6 @@ __all__ = ["SOURCE_REF", "TABLES", "Column", "Table"]
 
 TABLES: Final[dict[str, Table]] = {
     table.name: table
-    for module in (raw_pools, cleaned, media, speech, features, segments, objects, gates, samples, ledgers)
+    for module in (raw_pools, cleaned, media, speech, documents, features, segments, objects, gates, samples, ledgers)
     for table in module.TABLES
 }

@@ -19,12 +19,13 @@ from mm_assets.aligned.objects.gate.object_gate import evaluate_objects
 from mm_assets.aligned.objects.gate.object_verdict import ObjectVerdict
 from mm_assets.aligned.objects.gate.region_recall import trusted_region_baseline
 from mm_assets.display.box_sheet import BOX_COLOURS
-from mm_assets.display.metadata import counts_table, picture, table_metadata
+from mm_assets.display.metadata import counts_table, picture
 from mm_assets.features.timed_encoder import TimedEncoder
 from mm_assets.gates.evidence import evidence_sheet
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.partitions import batches
 from mm_assets.schemas import TABLES
+from mm_assets.step_assets import table_specs, written_metadata
 from mm_assets.steps import STEPS
 from resources.corrections import Corrections
 from resources.costs import Costs
@@ -81,7 +82,7 @@ def boxes(
     return dg.MaterializeResult(
         data_version=writing.data_version,
         metadata={
-            **table_metadata("boxes", written.rows, lake.head("boxes", batch), written.version),
+            **written_metadata(lake, batch, written),
             "declared": seen,
             "corrections": counts_table(
                 {row["kind"]: len(row["rows"]) or written.rows for row in in_force.to_dicts()}, "correction", "boxes"
@@ -93,18 +94,7 @@ def boxes(
 
 @dg.multi_asset(
     name="object_recall",
-    specs=[
-        dg.AssetSpec(
-            table,
-            group_name=GROUP,
-            partitions_def=batches,
-            code_version=STEPS["object_recall"].code_version,
-            description=TABLES[table].grain,
-            deps=["boxes", "images"],
-            kinds={"deltalake", "onnx"},
-        )
-        for table in STEPS["object_recall"].tables
-    ],
+    specs=table_specs("object_recall", GROUP, {"deltalake", "onnx"}, ["boxes", "images"]),
 )
 def object_recall(
     context: dg.AssetExecutionContext,
@@ -150,7 +140,7 @@ def object_recall(
             lake.replace("object_recall", batch, row),
         ]
     for done in writing.written:
-        metadata = table_metadata(done.table, done.rows, lake.head(done.table, batch), done.version)
+        metadata = written_metadata(lake, batch, done)
         metadata |= {"encoder_calls": verdict.encoder_calls, "encoder_calls_saved": verdict.calls_saved}
         if done.table == "object_recall":
             metadata["reason"] = verdict.reason
@@ -236,7 +226,7 @@ def object_alignments(
     return dg.MaterializeResult(
         data_version=writing.data_version,
         metadata={
-            **table_metadata("object_alignments", written.rows, lake.head("object_alignments", batch), written.version),
+            **written_metadata(lake, batch, written),
             "verdicts": counts_table(verdicts, "verdict", "rows"),
             "crops_encoded": meter.units,
             "crops_saved": saved,

@@ -18,14 +18,13 @@ from mm_assets.aligned.objects.claims.rewrites import RewriteReport
 from mm_assets.aligned.objects.claims.timed_entailment import TimedEntailment
 from mm_assets.aligned.objects.claims.write_back import SHOWN_FOR_REVIEW, list_for_review, list_rejected, surest
 from mm_assets.display.contact_sheet import Tile, contact_sheet
-from mm_assets.display.metadata import counts_table, picture, rows_table, table_metadata
+from mm_assets.display.metadata import counts_table, picture, rows_table
 from mm_assets.gates.evidence import read_picture
 from mm_assets.gates.gate_check import evidence_tables
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
-from mm_assets.partitions import batches
 from mm_assets.policy import FaithfulnessPolicy, Policy
 from mm_assets.schemas import TABLES
-from mm_assets.steps import STEPS
+from mm_assets.step_assets import table_specs, written_metadata
 from resources.costs import Costs, Meter
 from resources.delta_lake import DeltaLake, Staging
 from resources.entailment import EntailmentResource
@@ -59,18 +58,7 @@ def _annotators(images: pl.DataFrame) -> pl.DataFrame:
 
 @dg.multi_asset(
     name=STEP,
-    specs=[
-        dg.AssetSpec(
-            table,
-            group_name=GROUP,
-            partitions_def=batches,
-            code_version=STEPS[STEP].code_version,
-            description=TABLES[table].grain,
-            deps=["captions", "images", "boxes", "image_text_recall"],
-            kinds={"deltalake", "onnx"},
-        )
-        for table in STEPS[STEP].tables
-    ],
+    specs=table_specs(STEP, GROUP, {"deltalake", "onnx"}, ["captions", "images", "boxes", "image_text_recall"]),
 )
 def caption_claims(
     context: dg.AssetExecutionContext,
@@ -145,7 +133,7 @@ def caption_claims(
         "caption_rewrites": _rewritten(rewrites),
     }
     for done in writing.written:
-        metadata = table_metadata(done.table, done.rows, lake.head(done.table, batch), done.version) | told[done.table]
+        metadata = written_metadata(lake, batch, done) | told[done.table]
         yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
 
 

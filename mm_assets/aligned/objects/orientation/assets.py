@@ -16,13 +16,12 @@ from mm_assets.aligned.objects.orientation.orientation_checks import (
 )
 from mm_assets.aligned.objects.orientation.orientation_verdict import agreement_row, orientation_verdict
 from mm_assets.aligned.objects.orientation.side_markers import SideMarker, marker_rows, read_side_markers
-from mm_assets.display.metadata import counts_table, table_metadata
+from mm_assets.display.metadata import counts_table
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.landing import Landing
-from mm_assets.partitions import batches
 from mm_assets.policy import Policy
 from mm_assets.schemas import TABLES
-from mm_assets.steps import STEPS
+from mm_assets.step_assets import table_specs, written_metadata
 from resources.costs import Costs, Meter
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
@@ -50,18 +49,12 @@ def _read_markers(
 
 @dg.multi_asset(
     name=STEP,
-    specs=[
-        dg.AssetSpec(
-            table,
-            group_name=GROUP,
-            partitions_def=batches,
-            code_version=STEPS[STEP].code_version,
-            description=TABLES[table].grain,
-            deps=["captions", "images", "boxes", "object_alignments", "object_recall", "image_text_recall"],
-            kinds={"deltalake", "onnx"},
-        )
-        for table in STEPS[STEP].tables
-    ],
+    specs=table_specs(
+        STEP,
+        GROUP,
+        {"deltalake", "onnx"},
+        ["captions", "images", "boxes", "object_alignments", "object_recall", "image_text_recall"],
+    ),
 )
 def orientation_checks(
     context: dg.AssetExecutionContext,
@@ -108,7 +101,7 @@ def orientation_checks(
         writing.written.append(lake.replace("orientation_agreement", batch, row))
     findings = dict(rows.group_by("verdict").len().sort("verdict").iter_rows())
     for done in writing.written:
-        metadata = table_metadata(done.table, done.rows, lake.head(done.table, batch), done.version)
+        metadata = written_metadata(lake, batch, done)
         metadata |= {
             "reason": verdict.reason,
             "pictures_read": meter.units,

@@ -5,11 +5,12 @@ import polars as pl
 
 from mm_assets.aligned.segments.agreement.alignments import STAGE, align_segments
 from mm_assets.aligned.segments.agreement.segment_texts import list_clips
-from mm_assets.display.metadata import counts_table, table_metadata
+from mm_assets.display.metadata import counts_table
 from mm_assets.features.timed_encoder import TimedEncoder
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.partitions import batches
 from mm_assets.schemas import TABLES
+from mm_assets.step_assets import written_metadata
 from mm_assets.steps import STEPS
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
@@ -73,7 +74,7 @@ def segment_alignments(
     return dg.MaterializeResult(
         data_version=writing.data_version,
         metadata={
-            **table_metadata(STAGE, written.rows, lake.head(STAGE, batch), written.version),
+            **written_metadata(lake, batch, written),
             "verdicts": counts_table(verdicts, "verdict", "segments"),
             "not_counted_as_agreeing": counts_table(reasons, "why", "segments"),
             "rejected": counts_table(lake.rejected_by_code(batch, STAGE), "code", "pieces"),

@@ -14,13 +14,12 @@ from mm_assets.aligned.segments.offsets.offset_gate import evaluate_offsets
 from mm_assets.aligned.segments.offsets.offset_verdict import OffsetVerdict
 from mm_assets.aligned.segments.offsets.text_channels import compare_delivered_texts
 from mm_assets.cleaned.media_assets import delivered_clips
-from mm_assets.display.metadata import picture, table_metadata
+from mm_assets.display.metadata import picture
 from mm_assets.gates.evidence import evidence_sheet, tell_sheet
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
-from mm_assets.partitions import batches
 from mm_assets.policy import OffsetGatePolicy
 from mm_assets.schemas import TABLES
-from mm_assets.steps import STEPS
+from mm_assets.step_assets import table_specs, written_metadata
 from resources.corrections import Corrections
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
@@ -64,18 +63,12 @@ def delivered_texts(lake: DeltaLake, batch: str, delivered: pl.DataFrame) -> pl.
 
 @dg.multi_asset(
     name=STAGE,
-    specs=[
-        dg.AssetSpec(
-            table,
-            group_name=GROUP,
-            partitions_def=batches,
-            code_version=STEPS[STAGE].code_version,
-            description=TABLES[table].grain,
-            deps=["raw_audio", "raw_cues", "audio_clips", "video_clips", "clip_tracks", "transcripts", "cues"],
-            kinds={"deltalake", "numpy"},
-        )
-        for table in STEPS[STAGE].tables
-    ],
+    specs=table_specs(
+        STAGE,
+        GROUP,
+        {"deltalake", "numpy"},
+        ["raw_audio", "raw_cues", "audio_clips", "video_clips", "clip_tracks", "transcripts", "cues"],
+    ),
 )
 def segment_offsets(
     context: dg.AssetExecutionContext,
@@ -117,7 +110,7 @@ def segment_offsets(
             lake.replace("clip_offsets", batch, verdict.to_frame(batch)),
         ]
     for done in writing.written:
-        metadata = table_metadata(done.table, done.rows, lake.head(done.table, batch), done.version)
+        metadata = written_metadata(lake, batch, done)
         if done.table == STAGE:
             metadata["reason"] = verdict.reason
             if verdict.judged:

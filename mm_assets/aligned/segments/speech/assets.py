@@ -9,11 +9,10 @@ import polars as pl
 from mm_assets.aligned.segments.speech.agreement import word_error_rate
 from mm_assets.aligned.segments.speech.hearing import HearingFigures, SpeechModels
 from mm_assets.aligned.segments.speech.transcribing import STAGE, transcribe_clips
-from mm_assets.display.metadata import counts_table, preview, table_metadata
+from mm_assets.display.metadata import counts_table, preview
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.media.decoder import MediaDecoder
-from mm_assets.partitions import batches
-from mm_assets.schemas import TABLES
+from mm_assets.step_assets import table_specs, written_metadata
 from mm_assets.steps import STEPS
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
@@ -46,18 +45,7 @@ def _clips_with_sound(lake: DeltaLake, batch: str) -> Iterator[pl.DataFrame]:
 
 @dg.multi_asset(
     name=STAGE,
-    specs=[
-        dg.AssetSpec(
-            table,
-            group_name=GROUP,
-            partitions_def=batches,
-            code_version=STEPS[STAGE].code_version,
-            description=TABLES[table].grain,
-            deps=["audio_clips", "video_clips", "clip_tracks"],
-            kinds={"deltalake", "whisper"},
-        )
-        for table in STEPS[STAGE].tables
-    ],
+    specs=table_specs(STAGE, GROUP, {"deltalake", "whisper"}, ["audio_clips", "video_clips", "clip_tracks"]),
 )
 def transcripts(
     context: dg.AssetExecutionContext,
@@ -97,7 +85,7 @@ def transcripts(
         writing.written += [lake.replace(table, batch, staging) for table in STEPS[STAGE].tables]
     beside = _described(lake, batch, figures) | {name: str(model.identity) for name, model in identities.items()}
     for done in writing.written:
-        metadata = table_metadata(done.table, done.rows, lake.head(done.table, batch), done.version)
+        metadata = written_metadata(lake, batch, done)
         yield dg.MaterializeResult(
             done.table, data_version=writing.data_version, metadata=metadata | (beside if done.table == STAGE else {})
         )

@@ -1,0 +1,137 @@
+"""Tables of documents: files, pages, blocks in reading order, what captions and references lead to, and windows.
+
+Boxes are ``x1 y1 x2 y2``, origin top left, in points (1/72 inch) for PDF and in pixels for pictures of pages.
+"""
+
+from typing import Final
+
+import polars as pl
+
+from mm_assets.schemas.columns import BATCH, LANGUAGE, LICENSE, RECORD_REF, SHA256, SOURCE, SOURCE_REF
+from mm_assets.schemas.table import Column, Table
+
+DOCUMENT_ID: Final = Column(pl.String, "Hash of content and place; the same on every rerun.")
+BLOCK_ID: Final = Column(pl.String, "Hash of document, position, type and text.")
+BLOCK_POSITION: Final = Column(pl.Int64, "Place in the document's reading order, from 0.")
+_REFERENCE: Final = Column(SOURCE_REF, "Where the bytes lie: uri, byte range; frame is the page, from 0.")
+_BOX: Final[dict[str, Column]] = {
+    name: Column(pl.Float32, f"{told}, points or pixels; null without pages.", nullable=True)
+    for name, told in (("x1", "Left"), ("y1", "Top"), ("x2", "Right"), ("y2", "Bottom"))
+}
+
+_RAW_DOCUMENT: Final[dict[str, Column]] = {
+    "batch": BATCH,
+    "document_id": DOCUMENT_ID,
+    "position": Column(pl.Int64, "Place of the record in its delivery, from 0, rejected records counted."),
+    "record_ref": RECORD_REF,
+    "source_ref": _REFERENCE,
+    "file_name": Column(pl.String, "Name in the delivery, relative to documents/."),
+    "form": Column(pl.String, "pdf, html or page_image."),
+    "sha256": SHA256,
+    "size_bytes": Column(pl.Int64, "Encoded size in bytes."),
+    "source": SOURCE,
+    "license": LICENSE,
+    "language": LANGUAGE,
+}
+
+TABLES: Final[tuple[Table, ...]] = (
+    Table(
+        name="raw_documents",
+        grain="One row per delivered document that keeps the batch contract.",
+        columns=_RAW_DOCUMENT,
+        order_by=("position",),
+    ),
+    Table(
+        name="documents",
+        grain="One row per document that could be read, near-duplicates left out.",
+        columns=_RAW_DOCUMENT
+        | {
+            "title": Column(pl.String, "Title, as the file or its first heading states it.", nullable=True),
+            "pages": Column(pl.Int32, "Pages; 1 for HTML."),
+            "pages_by_ocr": Column(pl.Int32, "Pages whose text was recognised from pixels."),
+            "words": Column(pl.Int64, "Words of all blocks."),
+            "figures": Column(pl.Int32, "Figures."),
+            "image_text_share": Column(
+                pl.Float64, "Share of the characters that stand in pictures, 0 to 1.", nullable=True
+            ),
+        },
+        order_by=("position",),
+    ),
+    Table(
+        name="document_blocks",
+        grain="One row per block of a document, in reading order.",
+        columns={
+            "batch": BATCH,
+            "document_id": DOCUMENT_ID,
+            "block_id": BLOCK_ID,
+            "source_ref": _REFERENCE,
+            "page": Column(pl.Int32, "Page it starts on, from 1."),
+            "last_page": Column(pl.Int32, "Page it ends on, from 1."),
+            "position": BLOCK_POSITION,
+            "type": Column(pl.String, "heading, paragraph, list, table, figure, caption, formula, code or footnote."),
+            "text": Column(pl.String, "Its text; a table's cells by tabs and newlines, a figure's alt text."),
+            **_BOX,
+            "level": Column(pl.Int32, "Depth of a heading, from 1.", nullable=True),
+            "label": Column(pl.String, "Number it is known by, such as Figure 3.", nullable=True),
+            "section": Column(pl.List(pl.Int64), "Positions of the headings it stands under, outermost first."),
+            "cells_json": Column(pl.String, "Rows of a table, JSON.", nullable=True),
+            "picture_json": Column(pl.String, "Where a figure's pixels lie, JSON.", nullable=True),
+            "anchors": Column(pl.List(pl.String), "Names under which links reach it."),
+            "text_from": Column(pl.String, "layer, ocr, markup or none."),
+        },
+        order_by=("document_id", "position"),
+    ),
+    Table(
+        name="caption_bindings",
+        grain="One row per figure, and per table with a caption: the caption bound to it and how surely.",
+        columns={
+            "batch": BATCH,
+            "document_id": DOCUMENT_ID,
+            "block_id": Column(pl.String, "The figure or table."),
+            "position": BLOCK_POSITION,
+            "type": Column(pl.String, "figure or table."),
+            "caption_id": Column(pl.String, "Block id of its caption; null without one.", nullable=True),
+            "caption_position": Column(pl.Int64, "Position of the caption.", nullable=True),
+            "bound_by": Column(pl.String, "markup, number, place, similarity or none."),
+            "score": Column(pl.Float64, "How surely they belong together, 0 to 1.", nullable=True),
+        },
+        order_by=("document_id", "position"),
+    ),
+    Table(
+        name="document_references",
+        grain="One row per reference in a document's text: what it names and the block it leads to.",
+        columns={
+            "batch": BATCH,
+            "document_id": DOCUMENT_ID,
+            "position": Column(pl.Int64, "Position of the block that refers."),
+            "start": Column(pl.Int64, "First character of the reference in the block's text."),
+            "end": Column(pl.Int64, "Character behind it."),
+            "kind": Column(pl.String, "figure, table, section, equation, page, relative or anchor."),
+            "text": Column(pl.String, "The reference as written."),
+            "refers_to": Column(pl.Int64, "Position of the block it leads to; null: unresolved.", nullable=True),
+            "reason": Column(pl.String, "Why it could not be resolved.", nullable=True),
+        },
+        order_by=("document_id", "position", "start"),
+    ),
+    Table(
+        name="document_windows",
+        grain="One row per element of a window, in the order in which a model reads it.",
+        columns={
+            "batch": BATCH,
+            "window_id": Column(pl.String, "Hash of document, first element and budget."),
+            "document_id": DOCUMENT_ID,
+            "window_index": Column(pl.Int32, "Place of the window in its document, from 0."),
+            "position": Column(pl.Int64, "Place of the element in its window, from 0."),
+            "block_position": Column(pl.Int64, "Position of its block in the document."),
+            "modality": Column(pl.String, "text or image."),
+            "role": Column(pl.String, "body, or context: a heading repeated from before the window."),
+            "type": Column(pl.String, "Type of the block."),
+            "text": Column(pl.String, "Its text; null for an image.", nullable=True),
+            "image_ref": Column(pl.String, "Block id of the figure; null for text.", nullable=True),
+            "page": Column(pl.Int32, "Page, from 1."),
+            "tokens": Column(pl.Int64, "Tokens it takes."),
+            "refers_to": Column(pl.List(pl.Int64), "Positions in this window it refers to."),
+        },
+        order_by=("document_id", "window_index", "position"),
+    ),
+)
