@@ -4,7 +4,10 @@ Each size runs in a fresh process, whose high-water mark (VmHWM) is read and set
 that the step that holds the peak is known by name. The records are real pictures and captions of the demo, mixed two
 by two at 64 px so that none repeats another; the models are the embedded ones.
 
-Usage: python benchmarks/batch_memory.py [--few 1000] [--many 20000] [--json]
+The detector looks at every picture, the larger number takes it about an hour of CPU; ``--no-detector`` switches it off,
+as a policy may, for both sizes.
+
+Usage: python benchmarks/batch_memory.py [--few 1000] [--many 20000] [--no-detector] [--json]
 """
 
 import argparse
@@ -104,6 +107,8 @@ def run_whole_batch(work: Path) -> dict:
         "MM_LANDING": str(work / "landing"),
         "MM_LAKE": str(work / "lake"),
     }
+    if (work / "policy.toml").exists():
+        os.environ["MM_POLICY"] = str(work / "policy.toml")
     sys.path.insert(0, str(ROOT))
     import dagster as dg
     from rich.console import Console
@@ -143,10 +148,12 @@ def run_whole_batch(work: Path) -> dict:
     }
 
 
-def measure(records: int) -> dict:
+def measure(records: int, *, detector: bool) -> dict:
     """Run one size in a fresh process."""
     with tempfile.TemporaryDirectory(prefix="mm-memory-") as folder:
         write_delivery(Path(folder) / "landing", records)
+        if not detector:
+            (Path(folder) / "policy.toml").write_text('[faithfulness]\ndetector = ""\n', encoding="utf-8")
         command = [sys.executable, __file__, "--run-in", folder]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
@@ -164,13 +171,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--few", type=int, default=1_000)
     parser.add_argument("--many", type=int, default=20_000)
+    parser.add_argument("--no-detector", dest="detector", action="store_false")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--run-in", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.run_in is not None:
         print(json.dumps(run_whole_batch(arguments.run_in)))
         return 0
-    few, many = measure(arguments.few), measure(arguments.many)
+    few, many = (measure(size, detector=arguments.detector) for size in (arguments.few, arguments.many))
     growth = many["peak_mib"] / few["peak_mib"] - 1.0
     report = {"few": few, "many": many, "growth": round(growth, 3), "limit": LIMIT}
     if arguments.json:
