@@ -8,6 +8,7 @@ Usage: python benchmarks/overhead.py [--records 1000] [--json]
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -54,7 +55,7 @@ def measure(records: int) -> dict[str, float | int | str]:
 
     from mm_assets.cleaned.decoding import decode_image
     from mm_assets.commands.run import Runner
-    from mm_assets.commands.workspace import Workspace
+    from mm_assets.commands.workspace import Workspace, dagster_home
     from mm_assets.definitions import define
     from mm_assets.features.decode import decode_square
     from mm_assets.policy import Policy
@@ -72,10 +73,9 @@ def measure(records: int) -> dict[str, float | int | str]:
         decoding = time.perf_counter() - decoding
         definitions = define(str(work / "landing"), str(work / "lake"), str(work / "policy.toml"))
         lake = DeltaLake(root=str(work / "lake"))
-        # Not an ephemeral instance: progress is read from another thread, and tables in memory lock each other out.
-        (work / "home").mkdir()
-        settings = {"telemetry": {"enabled": False}}
-        with dg.DagsterInstance.local_temp(str(work / "home"), overrides=settings) as instance:
+        os.environ["DAGSTER_HOME"] = str(work / "home")
+        dagster_home()
+        with dg.DagsterInstance.get() as instance:
             workspace = Workspace(instance, definitions)
             started = time.perf_counter()
             summary = Runner(workspace, Console(quiet=True)).run(None, None)

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from sqlalchemy.exc import OperationalError
 
-from mm_assets.commands.databases import databases_kept_open
 from mm_assets.commands.workspace import Workspace
 from mm_assets.errors import BatchContractError, InputError
 from mm_assets.identifiers import validate_batch_id
@@ -109,7 +108,7 @@ class Runner:
         instance = self._workspace.instance
         fail_interrupted_runs(instance)
         landed = self._landed(chosen)
-        with databases_kept_open(instance), self._bars.progress:
+        with self._bars.progress:
             for batch in landed:
                 self._run_steps(batch, INGEST_STEPS)
                 self._workspace.holds.place_due(by="mm run")
@@ -128,7 +127,7 @@ class Runner:
     def rerun(self, batch: str, steps: tuple[str, ...]) -> RunSummary:
         """Run what is due of these steps although the batch is held: it was corrected, and the guard knows."""
         self._workspace.instance.add_dynamic_partitions(batches.name or "", [batch])
-        with databases_kept_open(self._workspace.instance), self._bars.progress:
+        with self._bars.progress:
             self._run_due(batch, steps)
         return self.summary
 

@@ -23,6 +23,13 @@ nux:
   enabled: false
 telemetry:
   enabled: false
+storage:
+  custom:
+    module: resources.dagster_databases
+    class: DagsterDatabases
+    config:
+      base_dir:
+        env: DAGSTER_HOME
 concurrency:
   runs:
     max_concurrent_runs: 2
@@ -62,8 +69,9 @@ def _make_home(home: Path) -> None:
     aside = home / ".making"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
-    (aside / SETTINGS).write_text(DAGSTER_YAML, encoding="utf-8")
+    (aside / SETTINGS).touch()  # the settings proper name the home, which is not there yet
     dg.DagsterInstance.from_config(str(aside)).dispose()
+    (aside / SETTINGS).write_text(DAGSTER_YAML, encoding="utf-8")
     for path in (*aside.rglob("*"), aside):
         _sync(path)
     for entry in sorted(aside.iterdir(), key=lambda path: path.name == SETTINGS):
