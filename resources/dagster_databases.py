@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import sqlalchemy
 import sqlalchemy.event
+import sqlalchemy.exc
+from dagster._core.storage.event_log.schema import SqlEventLogStorageMetadata
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
@@ -24,6 +26,9 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage, SqliteSto
 from dagster._serdes import ConfigurableClassData
 
 _RUNS_KEPT_OPEN: Final = 8
+_VERSION: Final = sqlalchemy.Table(
+    "alembic_version", sqlalchemy.MetaData(), sqlalchemy.Column("version_num", sqlalchemy.String(32), primary_key=True)
+)
 
 
 def _engine(address: str) -> sqlalchemy.Engine:
@@ -77,6 +82,7 @@ class EventDatabases(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: OrderedDict[str, sqlalchemy.Engine] = OrderedDict()
+        self._revision: str | None = None
         super().__init__(base_dir, inst_data)
 
     @contextmanager
@@ -84,10 +90,27 @@ class EventDatabases(SqliteEventLogStorage):
         with self._db_lock:
             engine = self._open(shard)
             if shard not in self._initialized_dbs:
-                self._initdb(engine)
+                self._make(engine, shard)
                 self._initialized_dbs.add(shard)
             with engine.begin() as connection:
                 yield connection
+
+    def _make(self, engine: sqlalchemy.Engine, shard: str) -> None:
+        """Have the tables of a database made; Dagster reads its 50 revisions for it, here once in a process."""
+        if self._revision is None or Path(self.path_for_shard(shard)).exists():
+            self._initdb(engine)
+            with engine.connect() as connection:
+                self._revision = connection.scalar(sqlalchemy.select(_VERSION.c.version_num))
+            return
+        try:
+            with engine.begin() as connection:
+                SqlEventLogStorageMetadata.create_all(connection)
+                _VERSION.create(connection)
+                connection.execute(_VERSION.insert().values(version_num=self._revision))
+            with engine.connect() as connection:
+                connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
+        except sqlalchemy.exc.OperationalError:  # another process makes it at this moment; Dagster's way waits for it
+            self._initdb(engine)
 
     def _open(self, shard: str) -> sqlalchemy.Engine:
         if shard not in self._engines:

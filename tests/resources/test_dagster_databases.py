@@ -1,3 +1,5 @@
+import contextlib
+import sqlite3
 import threading
 import uuid
 
@@ -80,3 +82,21 @@ def test_threads_read_while_a_run_writes(home):
                 thread.join()
     assert all(result.success for result in ran)
     assert max(counted) == 1
+
+
+def test_the_database_of_a_later_run_is_made_as_dagster_makes_one(home):
+    with dg.DagsterInstance.get() as instance:
+        first, later = (nothing_much.execute_in_process(instance=instance).run_id for _ in range(2))
+    runs = home / "history" / "runs"
+    made = []
+    for run_id in (first, later):
+        with contextlib.closing(sqlite3.connect(runs / f"{run_id}.db")) as connection:
+            made.append(
+                (
+                    sorted(connection.execute("SELECT type, name, tbl_name FROM sqlite_master")),
+                    connection.execute("SELECT version_num FROM alembic_version").fetchall(),
+                    connection.execute("PRAGMA journal_mode").fetchone(),
+                )
+            )
+    assert made[0] == made[1]
+    assert len(made[1][1]) == 1
