@@ -50,7 +50,7 @@ def _console(*, stderr: bool = False) -> Console:
 def demo(as_json: Json = False) -> None:
     """Run the vendored demo batches, three of them spoiled on purpose, to a release."""
     from mm_assets.commands import demo as command  # noqa: PLC0415 - imports dagster
-    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
 
     command.use_demo_landing()
     outcome = command.run_demo(open_workspace(), _console(stderr=True))
@@ -69,8 +69,8 @@ def run(
 ) -> None:
     """Run what is due of the landed batches, and a release if one is named."""
     from mm_assets.commands.repair import repairable_batches, tell_repair  # noqa: PLC0415 - imports dagster
-    from mm_assets.commands.run import Runner  # noqa: PLC0415
-    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
+    from mm_assets.commands.run import Runner  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
 
     workspace = open_workspace()
     summary = Runner(workspace, _console(stderr=True)).run(batch, release)
@@ -97,7 +97,7 @@ def run(
 def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000) -> None:
     """Open the Dagster UI, with its sensors, on 127.0.0.1."""
     from mm_assets.commands import demo as demo_command  # noqa: PLC0415 - imports dagster
-    from mm_assets.commands.ui import serve  # noqa: PLC0415
+    from mm_assets.commands.ui import serve  # noqa: PLC0415 - imports dagster
 
     if "MM_LANDING" not in os.environ and not Path("landing").is_dir():
         demo_command.use_demo_landing()
@@ -108,7 +108,7 @@ def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000) -> 
 def status(as_json: Json = False) -> None:
     """Show rows and rejections per batch, what is held, and the releases."""
     from mm_assets.commands.status import read_status  # noqa: PLC0415 - imports dagster
-    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
 
     document = read_status(open_workspace())
     if as_json:
@@ -133,7 +133,7 @@ def holds(
 ) -> None:
     """Show what is held and why."""
     from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
-    from resources.holds import describe_hold  # noqa: PLC0415
+    from resources.holds import describe_hold  # noqa: PLC0415 - imports dagster
 
     ledger = open_workspace().holds
     rows = [describe_hold(row) for row in (ledger.history() if everything else ledger.active()).to_dicts()]
@@ -181,8 +181,8 @@ def repair(
 ) -> None:
     """Show with pictures what would undo a held batch's fault; with --apply, undo it in a layer beside the raw data."""
     from mm_assets.commands import repair as command  # noqa: PLC0415 - imports dagster
-    from mm_assets.commands.run import Runner  # noqa: PLC0415
-    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
+    from mm_assets.commands.run import Runner  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
 
     if (apply or withdraw) and not (by.strip() and reason.strip()):
         raise typer.BadParameter("needs a name (--by) and a reason (--reason)", param_hint="--apply / --withdraw")
@@ -243,7 +243,7 @@ def export(
 ) -> None:
     """Write transcripts, cues or segments for players (vtt, srt) and scoring tools (ctm, rttm)."""
     from mm_assets.commands import export as command  # noqa: PLC0415 - imports dagster
-    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
 
     done = command.export(
         open_workspace(), target, form.value, out, _console(stderr=True), text.value if text else None
@@ -262,7 +262,7 @@ def export(
 def doctor(as_json: Json = False) -> None:
     """Say which models, devices and extensions are in use, and what is wrong with them."""
     from mm_assets.commands.doctor import examine  # noqa: PLC0415 - imports everything
-    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
 
     findings = examine(open_workspace())
     if as_json:

@@ -131,7 +131,7 @@ def print_outcome(outcome: DemoOutcome, console: Console) -> None:
         if row["why"]:
             console.print(f"[red]{row['batch']} is held[/red] ({row['code']}): {row['why']}")
     for batch in outcome.repairable:
-        console.print(tell_repair(batch), highlight=False)
+        console.print(tell_repair(batch, os.path.relpath(demo_root() / "data" / "landing")), highlight=False)
     for batch, reason in (outcome.summary.refused | outcome.summary.failed).items():
         console.print(f"[red]{batch}[/red]: {reason}")
     for release in outcome.releases:

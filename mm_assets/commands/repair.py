@@ -1,5 +1,6 @@
 """Show what a held batch's diagnosis would correct, and correct it: apply, run again, pass the gate, release."""
 
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,9 +71,15 @@ def repairable_batches(workspace: Workspace) -> list[str]:
     return found
 
 
-def tell_repair(batch: str) -> str:
-    """Where to go on with a held batch that can be repaired."""
-    return f"{batch}: the diagnosis names a repair; see it with pictures: mm repair {batch}"
+def tell_repair(batch: str, landing: str = "") -> str:
+    """Where to go on with a held batch that can be repaired.
+
+    Args:
+        batch: the batch.
+        landing: landing root to name, where it is not the one that a new shell would use.
+    """
+    setting = f"MM_LANDING={shlex.quote(landing)} " if landing else ""
+    return f"{batch}: the diagnosis names a repair; see it with pictures: {setting}mm repair {batch}"
 
 
 def apply_repair(workspace: Workspace, runner: Runner, plan: RepairPlan, by: str, reason: str) -> Repaired:

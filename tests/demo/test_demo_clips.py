@@ -193,7 +193,8 @@ def test_a_late_batch_is_told_how_it_is_repaired(cleaned: dict[str, Cleaned], la
     holds.record(verdict_of_row(row))
     holds.place_due(by="test")
     assert repairable_batches(workspace) == [LATE]
-    assert tell_repair(LATE).endswith(f"mm repair {LATE}")
+    assert tell_repair(LATE).endswith(f": mm repair {LATE}")
+    assert tell_repair(LATE, "demo/data/landing").endswith(f": MM_LANDING=demo/data/landing mm repair {LATE}")
     holds.release(LATE, "offset", "ada", "for the test")
     assert repairable_batches(workspace) == []
 

@@ -3,8 +3,9 @@
 import dagster as dg
 import polars as pl
 
-from mm_assets.aligned.segments.agreement.alignments import STAGE, align_segments
+from mm_assets.aligned.segments.agreement.alignments import align_segments
 from mm_assets.aligned.segments.agreement.segment_texts import list_clips
+from mm_assets.aligned.segments.agreement.segment_verdicts import STAGE
 from mm_assets.display.metadata import counts_table
 from mm_assets.features.timed_encoder import TimedEncoder
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget

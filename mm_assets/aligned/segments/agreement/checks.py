@@ -3,7 +3,7 @@
 import dagster as dg
 import polars as pl
 
-from mm_assets.aligned.segments.agreement.alignments import STAGE
+from mm_assets.aligned.segments.agreement.segment_verdicts import STAGE
 from mm_assets.aligned.segments.agreement.text_audio import check_sample, split_tokens
 from mm_assets.display.metadata import counts_table
 from mm_assets.errors import CrossModalCode
