@@ -101,7 +101,7 @@ def _events(body: LexborNode, flow: HtmlFlow) -> Iterator[tuple[LexborNode, bool
             yield node, False
         while node.next is None:
             parent = node.parent
-            if parent is None or node.mem_id == body.mem_id or parent.mem_id == body.mem_id:
+            if parent is None or body.mem_id in {node.mem_id, parent.mem_id}:
                 if node.mem_id != body.mem_id:
                     yield body, False
                 return

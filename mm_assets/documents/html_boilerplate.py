@@ -5,91 +5,26 @@ from typing import Final
 
 from selectolax.lexbor import LexborNode
 
+_words: Final = str.split
 _SPACE: Final = re.compile(r"\s+")
 _NEVER: Final = frozenset(
-    [
-        "script",
-        "style",
-        "noscript",
-        "template",
-        "iframe",
-        "object",
-        "embed",
-        "applet",
-        "canvas",
-        "audio",
-        "video",
-        "source",
-        "track",
-        "map",
-        "area",
-        "head",
-        "link",
-        "meta",
-        "nav",
-        "menu",
-        "button",
-        "select",
-        "input",
-        "textarea",
-        "label",
-        "option",
-        "datalist",
-        "dialog",
-        "colgroup",
-        "col",
-        "param",
-        "base",
-        "frame",
-        "frameset",
-    ]
+    _words(
+        "script style noscript template iframe object embed applet canvas audio video source track map area head link "
+        "meta nav menu button select input textarea label option datalist dialog colgroup col param base frame "
+        "frameset"
+    )
 )
-_ROLES: Final = frozenset(
-    {"navigation", "banner", "contentinfo", "search", "complementary", "menu", "menubar", "toolbar"}
-)
+_ROLES: Final = frozenset(_words("navigation banner contentinfo search complementary menu menubar toolbar"))
 _NAMES: Final = frozenset(
-    [
-        "navheader",
-        "navfooter",
-        "navbar",
-        "nav-path",
-        "navigation",
-        "navpath",
-        "breadcrumb",
-        "breadcrumbs",
-        "toc",
-        "list-of-figures",
-        "list-of-tables",
-        "list-of-examples",
-        "sphinxsidebar",
-        "sphinxsidebarwrapper",
-        "related",
-        "headerlink",
-        "mw-editsection",
-        "navbox",
-        "printfooter",
-        "site-footer",
-        "site-header",
-        "sidebar",
-        "skip-link",
-        "skiplink",
-        "sr-only",
-        "cookie",
-        "cookie-banner",
-        "share",
-        "social",
-        "linenos",
-        "table-of-contents",
-        "contents-list",
-        "navigationpanel",
-        "noprint",
-        "dyncontent",
-        "nav_previous",
-        "nav_next",
-    ]
+    _words(
+        "navheader navfooter navbar nav-path navigation navpath breadcrumb breadcrumbs toc list-of-figures list-of-tables "
+        "list-of-examples sphinxsidebar sphinxsidebarwrapper related headerlink mw-editsection navbox "
+        "printfooter site-footer site-header sidebar skip-link skiplink sr-only cookie cookie-banner share social "
+        "linenos table-of-contents contents-list navigationpanel noprint dyncontent nav_previous nav_next ttc"
+    )
 )
 _IDS: Final = frozenset(
-    {"toc", "table-of-contents", "nav-path", "side-nav", "doc-footer", "titlearea", "main-nav", "msearchselectwindow"}
+    _words("toc table-of-contents nav-path side-nav doc-footer titlearea main-nav msearchselectwindow")
 )
 _MAYBE: Final = frozenset({"header", "footer", "menu", "top", "bottom", "links", "contents", "index", "nav", "summary"})
 _MAX_LINKED: Final = 0.5  # share of a header's or menu's text in links from which it navigates
@@ -119,19 +54,21 @@ def is_boilerplate(node: LexborNode, tag: str, depth_in_content: int) -> bool:
     attributes = node.attributes
     if not attributes:
         return tag in {"header", "footer"} and _is_frame(node, tag, depth_in_content)
-    if "hidden" in attributes or (attributes.get("aria-hidden") or "").lower() == "true":
-        return True
-    if (attributes.get("role") or "").lower() in _ROLES or _HIDDEN.search(attributes.get("style") or ""):
-        return True
     names = names_of(node)
     identifier = (attributes.get("id") or "").lower()
-    if not _NAMES.isdisjoint(names) or identifier in _IDS:
+    if _is_unseen(attributes) or not _NAMES.isdisjoint(names) or identifier in _IDS:
         return True
     if tag in {"header", "footer"}:
         return _is_frame(node, tag, depth_in_content)
     if tag in {"div", "table", "p", "ul", "td"} and (identifier in _MAYBE or not _MAYBE.isdisjoint(names)):
         return linked_share(node) > _MAX_LINKED
     return tag == "table" and "navigation" in (attributes.get("summary") or "").lower()
+
+
+def _is_unseen(attributes: dict[str, str | None]) -> bool:
+    if "hidden" in attributes or (attributes.get("aria-hidden") or "").lower() == "true":
+        return True
+    return (attributes.get("role") or "").lower() in _ROLES or bool(_HIDDEN.search(attributes.get("style") or ""))
 
 
 def _is_frame(node: LexborNode, tag: str, depth_in_content: int) -> bool:

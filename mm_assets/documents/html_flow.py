@@ -18,120 +18,36 @@ from mm_assets.documents.labels import label_of_caption, label_of_heading
 from mm_assets.errors import DecodeError, InputError
 from mm_assets.policy import DocumentReadingPolicy
 
+_words: Final = str.split
 _BLOCKS: Final = frozenset(
-    [
-        "body",
-        "p",
-        "div",
-        "section",
-        "article",
-        "main",
-        "header",
-        "footer",
-        "aside",
-        "figure",
-        "figcaption",
-        "blockquote",
-        "address",
-        "center",
-        "details",
-        "summary",
-        "ul",
-        "ol",
-        "dl",
-        "li",
-        "dt",
-        "dd",
-        "menu",
-        "dir",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "table",
-        "caption",
-        "tbody",
-        "thead",
-        "tfoot",
-        "tr",
-        "td",
-        "th",
-        "pre",
-        "hr",
-        "form",
-        "fieldset",
-        "legend",
-        "hgroup",
-        "search",
-    ]
+    _words(
+        "body p div section article main header footer aside figure figcaption blockquote address center details "
+        "summary ul ol dl li dt dd menu dir h1 h2 h3 h4 h5 h6 table caption tbody thead tfoot tr td th pre hr form "
+        "fieldset legend hgroup search"
+    )
 )
 _HEADINGS: Final = {f"h{level}": level for level in range(1, 7)}
 _LISTS: Final = frozenset({"ul", "ol", "dl", "menu", "dir"})
 _FIGURES: Final = frozenset(
-    [
-        "figure",
-        "informalfigure",
-        "figure-wrapper",
-        "mediaobject",
-        "screenshot",
-        "image",
-        "thumb",
-        "thumbinner",
-        "wp-caption",
-        "float-figure",
-        "figure-contents",
-        "gallerybox",
-        "img-container",
-    ]
+    _words(
+        "figure informalfigure figure-wrapper mediaobject screenshot image thumb thumbinner wp-caption float-figure "
+        "figure-contents gallerybox img-container"
+    )
 )
 _TABLES: Final = frozenset({"table-wrap", "table", "informaltable", "table-wrapper", "wy-table-responsive"})
 _CAPTIONS: Final = frozenset(
-    [
-        "caption",
-        "wp-caption-text",
-        "thumbcaption",
-        "figcaption",
-        "figure-caption",
-        "table-caption",
-        "ltx_caption",
-        "img-caption",
-        "gallerytext",
-        "float-caption",
-        "legend-figure",
-        "imgcaption",
-    ]
+    _words(
+        "caption wp-caption-text thumbcaption figcaption figure-caption table-caption ltx_caption img-caption "
+        "gallerytext float-caption legend-figure imgcaption"
+    )
 )
 _NOTES: Final = frozenset(
-    [
-        "note",
-        "tip",
-        "warning",
-        "important",
-        "caution",
-        "admonition",
-        "hint",
-        "attention",
-        "danger",
-        "seealso",
-        "sidebar-note",
-    ]
+    _words("note tip warning important caution admonition hint attention danger seealso sidebar-note")
 )
 _FOOTNOTES: Final = frozenset({"footnote", "footnotes", "endnote", "endnotes", "ltx_note_content", "footnote-text"})
 _FOOTNOTE_ROLES: Final = frozenset({"doc-footnote", "doc-endnote", "doc-endnotes"})
-_FORMULAS: Final = frozenset(
-    [
-        "equation",
-        "informalequation",
-        "displaymath",
-        "formuladsp",
-        "math-display",
-        "ltx_equation",
-        "mathjax_display",
-        "katex-display",
-    ]
-)
+_FORMULAS: Final = frozenset(_words("displaymath formuladsp math-display ltx_equation mathjax_display katex-display"))
+_EQUATIONS: Final = frozenset({"equation", "informalequation"})
 _CODE: Final = frozenset({"fragment", "programlisting", "verbatim", "literallayout", "synopsis"})
 _ICON_PX: Final = 64  # declared sides up to which a picture between words is an icon
 _MAX_ANCHORS: Final = 1_000  # names waiting for a block
@@ -235,7 +151,7 @@ class HtmlFlow:
             return False
         names = names_of(node) if "class" in attributes else []
         block = tag in _BLOCKS or (tag == "span" and not _FORMULAS.isdisjoint(names))
-        if block:
+        if block and not self._verbatim:
             self._flush()
         self._add_anchors(attributes, named=tag == "a")
         if tag == "table" and self._enter_table(node, names):
@@ -244,19 +160,22 @@ class HtmlFlow:
         self._depth += 1
         if tag == "a":
             self._enter_link(attributes)
-        elif block:
+        elif block and not self._verbatim:
             self._enter_block(node, tag, names, attributes)
         return True
 
     def leave(self, node: LexborNode) -> None:
         """The element opened last ends."""
         tag = node.tag or ""
-        if tag in _BLOCKS or (self._kinds and self._kinds[-1].depth == self._depth):
+        ended = bool(self._kinds) and self._kinds[-1].depth == self._depth
+        if ended or (tag in _BLOCKS and not self._verbatim):
             self._flush()
+        elif tag in _BLOCKS:
+            self._text.break_line()  # lines of code may be elements of their own
         if self._links and self._links[-1] == self._depth:
             self._links.pop()
             self._text.close_link()
-        if self._kinds and self._kinds[-1].depth == self._depth:
+        if ended:
             self._verbatim -= self._kinds[-1].type == "code"
             self._kinds.pop()
         if self._notes and self._notes[-1] == self._depth:
@@ -284,28 +203,43 @@ class HtmlFlow:
             self._lists.item(tag)
         if tag in _HEADINGS or role == "heading":
             if not self._notes:
-                stated = attributes.get("aria-level") or ""
-                level = _HEADINGS.get(tag) or (int(stated) if stated.isdigit() and len(stated) == 1 else 2)
-                self._open(_Kind(self._depth, "heading", max(level, 1)))
-        elif tag == "pre" or (tag == "div" and not _CODE.isdisjoint(names)):
+                self._open(_Kind(self._depth, "heading", _level(tag, attributes)))
+        elif self._enter_kind(tag, names, role):
+            pass
+        elif (
+            tag == "figure"
+            or not _FIGURES.isdisjoint(names)
+            or (tag == "div" and not _TABLES.isdisjoint(names))
+            or (tag == "table" and node.css_first("caption") is not None)
+        ):
+            self._end_list_line()
+            self._holders.append(_Holder(self._depth))
+        elif not _NOTES.isdisjoint(names):
+            self._notes.append(self._depth)
+
+    def _enter_kind(self, tag: str, names: list[str], role: str) -> bool:
+        """Whether all text of the element makes blocks of one type."""
+        if tag == "pre" or (tag == "div" and not _CODE.isdisjoint(names)):
             self._open(_Kind(self._depth, "code"))
         elif tag in {"figcaption", "caption"} or not _CAPTIONS.isdisjoint(names) or self._is_title(tag, names):
             self._open(_Kind(self._depth, "caption", owner=self._holders[-1] if self._holders else None))
         elif not _FOOTNOTES.isdisjoint(names) or role in _FOOTNOTE_ROLES:
             self._open(_Kind(self._depth, "footnote"))
-        elif not _FORMULAS.isdisjoint(names):
-            self._open(_Kind(self._depth, "formula"))
-        elif tag == "figure" or not _FIGURES.isdisjoint(names) or (tag == "div" and not _TABLES.isdisjoint(names)):
+        elif not _EQUATIONS.isdisjoint(names):
             self._end_list_line()
             self._holders.append(_Holder(self._depth))
-        elif tag == "table" and node.css_first("caption") is not None:
-            self._holders.append(_Holder(self._depth))
-        elif not _NOTES.isdisjoint(names):
-            self._notes.append(self._depth)
+            self._open(_Kind(self._depth, "formula"))
+        elif not _FORMULAS.isdisjoint(names):
+            self._open(_Kind(self._depth, "formula"))
+        else:
+            return False
+        return True
 
     def _is_title(self, tag: str, names: list[str]) -> bool:
         """DocBook writes the caption of a figure or table as a title."""
-        return bool(self._holders) and tag in {"p", "div"} and "title" in names and not self._kinds
+        if not self._holders or tag not in {"p", "div"} or "title" not in names:
+            return False
+        return not self._kinds or self._kinds[-1].type == "formula"
 
     def _open(self, kind: _Kind) -> None:
         self._kinds.append(kind)
@@ -374,7 +308,7 @@ class HtmlFlow:
         kind = self._kinds[-1] if self._kinds else None
         figures = [one for one in pictures if alone or max(one.sides) > _ICON_PX]
         text, spans = _with_icons(text, spans, [one for one in pictures if one not in figures])
-        if kind is not None and kind.type in {"caption", "formula"} and not alone:
+        if kind is not None and kind.type in {"caption", "formula"} and text and not self._holders:
             figures = []
         before = [one for one in figures if one.at == 0] if kind is None else []
         for one in before:
@@ -424,7 +358,7 @@ class HtmlFlow:
         if self._holders:
             holder = self._holders[-1]
             holder.drafts.append(draft)
-            if holder.shown is None and draft.type in {"figure", "table"}:
+            if holder.shown is None and draft.type in {"figure", "table", "formula"}:
                 holder.shown = draft
         else:
             self._finish([draft])
@@ -485,6 +419,11 @@ def _with_icons(text: str, spans: list[Span], icons: list[InlinePicture]) -> tup
             Span(s.start + len(added) * (s.start >= at), s.end + len(added) * (s.end > at), s.anchor) for s in spans
         ]
     return text.rstrip() if icons else text, spans
+
+
+def _level(tag: str, attributes: dict[str, str | None]) -> int:
+    stated = attributes.get("aria-level") or ""
+    return _HEADINGS.get(tag) or (int(stated) if re.fullmatch(r"[1-9]", stated) else 2)
 
 
 def _pixels(stated: str | None) -> int:

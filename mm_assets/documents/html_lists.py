@@ -1,10 +1,12 @@
 """A list as it grows: one line per item, nested lists indented, numbers counted."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from mm_assets.documents.blocks import Link
 
-_INDENT = "  "
+_INDENT: Final = "  "
+_MAX_DIGITS: Final = 6
 
 
 @dataclass(slots=True)
@@ -32,7 +34,7 @@ class ListText:
 
     def enter(self, depth: int, *, ordered: bool, start: str | None) -> None:
         """A list opens in the element of this depth."""
-        first = int(start) if start and start.isascii() and start.isdigit() and len(start) < 7 else 1
+        first = int(start) if start and start.isascii() and start.isdigit() and len(start) <= _MAX_DIGITS else 1
         self.levels.append(_Level(depth, ordered, first))
 
     def item(self, tag: str) -> None:

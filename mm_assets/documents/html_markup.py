@@ -7,6 +7,7 @@ from typing import Final
 from mm_assets.errors import DecodeError
 from mm_assets.policy import DocumentReadingPolicy
 
+_words: Final = str.split
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _SNIFFED_BYTES: Final = 4_096
 _DECLARED: Final = re.compile(rb"""<meta[^>]{0,400}?charset\s*=\s*["']?\s*([a-zA-Z0-9_:.-]{1,40})""", re.IGNORECASE)
@@ -14,41 +15,20 @@ _XML: Final = re.compile(rb"""\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([a-zA-Z0-
 _LEGACY: Final = "windows-1252"  # what browsers take where nothing is declared
 _AS_WINDOWS: Final = frozenset({"iso8859-1", "ascii"})  # as the encoding standard reads these names
 _MAX_REPLACED: Final = 0.01  # share of characters that may not fit the declared encoding
-_VOID: Final = frozenset(
-    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"]
-)
+_VOID: Final = frozenset(_words("area base br col embed hr img input link meta param source track wbr"))
 _SELF_CLOSED: Final = re.compile(r"<([a-zA-Z][a-zA-Z0-9:]{0,40})((?:\s[^<>]{0,2000})?)/>")
 _TAG: Final = re.compile(r"<(/?)([a-zA-Z][^\s/>]{0,60})([^<>]*)>")
-_IMPLIED: Final = _VOID | frozenset(
-    [
-        "p",
-        "li",
-        "dt",
-        "dd",
-        "tr",
-        "td",
-        "th",
-        "thead",
-        "tbody",
-        "tfoot",
-        "option",
-        "optgroup",
-        "a",
-        "body",
-        "html",
-        "head",
-    ]
-)
+_IMPLIED: Final = _VOID | frozenset(_words("p li dt dd tr td th thead tbody tfoot option optgroup a body html head"))
 _MAX_ATTRIBUTES: Final = 1_000  # the parser compares each with those before it
 
 
 def decode_html(content: bytes, where: str) -> str:
-    """The document as text, by its byte order mark or the encoding it declares, else UTF-8, else Windows-1252.
+    r"""The document as text, by its byte order mark or the encoding it declares, else UTF-8, else Windows-1252.
 
     Raises:
         DecodeError: code ``INVALID_ENCODING``.
 
-    >>> decode_html(b'<meta charset="iso-8859-1"><p>caf\\xe9', "a.html")[-4:]
+    >>> decode_html(b'<meta charset="iso-8859-1"><p>caf\xe9', "a.html")[-4:]
     'café'
     """
     for mark, name in _BOMS:
@@ -94,12 +74,12 @@ def prepare_html(text: str, policy: DocumentReadingPolicy, where: str) -> str:
         text = _SELF_CLOSED.sub(_close, text)
     depths: dict[str, int] = {}
     depth = 0
-    for closing, name, attributes in _TAG.findall(text):
+    for closing, tag, attributes in _TAG.findall(text):
         if attributes.count("=") > _MAX_ATTRIBUTES and len(attributes.split()) > _MAX_ATTRIBUTES:
             raise DecodeError(
                 "HTML_TOO_COMPLEX", f"{where}: an element has more than {_MAX_ATTRIBUTES} attributes; write it again"
             )
-        name = name.lower()
+        name = tag.lower()
         if name in _IMPLIED:
             continue
         if not closing:

@@ -117,8 +117,8 @@ class OpenPdf:
         if not (min(sides) > 0 and max(sides) <= self._limits.max_page_pt):
             raise PdfFaultError(
                 "PAGE_TOO_LARGE",
-                f"page {number} measures {sides[0]:g} x {sides[1]:g} points, outside 0 to {self._limits.max_page_pt:g}; "
-                "deliver it at its printed size",
+                f"page {number} measures {sides[0]:g} x {sides[1]:g} points, outside 0 to "
+                f"{self._limits.max_page_pt:g}; deliver it at its printed size",
             )
         return frame
 
