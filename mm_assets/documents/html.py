@@ -6,7 +6,6 @@ from typing import Final
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from mm_assets.documents.blocks import Block
-from mm_assets.documents.html_boilerplate import is_boilerplate
 from mm_assets.documents.html_flow import HtmlFlow
 from mm_assets.documents.html_markup import decode_html, prepare_html
 from mm_assets.documents.html_pictures import decode_data_uri
@@ -14,7 +13,6 @@ from mm_assets.errors import DecodeError, InputError, RecordError
 from mm_assets.policy import DocumentReadingPolicy
 
 _MAX_TITLE: Final = 2_000
-_CONTENT: Final = frozenset({"article", "main", "section"})
 
 
 class HtmlReader:
@@ -59,9 +57,7 @@ class HtmlReader:
         body = self._tree.body
         if body is None:
             return
-        for node, entered in _events(body, flow):
-            if not entered:
-                flow.leave(node)
+        for _ in _walk(body, flow):
             yield from flow.ready()
         yield from flow.end()
 
@@ -77,40 +73,23 @@ class HtmlReader:
         raise RecordError("MISSING_FILE", f"{self.name}: it has no picture {index}; read the page again")
 
 
-def _events(body: LexborNode, flow: HtmlFlow) -> Iterator[tuple[LexborNode, bool]]:
-    """Elements and texts in the order of the page, entered and left; nothing recurses, however deep the page."""
-    node, content = body, 0
+def _walk(body: LexborNode, flow: HtmlFlow) -> Iterator[None]:
+    """Hand on elements and texts in the order of the page; nothing recurses, however deep the page."""
+    above: list[LexborNode] = []
+    node = body
     while True:
-        tag = node.tag or ""
-        inside = False
-        if tag[:1] == "-":
-            if tag == "-text":
-                flow.text(node.text_content or "")
-        elif node is body or not is_boilerplate(node, tag, content):
-            inside = flow.enter(node, tag)
-            content += tag in _CONTENT and inside
-        else:
-            flow.skip(node, tag)
-        yield node, True
+        inside = flow.visit(node)
+        yield
         child = node.child if inside else None
         if child is not None:
+            above.append(node)
             node = child
             continue
         if inside:
-            content -= tag in _CONTENT
-            yield node, False
-        while node.next is None:
-            parent = node.parent
-            if parent is None or body.mem_id in {node.mem_id, parent.mem_id}:
-                if node.mem_id != body.mem_id:
-                    yield body, False
-                return
-            node = parent
-            content -= (node.tag or "") in _CONTENT
-            yield node, False
-        if node.mem_id == body.mem_id:
+            flow.leave(node)
+        while node.next is None and above:
+            node = above.pop()
+            flow.leave(node)
+        if not above or node.next is None:
             return
         node = node.next
-
-
-__all__ = ["HtmlReader"]

@@ -17,8 +17,8 @@ _NEVER: Final = frozenset(
 _ROLES: Final = frozenset(_words("navigation banner contentinfo search complementary menu menubar toolbar"))
 _NAMES: Final = frozenset(
     _words(
-        "navheader navfooter navbar nav-path navigation navpath breadcrumb breadcrumbs toc list-of-figures list-of-tables "
-        "list-of-examples sphinxsidebar sphinxsidebarwrapper related headerlink mw-editsection navbox "
+        "navheader navfooter navbar nav-path navigation navpath breadcrumb breadcrumbs toc list-of-figures "
+        "list-of-tables list-of-examples sphinxsidebar sphinxsidebarwrapper related headerlink mw-editsection navbox "
         "printfooter site-footer site-header sidebar skip-link skiplink sr-only cookie cookie-banner share social "
         "linenos table-of-contents contents-list navigationpanel noprint dyncontent nav_previous nav_next ttc"
     )

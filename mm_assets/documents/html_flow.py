@@ -2,20 +2,20 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
 from selectolax.lexbor import LexborNode
 
 from mm_assets.documents.blocks import Block, BlockType, Link, Picture
-from mm_assets.documents.html_boilerplate import is_navigation_line, names_of
+from mm_assets.documents.html_boilerplate import is_boilerplate, is_navigation_line, names_of
+from mm_assets.documents.html_drafts import Assembly, Draft, Holder
 from mm_assets.documents.html_lists import ListText
-from mm_assets.documents.html_pictures import locate_picture
-from mm_assets.documents.html_tables import Cells, holds_data, read_cells
-from mm_assets.documents.html_text import InlinePicture, RunningText, Span
-from mm_assets.documents.labels import label_of_caption, label_of_heading
-from mm_assets.errors import DecodeError, InputError
+from mm_assets.documents.html_pictures import locate_picture, pixels
+from mm_assets.documents.html_tables import holds_data, read_cells
+from mm_assets.documents.html_text import InlinePicture, RunningText, Span, with_icons
+from mm_assets.errors import InputError
 from mm_assets.policy import DocumentReadingPolicy
 
 _words: Final = str.split
@@ -27,6 +27,7 @@ _BLOCKS: Final = frozenset(
     )
 )
 _HEADINGS: Final = {f"h{level}": level for level in range(1, 7)}
+_CONTENT: Final = frozenset({"article", "main", "section"})
 _LISTS: Final = frozenset({"ul", "ol", "dl", "menu", "dir"})
 _FIGURES: Final = frozenset(
     _words(
@@ -55,36 +56,13 @@ _MAX_FAULTS: Final = 1_000
 
 
 @dataclass(slots=True)
-class _Draft:
-    """A block that has no position yet; ``owner`` is what holds the figure or table it is the caption of."""
-
-    type: BlockType
-    text: str
-    links: tuple[Link, ...] = ()
-    anchors: tuple[str, ...] = ()
-    level: int | None = None
-    cells: Cells | None = None
-    picture: Picture | None = None
-    owner: "_Holder | None" = None
-
-
-@dataclass(slots=True)
-class _Holder:
-    """An element that joins figures or a table with their captions; its blocks wait until it ends."""
-
-    depth: int
-    drafts: list[_Draft] = field(default_factory=list[_Draft])
-    shown: _Draft | None = None
-
-
-@dataclass(slots=True)
 class _Kind:
     """The element opened at ``depth`` makes blocks of this type."""
 
     depth: int
     type: BlockType
     level: int | None = None
-    owner: _Holder | None = None
+    owner: Holder | None = None
 
 
 class HtmlFlow:
@@ -97,45 +75,46 @@ class HtmlFlow:
         self._faults = faults
         self._text = RunningText()
         self._depth = 0
+        self._content = 0
         self._kinds: list[_Kind] = []
-        self._holders: list[_Holder] = []
+        self._assembly = Assembly(name, policy)
         self._lists = ListText()
         self._verbatim = 0
         self._notes: list[int] = []
         self._links: list[int] = []
         self._anchors: list[str] = []
         self._seen: set[str] = set()
-        self._drafts: list[_Draft] = []
-        self._done: list[Block] = []
-        self._position = 0
         self._picture = 0
 
     def ready(self) -> Iterator[Block]:
         """Blocks that are complete."""
-        if self._done:
-            done, self._done = self._done, []
-            yield from done
+        yield from self._assembly.ready()
 
     def end(self) -> Iterator[Block]:
         """What is left at the end of the page."""
         self._flush()
         self._end_list()
-        while self._holders:
-            self._end_holder()
+        while self._assembly.holder is not None:
+            self._assembly.end_holder()
         yield from self.ready()
 
-    def text(self, text: str) -> None:
-        """A text between tags."""
-        self._text.add(text, keep_space=self._verbatim > 0)
+    def visit(self, node: LexborNode) -> bool:
+        """Take an element or a text; returns whether what is in it comes next and `leave` after that."""
+        tag = node.tag or ""
+        if tag.startswith("-"):
+            if tag == "-text":
+                self._text.add(node.text_content or "", keep_space=self._verbatim > 0)
+            return False
+        if self._depth and is_boilerplate(node, tag, self._content):
+            if tag in _BLOCKS:
+                self._flush()
+            self._picture += len(node.css("img"))
+            return False
+        inside = self._enter(node, tag)
+        self._content += inside and tag in _CONTENT
+        return inside
 
-    def skip(self, node: LexborNode, tag: str) -> None:
-        """An element that is left out with all in it; what it names stays where links can reach it."""
-        if tag in _BLOCKS:
-            self._flush()
-        self._picture += len(node.css("img")) if tag != "img" else 1
-
-    def enter(self, node: LexborNode, tag: str) -> bool:
-        """An element opens; returns whether what is in it comes next."""
+    def _enter(self, node: LexborNode, tag: str) -> bool:
         attributes = node.attributes
         if tag == "img":
             self._add_anchors(attributes)
@@ -167,6 +146,7 @@ class HtmlFlow:
     def leave(self, node: LexborNode) -> None:
         """The element opened last ends."""
         tag = node.tag or ""
+        self._content -= tag in _CONTENT
         ended = bool(self._kinds) and self._kinds[-1].depth == self._depth
         if ended or (tag in _BLOCKS and not self._verbatim):
             self._flush()
@@ -182,9 +162,9 @@ class HtmlFlow:
             self._notes.pop()
         if self._lists.leave(self._depth):
             self._end_list()
-        while self._holders and self._holders[-1].depth == self._depth:
+        while self._assembly.holder is not None and self._assembly.holder.depth == self._depth:
             self._end_list()
-            self._end_holder()
+            self._assembly.end_holder()
         self._depth -= 1
 
     def _enter_link(self, attributes: dict[str, str | None]) -> None:
@@ -213,7 +193,7 @@ class HtmlFlow:
             or (tag == "table" and node.css_first("caption") is not None)
         ):
             self._end_list_line()
-            self._holders.append(_Holder(self._depth))
+            self._assembly.open_holder(self._depth)
         elif not _NOTES.isdisjoint(names):
             self._notes.append(self._depth)
 
@@ -222,12 +202,12 @@ class HtmlFlow:
         if tag == "pre" or (tag == "div" and not _CODE.isdisjoint(names)):
             self._open(_Kind(self._depth, "code"))
         elif tag in {"figcaption", "caption"} or not _CAPTIONS.isdisjoint(names) or self._is_title(tag, names):
-            self._open(_Kind(self._depth, "caption", owner=self._holders[-1] if self._holders else None))
+            self._open(_Kind(self._depth, "caption", owner=self._assembly.holder))
         elif not _FOOTNOTES.isdisjoint(names) or role in _FOOTNOTE_ROLES:
             self._open(_Kind(self._depth, "footnote"))
         elif not _EQUATIONS.isdisjoint(names):
             self._end_list_line()
-            self._holders.append(_Holder(self._depth))
+            self._assembly.open_holder(self._depth)
             self._open(_Kind(self._depth, "formula"))
         elif not _FORMULAS.isdisjoint(names):
             self._open(_Kind(self._depth, "formula"))
@@ -237,7 +217,7 @@ class HtmlFlow:
 
     def _is_title(self, tag: str, names: list[str]) -> bool:
         """DocBook writes the caption of a figure or table as a title."""
-        if not self._holders or tag not in {"p", "div"} or "title" not in names:
+        if self._assembly.holder is None or tag not in {"p", "div"} or "title" not in names:
             return False
         return not self._kinds or self._kinds[-1].type == "formula"
 
@@ -253,18 +233,17 @@ class HtmlFlow:
             return False
         cells = read_cells(node, self._policy, self._name)
         self._end_list_line()
-        holder = _Holder(self._depth + 1)
-        self._holders.append(holder)
+        holder = self._assembly.open_holder(self._depth + 1)
         caption = node.css_first("caption")
         if caption is not None:
             text = " ".join(caption.text(deep=True).split())
             if text:
-                self._put(_Draft("caption", text, anchors=self._take_anchors(), owner=holder))
+                self._assembly.put(Draft("caption", text, anchors=self._take_anchors(), owner=holder))
         text = "\n".join("\t".join(row) for row in cells)
         for inner in node.css("[id], a[name]"):
             self._add_anchors(inner.attributes, named=inner.tag == "a")
-        self._put(_Draft("table", text, anchors=self._take_anchors(), cells=cells))
-        self._end_holder()
+        self._assembly.put(Draft("table", text, anchors=self._take_anchors(), cells=cells))
+        self._assembly.end_holder()
         return True
 
     def _add_anchors(self, attributes: dict[str, str | None], *, named: bool = False) -> None:
@@ -281,7 +260,7 @@ class HtmlFlow:
         alt = " ".join((attributes.get("alt") or "").split()) or None
         index, self._picture = self._picture, self._picture + 1
         source = attributes.get("src") or attributes.get("data-src") or ""
-        sides = (_pixels(attributes.get("width")), _pixels(attributes.get("height")))
+        sides = (pixels(attributes.get("width")), pixels(attributes.get("height")))
         if max(sides) == 1 or (self._notes and alt and alt.strip("[]").lower() in _NOTES):
             return  # a spacer, or the sign of a note
         self._text.pictures.append(InlinePicture(f"{index} {source}", alt, self._text.length, sides))
@@ -294,7 +273,7 @@ class HtmlFlow:
             self._flush()
             self._end_list_line()
             self._add_anchors(attributes)
-            self._put(_Draft("formula", text, anchors=self._take_anchors()))
+            self._assembly.put(Draft("formula", text, anchors=self._take_anchors()))
         else:
             self._text.add(f" {text} ")
 
@@ -304,11 +283,11 @@ class HtmlFlow:
             return
         verbatim = self._verbatim > 0
         text, spans, pictures = self._text.take()
-        alone = not text or bool(self._holders)
+        alone = not text or self._assembly.holder is not None
         kind = self._kinds[-1] if self._kinds else None
         figures = [one for one in pictures if alone or max(one.sides) > _ICON_PX]
-        text, spans = _with_icons(text, spans, [one for one in pictures if one not in figures])
-        if kind is not None and kind.type in {"caption", "formula"} and text and not self._holders:
+        text, spans = with_icons(text, spans, [one for one in pictures if one not in figures])
+        if kind is not None and kind.type in {"caption", "formula"} and text and self._assembly.holder is None:
             figures = []
         before = [one for one in figures if one.at == 0] if kind is None else []
         for one in before:
@@ -328,9 +307,9 @@ class HtmlFlow:
             return
         self._end_list_line()
         if kind is None:
-            self._put(_Draft("paragraph", text, links, self._take_anchors()))
+            self._assembly.put(Draft("paragraph", text, links, self._take_anchors()))
         else:
-            self._put(_Draft(kind.type, text, links, self._take_anchors(), kind.level, owner=kind.owner))
+            self._assembly.put(Draft(kind.type, text, links, self._take_anchors(), kind.level, owner=kind.owner))
 
     def _add_figure(self, found: InlinePicture) -> None:
         index, _, source = found.source.partition(" ")
@@ -342,7 +321,7 @@ class HtmlFlow:
             if len(self._faults) < _MAX_FAULTS:
                 self._faults.append(error)
         self._end_list_line()
-        self._put(_Draft("figure", found.alt or "", (), self._take_anchors(), picture=picture))
+        self._assembly.put(Draft("figure", found.alt or "", (), self._take_anchors(), picture=picture))
 
     def _end_list_line(self) -> None:
         if self._lists.open:
@@ -352,80 +331,9 @@ class HtmlFlow:
         found = self._lists.take()
         if found is not None:
             text, links, anchors = found
-            self._put(_Draft("list", text, links, anchors))
-
-    def _put(self, draft: _Draft) -> None:
-        if self._holders:
-            holder = self._holders[-1]
-            holder.drafts.append(draft)
-            if holder.shown is None and draft.type in {"figure", "table", "formula"}:
-                holder.shown = draft
-        else:
-            self._finish([draft])
-
-    def _end_holder(self) -> None:
-        """The captions of a figure go with the innermost element that holds one."""
-        holder = self._holders.pop()
-        outer = self._holders[-1] if self._holders else None
-        if holder.shown is None and outer is not None:
-            for draft in holder.drafts:
-                draft.owner = outer if draft.owner is holder else draft.owner
-        if outer is None:
-            self._finish(holder.drafts)
-            return
-        outer.drafts += holder.drafts
-        outer.shown = outer.shown or holder.shown
-
-    def _finish(self, drafts: list[_Draft]) -> None:
-        if self._position + len(drafts) > self._policy.max_blocks:
-            raise DecodeError(
-                "HTML_TOO_COMPLEX",
-                f"{self._name}: more than {self._policy.max_blocks} blocks; divide it or raise "
-                "[document_reading] max_blocks",
-            )
-        places = {id(draft): self._position + index for index, draft in enumerate(drafts)}
-        labels = {id(d.owner.shown): label_of_caption(d.text) for d in reversed(drafts) if d.owner and d.owner.shown}
-        for draft in drafts:
-            shown = draft.owner.shown if draft.owner is not None else None
-            label = labels.get(id(draft)) or (label_of_heading(draft.text) if draft.type == "heading" else None)
-            self._done.append(
-                Block(
-                    position=self._position,
-                    page=1,
-                    type=draft.type,
-                    text=draft.text,
-                    level=draft.level,
-                    cells=draft.cells,
-                    picture=draft.picture,
-                    label=label or (label_of_caption(draft.text) if draft.type == "caption" else None),
-                    anchors=draft.anchors,
-                    links=draft.links,
-                    of=None if shown is None else places.get(id(shown)),
-                    last_page=1,
-                )
-            )
-            self._position += 1
-
-
-def _with_icons(text: str, spans: list[Span], icons: list[InlinePicture]) -> tuple[str, list[Span]]:
-    """The text with the ``alt`` texts of the pictures between its words, and its links moved along."""
-    for icon in sorted(icons, key=lambda one: one.at, reverse=True):
-        if not icon.alt or icon.alt in text[max(icon.at - 1, 0) : icon.at + len(icon.alt) + 1]:
-            continue
-        at = min(icon.at, len(text))
-        added = f"{icon.alt} "
-        text = text[:at] + added + text[at:]
-        spans = [
-            Span(s.start + len(added) * (s.start >= at), s.end + len(added) * (s.end > at), s.anchor) for s in spans
-        ]
-    return text.rstrip() if icons else text, spans
+            self._assembly.put(Draft("list", text, links, anchors))
 
 
 def _level(tag: str, attributes: dict[str, str | None]) -> int:
     stated = attributes.get("aria-level") or ""
     return _HEADINGS.get(tag) or (int(stated) if re.fullmatch(r"[1-9]", stated) else 2)
-
-
-def _pixels(stated: str | None) -> int:
-    found = re.match(r"\s*(\d{1,6})(?:\.\d+)?\s*(?:px)?\s*$", stated or "")
-    return int(found[1]) if found else 0

@@ -74,3 +74,9 @@ def decode_data_uri(source: str, page: str, policy: DocumentReadingPolicy) -> by
 
 def _broken(page: str) -> InputError:
     return RecordError("BROKEN_PICTURE", f"{page}: a picture inside the page is no base64; deliver it as a file")
+
+
+def pixels(stated: str | None) -> int:
+    """A declared width or height in CSS pixels; 0 for any other unit and for none."""
+    found = re.match(r"\s*(\d{1,6})(?:\.\d+)?\s*(?:px)?\s*$", stated or "")
+    return int(found[1]) if found else 0

@@ -90,3 +90,17 @@ class RunningText:
 
 def _moved(span: Span, left: int, length: int) -> Span:
     return Span(max(span.start - left, 0), min(max(span.end - left, 0), length), span.anchor)
+
+
+def with_icons(text: str, spans: list[Span], icons: list[InlinePicture]) -> tuple[str, list[Span]]:
+    """The text with the ``alt`` texts of the pictures between its words, and its links moved along."""
+    for icon in sorted(icons, key=lambda one: one.at, reverse=True):
+        if not icon.alt or icon.alt in text[max(icon.at - 1, 0) : icon.at + len(icon.alt) + 1]:
+            continue
+        at = min(icon.at, len(text))
+        added = f"{icon.alt} "
+        text = text[:at] + added + text[at:]
+        spans = [
+            Span(s.start + len(added) * (s.start >= at), s.end + len(added) * (s.end > at), s.anchor) for s in spans
+        ]
+    return text.rstrip() if icons else text, spans

@@ -217,7 +217,7 @@ class OpenPdf:
             scale *= (self._limits.max_render_pixels / wanted) ** 0.5
         crop: Box = (left, frame.height - lower, frame.width - right, upper)
         try:
-            bitmap = page.render(scale, crop=crop, rev_byteorder=True)
+            bitmap = page.render(scale, crop=crop, rev_byteorder=True)  # pyright: ignore[reportArgumentType] - any number will do
         except ValueError as error:
             raise _broken(f"a region of page {request.number} is thinner than a pixel") from error
         pixels = np.ascontiguousarray(bitmap.to_numpy()[:, :, :3])

@@ -117,7 +117,8 @@ def _clusters(boxes: Boxes, gap: float, frame: PageFrame) -> list[tuple[Boxes, N
     )
     for left, upper, right, lower in spans:
         covered[upper:lower, left:right] = True
-    labels, _ = ndimage.label(covered)
+    labels = np.empty(covered.shape, np.int32)
+    ndimage.label(covered, output=labels)
     owners = labels[spans[:, 1], spans[:, 0]]
     _, first = np.unique(owners, return_index=True)
     found: list[tuple[Boxes, NDArray[np.int64]]] = []

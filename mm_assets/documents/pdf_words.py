@@ -106,7 +106,7 @@ def _placed(
 ) -> Words:
     if not texts:
         return Words.none()
-    corners = np.frombuffer(boxes, np.float32).reshape(-1, 4).astype(np.float64)  # left, top, right, bottom
+    corners = np.frombuffer(memoryview(boxes), np.float32).reshape(-1, 4).astype(np.float64)  # left, top, right, bottom
     unseen = np.all(corners == 0, axis=1)
     corners[unseen] = np.tile(origins[unseen], 2)
     # Characters between words have no place; they may not widen any.
