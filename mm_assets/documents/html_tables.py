@@ -13,8 +13,17 @@ from mm_assets.policy import DocumentReadingPolicy
 Cells = tuple[tuple[str, ...], ...]
 _MAX_SPAN: Final = 1_000  # as HTML has it
 _LAYOUT: Final = ", ".join(
-    (*(f"{cell} table" for cell in ("td", "th")), *(f"h{level}" for level in range(1, 7)), "figure", "pre", "section")
-    + ("article", "div.mediaobject", "div.figure", "div.caption")
+    (
+        *(f"{cell} table" for cell in ("td", "th")),
+        *(f"h{level}" for level in range(1, 7)),
+        "figure",
+        "pre",
+        "section",
+        "article",
+        "div.mediaobject",
+        "div.figure",
+        "div.caption",
+    )
 )
 _LAYOUT_ROLES: Final = frozenset({"presentation", "none"})
 _BLOCKS: Final = frozenset(["p", "div", "li", "ul", "ol", "dl", "dd", "dt", "br", "tr", "table", "blockquote", "pre"])

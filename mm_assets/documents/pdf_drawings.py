@@ -23,8 +23,11 @@ _MAX_FRAME_SHARE: Final = 0.6  # of the page: a larger rectangle frames the page
 _FRAME_GROWTH: Final = 12.0  # how many times as large as its drawing a frame may be
 _LINE_GROWTH: Final = 2.0  # how many times as long as its drawing's longer side a line may be
 _INSIDE: Final = 0.6  # share of a box that has to lie in another to be part of it
-_LABEL_GAP_PT: Final = 3.0  # how close words stand that belong to a drawing
+_LABEL_GAP_PT: Final = 4.5  # how close words stand that belong to a drawing
 _ROUNDS: Final = 3  # lines lead to frames, frames to labels
+_TOUCH_PT: Final = 1.0  # how close lines and frames lie that touch
+_AXIS_GAP: Final = 0.15  # of the drawing's longer side: how far from it an axis may run
+_AXIS_COVER: Final = 0.8  # of the drawing's side along it: how much of it an axis reaches past
 Boxes = NDArray[np.float64]
 
 
@@ -52,17 +55,13 @@ def find_figures(objects: PageObjects, words: NDArray[np.float32], frame: PageFr
     pictures = images[_areas(images) < limits.page_image_share * page_area] if len(words) else images
     pictures = _large(pictures, limits)
     lines, frames = _as_boxes(objects.lines), _as_boxes(objects.frames)
+    texts = words.astype(np.float64)
     drawings: list[Boxes] = []
-    strokes = _as_boxes(objects.strokes)
-    free = ~_covered(strokes, pictures)
-    for box, members in _clusters(strokes[free], limits.drawing_gap_pt, frame):
-        weight = int(np.asarray(objects.weights)[free][members].sum())
-        if weight < limits.min_drawing_strokes:
-            continue
-        whole = _grow(box, lines, frames, words.astype(np.float64), page_area)
+    for box in (*_strokes(objects, pictures, frame, limits), *_bars(objects, texts, frame, limits)):
+        whole = _grow(box, lines, frames, texts, page_area)
         if min(whole[2] - whole[0], whole[3] - whole[1]) < limits.min_figure_pt:
             continue
-        if _text_share(whole, words.astype(np.float64)) <= limits.max_drawing_text:
+        if _text_share(whole, texts) <= limits.max_drawing_text:
             drawings.append(whole)
     joined, _ = _join(np.asarray(drawings).reshape(-1, 4), 0.0, frame)
     joined = joined[~_covered(joined, pictures)]
@@ -72,6 +71,29 @@ def find_figures(objects: PageObjects, words: NDArray[np.float32], frame: PageFr
     rules = np.concatenate((lines, _edges(frames, limits.max_rule_pt)))
     inside = _covered(rules, np.concatenate((joined, pictures)))
     return Drawn(figures, np.unique(rules[~inside].astype(np.float32), axis=0), share)
+
+
+def _strokes(objects: PageObjects, pictures: Boxes, frame: PageFrame, limits: Limits) -> list[Boxes]:
+    """Where enough slanted and curved strokes lie together."""
+    strokes = _as_boxes(objects.strokes)
+    free = ~_covered(strokes, pictures)
+    weights = np.asarray(objects.weights, np.int64)[free]
+    clusters = _clusters(strokes[free], limits.drawing_gap_pt, frame)
+    return [box for box, members in clusters if weights[members].sum() >= limits.min_drawing_strokes]
+
+
+def _bars(objects: PageObjects, words: Boxes, frame: PageFrame, limits: Limits) -> list[Boxes]:
+    """Where coloured rectangles without words stand between lines, as the bars of a chart between its axes."""
+    fills = _as_boxes(objects.fills)
+    if len(fills) < limits.min_drawing_strokes:
+        return []
+    centres = (words[:, :2] + words[:, 2:]) / 2
+    wordless = np.asarray([not np.any(np.all((centres > box[:2]) & (centres < box[2:]), axis=1)) for box in fills])
+    fills = fills[wordless]
+    lines = _as_boxes(objects.lines)
+    parts = np.concatenate((fills, lines))
+    clusters = _clusters(parts, limits.drawing_gap_pt, frame)
+    return [box for box, members in clusters if np.count_nonzero(members < len(fills)) >= limits.min_drawing_strokes]
 
 
 def _as_boxes(boxes: list[list[float]]) -> Boxes:
@@ -140,12 +162,19 @@ def _grow(box: Boxes, lines: Boxes, frames: Boxes, words: Boxes, page_area: floa
     for _ in range(_ROUNDS):
         before = box
         parts = np.concatenate((near_lines, near_frames))
-        touching = parts[_touches(parts, box, 1.0)]
-        box = _around(box, touching)
+        box = _around(box, parts[_touches(parts, box, _TOUCH_PT)])
+        box = _around(box, near_lines[_are_axes(near_lines, box)])
         box = _around(box, words[_touches(words, box, _LABEL_GAP_PT)]) if len(words) else box
         if np.array_equal(before, box):
             break
     return box
+
+
+def _are_axes(lines: Boxes, box: Boxes) -> NDArray[np.bool_]:
+    """Lines that run along a side of the drawing, close to it and at least most of its length."""
+    gap = _AXIS_GAP * max(box[2] - box[0], box[3] - box[1])
+    common = np.minimum(lines[:, 2:], box[2:]) - np.maximum(lines[:, :2], box[:2])
+    return _touches(lines, box, gap) & np.any(common >= _AXIS_COVER * (box[2:] - box[:2]), axis=1)
 
 
 def _around(box: Boxes, parts: Boxes) -> Boxes:

@@ -16,6 +16,7 @@ _MAX_FORM_DEPTH: Final = 24  # PDFium's own bound on nesting is 40
 _STRAIGHT_PT: Final = 0.1  # how far a line may lean and still count as level or upright
 _THINNEST_PT: Final = 0.1  # a hairline of width 0 is as thin as the device can draw
 _RECTANGLE_POINTS: Final = (4, 5)
+_COLOURED: Final = 40  # of 255: difference of the channels from which a fill is no grey
 _WHITE: Final = 250  # of 255: fills as light as this are paper
 Points = NDArray[np.float64]
 
@@ -28,6 +29,7 @@ class PageObjects:
         images: boxes of pictures.
         lines: boxes of level and upright strokes and of bars as thin as a rule.
         frames: boxes of rectangles, stroked or filled with a colour.
+        fills: boxes of rectangles filled with a colour that is no grey: bars of charts, cells of heat maps.
         strokes: boxes of paths with slanted or curved strokes.
         weights: how many such strokes each of these paths has.
     """
@@ -35,6 +37,7 @@ class PageObjects:
     images: list[list[float]] = field(default_factory=list[list[float]])
     lines: list[list[float]] = field(default_factory=list[list[float]])
     frames: list[list[float]] = field(default_factory=list[list[float]])
+    fills: list[list[float]] = field(default_factory=list[list[float]])
     strokes: list[list[float]] = field(default_factory=list[list[float]])
     weights: list[int] = field(default_factory=list[int])
 
@@ -113,7 +116,8 @@ class _Reader:
         mode, stroked = ctypes.c_int(), raw.FPDF_BOOL()
         if not raw.FPDFPath_GetDrawMode(item, mode, stroked):
             return
-        filled = mode.value != raw.FPDF_FILLMODE_NONE and _is_seen(item)
+        colour = _fill(item) if mode.value != raw.FPDF_FILLMODE_NONE else None
+        filled = colour is not None
         if not (filled or stroked.value):
             return
         outer = compose(_matrix(item), matrix)
@@ -129,7 +133,7 @@ class _Reader:
             slanted = int(np.count_nonzero(np.all(steps > _STRAIGHT_PT, axis=1))) if len(steps) else 0
             box = [float(low[0] - half), float(low[1] - half), float(high[0] + half), float(high[1] + half)]
             if not curves and not slanted and (len(shown) in _RECTANGLE_POINTS or _is_line(low, high)):
-                self._add_straight(box, half, filled=filled)
+                self._add_straight(box, half, colour)
                 continue
             weight += max(curves + slanted, 1)
             corners.append(box)
@@ -142,12 +146,14 @@ class _Reader:
                 self._found.strokes.append(box)
                 self._found.weights.append(weight)
 
-    def _add_straight(self, box: list[float], half: float, *, filled: bool) -> None:
+    def _add_straight(self, box: list[float], half: float, colour: tuple[int, int, int] | None) -> None:
         box = _overlap(box, self._page_box)
-        if box[0] > box[2] or box[1] > box[3] or (half == 0 and not filled):
+        if box[0] > box[2] or box[1] > box[3] or (half == 0 and colour is None):
             return
         thin = min(box[2] - box[0], box[3] - box[1]) <= self._limits.max_rule_pt
         (self._found.lines if thin else self._found.frames).append(box)
+        if colour is not None and not thin and max(colour) - min(colour) >= _COLOURED:
+            self._found.fills.append(box)
 
 
 def _walk(page: PdfPage, matrix: Matrix) -> Iterator[tuple[object, Matrix]]:
@@ -203,11 +209,13 @@ def _is_line(low: Points, high: Points) -> bool:
     return bool(np.any(high - low <= _STRAIGHT_PT))
 
 
-def _is_seen(item: object) -> bool:
+def _fill(item: object) -> tuple[int, int, int] | None:
+    """The colour an object is filled with; None for one that leaves no trace on paper, grey for a pattern."""
     red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
     if not raw.FPDFPageObj_GetFillColor(item, red, green, blue, alpha):
-        return True  # a pattern
-    return alpha.value > 0 and min(red.value, green.value, blue.value) < _WHITE
+        return 0, 0, 0
+    colour = red.value, green.value, blue.value
+    return colour if alpha.value > 0 and min(colour) < _WHITE else None
 
 
 def _corners(points: Points) -> Points:
