@@ -16,6 +16,7 @@ from mm_assets.policy.alignment import SegmentPolicy
 from mm_assets.policy.assembly import BudgetPolicy, FusionPolicy, MixturePolicy
 from mm_assets.policy.claims import FaithfulnessPolicy
 from mm_assets.policy.cleaning import CaptionPolicy, DuplicatePolicy, ImagePolicy, TextPolicy
+from mm_assets.policy.document_reading import DocumentReadingPolicy, DocumentRecognitionPolicy
 from mm_assets.policy.features import AudioCodebookPolicy, AudioFeaturePolicy, CodebookPolicy, FeaturePolicy
 from mm_assets.policy.ingest import IngestPolicy
 from mm_assets.policy.media import CuePolicy, MediaPolicy, SlicingPolicy, SoundPolicy, VideoPolicy
@@ -33,6 +34,8 @@ __all__ = [
     "CaptionPolicy",
     "CodebookPolicy",
     "CuePolicy",
+    "DocumentReadingPolicy",
+    "DocumentRecognitionPolicy",
     "DuplicatePolicy",
     "FaithfulnessPolicy",
     "FeaturePolicy",
@@ -85,6 +88,8 @@ class Policy(Section):
     slicing: SlicingPolicy = SlicingPolicy()
     speech: SpeechPolicy = SpeechPolicy()
     segments: SegmentPolicy = SegmentPolicy()
+    document_reading: DocumentReadingPolicy = DocumentReadingPolicy()
+    document_recognition: DocumentRecognitionPolicy = DocumentRecognitionPolicy()
     budget: BudgetPolicy = BudgetPolicy()
     fusion: FusionPolicy = FusionPolicy()
     mixtures: MixturePolicy = MixturePolicy()

@@ -1,0 +1,220 @@
+"""Read PDFs, however hostile, page by page: words of the text layer, figures, rules, links, and renderings."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import IO, BinaryIO, Final, Self, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mm_assets.documents import pdf_child
+from mm_assets.documents.messages import (
+    Answer,
+    DocumentInfo,
+    Fault,
+    Limits,
+    OpenDocument,
+    PageFound,
+    Pixels,
+    ReadPage,
+    Render,
+    Request,
+)
+from mm_assets.documents.pages import Box, Page, PageFigure, PageLink, Words
+from mm_assets.documents.pdf_child import PREFIX_BYTES
+from mm_assets.errors import ContractError, DecodeError
+from mm_assets.landing import on_disk
+from mm_assets.policy import DocumentReadingPolicy
+
+_DECODER: Final = msgspec.msgpack.Decoder(Answer)
+_STDERR_BYTES: Final = 2_000
+AnswerT = TypeVar("AnswerT", DocumentInfo, PageFound, Pixels)
+
+
+class PdfProcess:
+    """A process that reads one PDF after the other; started on first use, anew when a file has killed it.
+
+    Use it in a ``with`` statement, from one thread.
+    """
+
+    def __init__(self, policy: DocumentReadingPolicy) -> None:
+        self._policy = policy
+        self._limits = limits_of(policy)
+        self._child: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+        self._errors: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    @contextmanager
+    def open(self, stream: BinaryIO, name: str) -> Generator["PdfReader"]:
+        """Open a document; the reader lives until the context ends or another document is opened.
+
+        Args:
+            stream: the file, seekable; remote bytes pass through an unnamed temporary file.
+            name: the document, for messages.
+
+        Raises:
+            DecodeError: code ``ENCRYPTED_PDF``, ``BROKEN_PDF``, ``TOO_MANY_PAGES``, ``PDF_CRASHED`` or ``PDF_STALLED``.
+            ContractError: the process could not work at all.
+        """
+        with on_disk(stream) as file:
+            info = self.ask(OpenDocument(self._limits), DocumentInfo, name, file)
+            yield PdfReader(self, info, name)
+
+    def ask(self, request: Request, kind: type[AnswerT], name: str, file: IO[bytes] | None = None) -> AnswerT:
+        """One request and its answer. Raises as `open` and `PdfReader.page`."""
+        if self._channel is None and file is None:
+            raise DecodeError("PDF_CRASHED", f"{name}: reading it has crashed before; write the file again")
+        try:
+            channel = self._start()
+            socket.send_fds(channel, [msgspec.json.encode(request)], [] if file is None else [file.fileno()])
+            size = int.from_bytes(self._receive(channel, PREFIX_BYTES), "big")
+            answer = _DECODER.decode(self._receive(channel, size))
+        except TimeoutError as error:
+            self._stop()
+            raise DecodeError(
+                "PDF_STALLED",
+                f"{name}: reading it stood still for {self._policy.stall_seconds:g} s; write the file again or raise "
+                "[document_reading] stall_seconds",
+            ) from error
+        except (EOFError, ConnectionError) as error:
+            raise self._death(name) from error
+        if isinstance(answer, Fault):
+            raise DecodeError(answer.code, f"{name}: {answer.reason}")
+        if not isinstance(answer, kind):
+            raise ContractError(f"{name}: the reading process answered {type(answer).__name__}; repair it")
+        return answer
+
+    def _start(self) -> socket.socket:
+        if self._channel is not None:
+            return self._channel
+        ours, theirs = socket.socketpair()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _stop
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+        environment["OPENBLAS_NUM_THREADS"] = "1"  # each thread reserves address space
+        with theirs:
+            self._child = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", pdf_child.__name__, str(theirs.fileno()), str(self._policy.memory_bytes)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                env=environment,
+                pass_fds=[theirs.fileno()],
+            )
+        ours.settimeout(self._policy.stall_seconds)
+        self._channel = ours
+        return ours
+
+    @staticmethod
+    def _receive(channel: socket.socket, count: int) -> bytes:
+        content = bytearray(count)
+        view, got = memoryview(content), 0
+        while got < count:
+            received = channel.recv_into(view[got:])
+            if not received:
+                raise EOFError
+            got += received
+        return bytes(content)
+
+    def _death(self, name: str) -> DecodeError | ContractError:
+        if self._child is None or self._errors is None:
+            return ContractError(f"{name}: the reading process was not there; repair it")
+        status = self._child.wait()
+        self._errors.seek(0)
+        told = self._errors.read()[-_STDERR_BYTES:].decode("utf-8", "replace")
+        self._stop()
+        if status < 0 or "MemoryError" in told:
+            cause = signal.Signals(-status).name if status < 0 else "out of memory"
+            return DecodeError("PDF_CRASHED", f"{name}: reading it crashed ({cause}); write the file again")
+        return ContractError(f"the reading process ended with status {status} and no answer; repair it: {told}")
+
+    def _stop(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+        for held in (self._channel, self._errors):
+            if held is not None:
+                held.close()
+        self._child = self._channel = self._errors = None
+
+
+class PdfReader:
+    """One document; made by `PdfProcess.open`."""
+
+    def __init__(self, process: PdfProcess, info: DocumentInfo, name: str) -> None:
+        self._process = process
+        self.info = info
+        self.name = name
+        self.image_share = 0.0
+        """Share of the last page read that lies under its largest picture, 0 to 1."""
+
+    def pages(self) -> Iterator[Page]:
+        """Every page, one by one. Raises as `page`."""
+        for number in range(1, self.info.pages + 1):
+            yield self.page(number)
+
+    def page(self, number: int) -> Page:
+        """Read a page, numbered from 1.
+
+        A page without words has ``text_from`` none. A picture that covers a page with words is the scan of it and no
+        figure.
+
+        Raises:
+            DecodeError: code ``BROKEN_PDF``, ``PAGE_TOO_LARGE``, ``PAGE_TOO_COMPLEX``, ``PDF_CRASHED`` or
+                ``PDF_STALLED``.
+        """
+        found = self._process.ask(ReadPage(number), PageFound, self.name)
+        self.image_share = found.image_share
+        count = len(found.texts)
+        words = Words(
+            tuple(found.texts),
+            np.frombuffer(found.boxes, "<f4").reshape(count, 4),
+            np.frombuffer(found.sizes, "<f4"),
+            np.frombuffer(found.styles, np.uint8),
+            np.ones(count, np.float32),
+        )
+        return Page(
+            number=number,
+            width=found.width,
+            height=found.height,
+            unit="pt",
+            words=words,
+            figures=tuple(PageFigure(box, kind) for box, kind in found.figures),
+            rules=np.frombuffer(found.rules, "<f4").reshape(-1, 4),
+            links=tuple(PageLink(link.box, link.page, link.y, link.address) for link in found.links),
+            text_from="layer" if count else "none",
+            label=found.label,
+            outline=tuple(found.outline),
+        )
+
+    def render_page(self, number: int, dpi: float) -> NDArray[np.uint8]:
+        """A page as uint8 RGB (H, W, 3); at a lower resolution if it has too many pixels. Raises as `page`."""
+        return self._render(Render(number, None, dpi))
+
+    def render_region(self, number: int, box: Box, dpi: float) -> NDArray[np.uint8]:
+        """A region, in points of the page as shown, cut to the page. Otherwise as `render_page`."""
+        return self._render(Render(number, box, dpi))
+
+    def _render(self, request: Render) -> NDArray[np.uint8]:
+        pixels = self._process.ask(request, Pixels, self.name)
+        return np.frombuffer(pixels.content, np.uint8).reshape(pixels.height, pixels.width, 3)
+
+
+def limits_of(policy: DocumentReadingPolicy) -> Limits:
+    """The limits the policy sets for the process."""
+    return Limits(**{name: getattr(policy, name) for name in Limits.__struct_fields__})
