@@ -24,6 +24,7 @@ from mm_assets.policy.recall import RecallGatePolicy
 from mm_assets.policy.section import Section
 from mm_assets.policy.segments import OffsetGatePolicy, WarpingPolicy
 from mm_assets.policy.speech import SpeechPolicy
+from mm_assets.policy.windows import TilePolicy, WindowPolicy
 
 __all__ = [
     "AnchoringPolicy",
@@ -52,8 +53,10 @@ __all__ = [
     "SoundPolicy",
     "SpeechPolicy",
     "TextPolicy",
+    "TilePolicy",
     "VideoPolicy",
     "WarpingPolicy",
+    "WindowPolicy",
     "load_policy",
 ]
 
@@ -85,6 +88,8 @@ class Policy(Section):
     slicing: SlicingPolicy = SlicingPolicy()
     speech: SpeechPolicy = SpeechPolicy()
     segments: SegmentPolicy = SegmentPolicy()
+    tiles: TilePolicy = TilePolicy()
+    windows: WindowPolicy = WindowPolicy()
     budget: BudgetPolicy = BudgetPolicy()
     fusion: FusionPolicy = FusionPolicy()
     mixtures: MixturePolicy = MixturePolicy()

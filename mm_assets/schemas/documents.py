@@ -127,6 +127,7 @@ TABLES: Final[tuple[Table, ...]] = (
             "role": Column(pl.String, "body, or context: a heading repeated from before the window."),
             "type": Column(pl.String, "Type of the block."),
             "text": Column(pl.String, "Its text; null for an image.", nullable=True),
+            "start": Column(pl.Int64, "First character of the block that it holds; over 0 in a block cut in pieces."),
             "image_ref": Column(pl.String, "Block id of the figure; null for text.", nullable=True),
             "page": Column(pl.Int32, "Page, from 1."),
             "tokens": Column(pl.Int64, "Tokens it takes."),
