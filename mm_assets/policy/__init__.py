@@ -20,6 +20,7 @@ from mm_assets.policy.features import AudioCodebookPolicy, AudioFeaturePolicy, C
 from mm_assets.policy.ingest import IngestPolicy
 from mm_assets.policy.media import CuePolicy, MediaPolicy, SlicingPolicy, SoundPolicy, VideoPolicy
 from mm_assets.policy.objects import AnchoringPolicy, ObjectGatePolicy, ObjectPolicy, OrientationPolicy
+from mm_assets.policy.order import OrderGatePolicy
 from mm_assets.policy.recall import RecallGatePolicy
 from mm_assets.policy.section import Section
 from mm_assets.policy.segments import OffsetGatePolicy, WarpingPolicy
@@ -45,6 +46,7 @@ __all__ = [
     "ObjectGatePolicy",
     "ObjectPolicy",
     "OffsetGatePolicy",
+    "OrderGatePolicy",
     "OrientationPolicy",
     "Policy",
     "RecallGatePolicy",
@@ -90,6 +92,7 @@ class Policy(Section):
     segments: SegmentPolicy = SegmentPolicy()
     tiles: TilePolicy = TilePolicy()
     windows: WindowPolicy = WindowPolicy()
+    order_gate: OrderGatePolicy = OrderGatePolicy()
     budget: BudgetPolicy = BudgetPolicy()
     fusion: FusionPolicy = FusionPolicy()
     mixtures: MixturePolicy = MixturePolicy()
