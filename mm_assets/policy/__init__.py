@@ -21,10 +21,12 @@ from mm_assets.policy.features import AudioCodebookPolicy, AudioFeaturePolicy, C
 from mm_assets.policy.ingest import IngestPolicy
 from mm_assets.policy.media import CuePolicy, MediaPolicy, SlicingPolicy, SoundPolicy, VideoPolicy
 from mm_assets.policy.objects import AnchoringPolicy, ObjectGatePolicy, ObjectPolicy, OrientationPolicy
+from mm_assets.policy.order import OrderGatePolicy
 from mm_assets.policy.recall import RecallGatePolicy
 from mm_assets.policy.section import Section
 from mm_assets.policy.segments import OffsetGatePolicy, WarpingPolicy
 from mm_assets.policy.speech import SpeechPolicy
+from mm_assets.policy.windows import TilePolicy, WindowPolicy
 
 __all__ = [
     "AnchoringPolicy",
@@ -47,6 +49,7 @@ __all__ = [
     "ObjectGatePolicy",
     "ObjectPolicy",
     "OffsetGatePolicy",
+    "OrderGatePolicy",
     "OrientationPolicy",
     "Policy",
     "RecallGatePolicy",
@@ -55,8 +58,10 @@ __all__ = [
     "SoundPolicy",
     "SpeechPolicy",
     "TextPolicy",
+    "TilePolicy",
     "VideoPolicy",
     "WarpingPolicy",
+    "WindowPolicy",
     "load_policy",
 ]
 
@@ -90,6 +95,9 @@ class Policy(Section):
     segments: SegmentPolicy = SegmentPolicy()
     document_reading: DocumentReadingPolicy = DocumentReadingPolicy()
     document_recognition: DocumentRecognitionPolicy = DocumentRecognitionPolicy()
+    tiles: TilePolicy = TilePolicy()
+    windows: WindowPolicy = WindowPolicy()
+    order_gate: OrderGatePolicy = OrderGatePolicy()
     budget: BudgetPolicy = BudgetPolicy()
     fusion: FusionPolicy = FusionPolicy()
     mixtures: MixturePolicy = MixturePolicy()

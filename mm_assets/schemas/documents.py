@@ -82,6 +82,22 @@ TABLES: Final[tuple[Table, ...]] = (
         order_by=("document_id", "position"),
     ),
     Table(
+        name="document_pages",
+        grain="One row per page of a document: what tells its place among the others.",
+        columns={
+            "batch": BATCH,
+            "document_id": DOCUMENT_ID,
+            "page": Column(pl.Int32, "Page, from 1."),
+            "label": Column(pl.String, "Page number as the file states it.", nullable=True),
+            "words": Column(pl.Int32, "Words on it."),
+            "digest": Column(pl.String, "Hash of its words in order, without case and marks."),
+            "top": Column(pl.List(pl.String), "Its first lines, from the edge inward, at most four."),
+            "bottom": Column(pl.List(pl.String), "Its last lines, from the edge inward, at most four."),
+            "links": Column(pl.List(pl.Int64), "Pages its links lead to, in their order."),
+        },
+        order_by=("document_id", "page"),
+    ),
+    Table(
         name="caption_bindings",
         grain="One row per figure, and per table with a caption: the caption bound to it and how surely.",
         columns={
@@ -127,6 +143,7 @@ TABLES: Final[tuple[Table, ...]] = (
             "role": Column(pl.String, "body, or context: a heading repeated from before the window."),
             "type": Column(pl.String, "Type of the block."),
             "text": Column(pl.String, "Its text; null for an image.", nullable=True),
+            "start": Column(pl.Int64, "First character of the block that it holds; over 0 in a block cut in pieces."),
             "image_ref": Column(pl.String, "Block id of the figure; null for text.", nullable=True),
             "page": Column(pl.Int32, "Page, from 1."),
             "tokens": Column(pl.Int64, "Tokens it takes."),
