@@ -17,6 +17,7 @@ CORRECTIONS: Final = (BOX_CORRECTIONS, CUE_CORRECTIONS, SOUND_CORRECTIONS)
 IMAGES: Final = ("images",)
 TEXTS: Final = ("text",)
 MEDIA: Final = ("audio", "video")
+DOCUMENTS: Final = ("documents",)
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,52 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         models=("encoder",),
     ),
     Step(
+        name="raw_documents",
+        assets=("raw_documents",),
+        tables=("raw_documents",),
+        upstream=("raw_pools",),
+        parts=DOCUMENTS,
+        policy=("ingest", "document_reading"),
+    ),
+    Step(
+        name="documents",
+        assets=("documents", "document_pages", "document_blocks", "document_references"),
+        tables=("documents", "document_pages", "document_blocks", "document_references"),
+        upstream=("raw_documents",),
+        parts=DOCUMENTS,
+        policy=("document_reading", "document_recognition", "document_structure"),
+        models=("ocr", "layout", "language"),
+    ),
+    Step(
+        name="document_figures",
+        assets=("document_figures", "caption_bindings"),
+        tables=("document_figures", "caption_bindings"),
+        upstream=("documents",),
+        parts=DOCUMENTS,
+        policy=("document_reading", "document_structure", "features"),
+        models=("encoder",),
+    ),
+    Step(
+        name="document_windows",
+        assets=("document_windows",),
+        tables=("document_windows",),
+        upstream=("documents", "document_figures"),
+        parts=DOCUMENTS,
+        policy=("windows", "tiles"),
+    ),
+    Step(
+        name="document_order",
+        assets=("document_order", "document_checks"),
+        tables=("document_order", "document_checks"),
+        upstream=("documents", "document_figures", "document_windows"),
+        parts=DOCUMENTS,
+        policy=("order_gate",),
+    ),
+    Step(
         name="rejected",
         assets=("rejected",),
         tables=(),
-        upstream=("cleaned_images", "texts", "cues", "transcripts"),
+        upstream=("cleaned_images", "texts", "cues", "transcripts", "documents"),
     ),
     Step(
         name="image_embeddings",
@@ -227,6 +270,14 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         policy=("codebook", "audio_codebook"),
     ),
     Step(
+        name="figure_codes",
+        assets=("figure_codes",),
+        tables=("figure_codes",),
+        upstream=("document_figures", CODEBOOK),
+        parts=DOCUMENTS,
+        policy=("codebook",),
+    ),
+    Step(
         name="fusion_samples",
         assets=("fusion_samples",),
         tables=("fusion_samples",),
@@ -240,8 +291,11 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
             "segment_offsets",
             "segment_alignments",
             "audio_codes",
+            "document_windows",
+            "document_order",
+            "figure_codes",
         ),
         policy=("fusion",),
-        code_version="3",
+        code_version="4",
     ),
 )

@@ -59,14 +59,20 @@ INGEST_STEPS: Final = (
     "segment_offsets",
     "clip_features",
     "segment_alignments",
+    "raw_documents",
+    "documents",
+    "document_figures",
+    "document_windows",
+    "document_order",
 )
-ASSEMBLY_STEPS: Final = ("visual_codes", "audio_codes", "fusion_samples")
+ASSEMBLY_STEPS: Final = ("visual_codes", "audio_codes", "figure_codes", "fusion_samples")
 GATE_STEPS: Final[dict[str, str]] = {
     "recall": "image_text_recall",
     "objects": "object_recall",
     "orientation": "orientation_checks",
     "faithfulness": "caption_claims",
     "offset": "segment_offsets",
+    "order": "document_order",
     "budget": RAW_POOLS,
 }
 """The step that measures each gate; what stands on the step waits for the gate."""

@@ -36,7 +36,7 @@ from resources.delta_lake import DeltaLake, Written
 from resources.policy_file import PolicyFile
 
 NO_CODEBOOK = "none"
-_TRAINED_ON = {CODEBOOK: ("image_embeddings", "key_frames"), AUDIO_CODEBOOK: ("audio_embeddings",)}
+_TRAINED_ON = {CODEBOOK: ("image_embeddings", "key_frames", "document_figures"), AUDIO_CODEBOOK: ("audio_embeddings",)}
 RELEASE_STEP = "release_packages"
 RELEASE_CODE_VERSION = "1"
 

@@ -121,7 +121,7 @@ def caption_embeddings(
 
 @dg.asset(
     group_name=GROUP,
-    deps=["image_embeddings", "image_text_recall", "key_frames"],
+    deps=["image_embeddings", "image_text_recall", "key_frames", "document_figures"],
     kinds={"deltalake", "faiss"},
     description=TABLES["codebook"].grain,
 )
@@ -139,6 +139,7 @@ def codebook(
         for table, order in (
             ("image_embeddings", ["position"]),
             ("key_frames", ["position", "piece_index", "frame_index"]),
+            ("document_figures", ["document_id", "position"]),
         )
     ]
     references = pl.concat(
@@ -148,7 +149,7 @@ def codebook(
         ]
     )
     if references.is_empty():
-        reason = "no batch has features yet; materialize image_embeddings or key_frames"
+        reason = "no batch has features yet; materialize image_embeddings, key_frames or document_figures"
         raise dg.Failure(description=reason, allow_retries=False)
     reader = SpatialReader(lake.files)
     blocks = reader.blocks(references["spatial_features"].to_list(), _ROWS_AT_ONCE)

@@ -20,6 +20,7 @@ from mm_assets.errors import ContractError
 
 IMAGE_FEATURES: Final = "features"
 CLIP_FEATURES: Final = "clip_features"
+FIGURE_FEATURES: Final = "figure_features"
 """Folders of the lake; a step clears what it left in its own."""
 _TENSOR: Final = "spatial"
 _DIGEST_CHARACTERS: Final = 24

@@ -25,6 +25,10 @@ class WindowPolicy(Section):
     budget_tokens: Annotated[int, Field(ge=256, le=16_777_216)] = Field(
         default=8_192, description="Tokens of a window, pictures, context headings and separators included."
     )
+    tokenizer: str = Field(
+        default="",
+        description="Path of the tokenizer.json of the model to be trained; empty: an estimate, called so in the rows.",
+    )
     separator_tokens: PositiveInt = Field(
         default=1, description="Tokens counted for the empty line behind every element."
     )

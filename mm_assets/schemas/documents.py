@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from mm_assets.schemas.columns import BATCH, LANGUAGE, LICENSE, RECORD_REF, SHA256, SOURCE, SOURCE_REF
+from mm_assets.schemas.columns import BATCH, LANGUAGE, LICENSE, RECORD_REF, SHA256, SOURCE, SOURCE_REF, SPATIAL
 from mm_assets.schemas.table import Column, Table
 
 DOCUMENT_ID: Final = Column(pl.String, "Hash of content and place; the same on every rerun.")
@@ -98,6 +98,38 @@ TABLES: Final[tuple[Table, ...]] = (
         order_by=("document_id", "page"),
     ),
     Table(
+        name="document_figures",
+        grain="One row per figure of a document: its picture, what an encoder sees in it, and the caption it is like.",
+        columns={
+            "batch": BATCH,
+            "document_id": DOCUMENT_ID,
+            "block_id": Column(pl.String, "The figure."),
+            "position": BLOCK_POSITION,
+            "page": Column(pl.Int32, "Page it stands on, from 1."),
+            "kind": Column(pl.String, "raster or vector: a region of a page; file: a file of its own."),
+            "picture": Column(pl.String, "File beside the document, or region of a page as page=N&box=x1,y1,x2,y2."),
+            "width_px": Column(pl.Int32, "Width of the picture, of a region as rendered, pixels."),
+            "height_px": Column(pl.Int32, "Height of the picture, pixels."),
+            "embedding": Column(pl.List(pl.Float32), "Unit-length joint-space embedding, shape (D,)."),
+            "spatial_features": SPATIAL,
+            "model": Column(pl.String, "Encoder name and revision."),
+        },
+        order_by=("document_id", "position"),
+    ),
+    Table(
+        name="figure_codes",
+        grain="One row per figure of a document: its spatial features as codebook indices.",
+        columns={
+            "batch": BATCH,
+            "document_id": DOCUMENT_ID,
+            "block_id": Column(pl.String, "The figure."),
+            "position": BLOCK_POSITION,
+            "codes": Column(pl.List(pl.Int32), "Codebook index of each spatial feature, row major."),
+            "codebook_version": Column(pl.String, "Codebook the indices refer to."),
+        },
+        order_by=("document_id", "position"),
+    ),
+    Table(
         name="caption_bindings",
         grain="One row per figure, and per table with a caption: the caption bound to it and how surely.",
         columns={
@@ -110,6 +142,11 @@ TABLES: Final[tuple[Table, ...]] = (
             "caption_position": Column(pl.Int64, "Position of the caption.", nullable=True),
             "bound_by": Column(pl.String, "markup, number, place, similarity or none."),
             "score": Column(pl.Float64, "How surely they belong together, 0 to 1.", nullable=True),
+            "embedding": Column(
+                pl.List(pl.Float32),
+                "Unit-length joint-space embedding of a figure's caption, shape (D,).",
+                nullable=True,
+            ),
         },
         order_by=("document_id", "position"),
     ),
