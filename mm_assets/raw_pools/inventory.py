@@ -4,7 +4,7 @@ Kept in a temporary SQLite database, which spills to disk: memory stays flat how
 """
 
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import closing, contextmanager
 from enum import IntEnum
 from typing import Final
@@ -13,6 +13,7 @@ from mm_assets.errors import InputError, RecordError, UnsafePathError
 from mm_assets.landing import LandedObject, Landing
 from mm_assets.raw_pools.names import check_name, shown, storable
 
+_AFTER_ALL: Final = "\U0010ffff"
 _CACHE_KIB: Final = 4_096
 _SCHEMA: Final = f"""
 PRAGMA journal_mode = OFF;
@@ -83,6 +84,28 @@ class Inventory:
         rows = self._connection.execute(
             "SELECT name, size_bytes, version FROM files WHERE state = ? AND lower(name) LIKE ? ORDER BY name",
             (_State.FREE, f"%{suffix}"),
+        )
+        for name, size_bytes, version in rows:
+            yield LandedObject(self.key(name), size_bytes, version)
+
+    def folders(self, suffixes: Collection[str]) -> Iterator[str]:
+        """Folders that directly hold a file with one of the suffixes, claimed or not, sorted; "" is the top."""
+        ends = " OR ".join("lower(name) LIKE ?" for _ in suffixes)
+        rows = self._connection.execute(
+            "SELECT DISTINCT rtrim(name, replace(name, '/', '')) AS folder FROM files "  # noqa: S608 - no value in it
+            f"WHERE state <> ? AND ({ends}) ORDER BY folder",
+            (_State.LINK, *(f"%{suffix}" for suffix in suffixes)),
+        )
+        for (folder,) in rows:
+            yield folder.rstrip("/")
+
+    def inside(self, folder: str) -> Iterator[LandedObject]:
+        """Files directly in a folder that no record has claimed, in order of name; "" is the top."""
+        start = f"{folder}/" if folder else ""
+        rows = self._connection.execute(
+            "SELECT name, size_bytes, version FROM files WHERE state = ? AND name >= ? AND name < ? "
+            "AND instr(substr(name, ?), '/') = 0 ORDER BY name",
+            (_State.FREE, start, f"{folder}0" if folder else _AFTER_ALL, len(start) + 1),  # "0" follows "/"
         )
         for name, size_bytes, version in rows:
             yield LandedObject(self.key(name), size_bytes, version)

@@ -25,13 +25,15 @@ _RAW_DOCUMENT: Final[dict[str, Column]] = {
     "position": Column(pl.Int64, "Place of the record in its delivery, from 0, rejected records counted."),
     "record_ref": RECORD_REF,
     "source_ref": _REFERENCE,
-    "file_name": Column(pl.String, "Name in the delivery, relative to documents/."),
+    "file_name": Column(pl.String, "Name in the delivery, relative to documents/; of pages in a folder, the folder."),
     "form": Column(pl.String, "pdf, html or page_image."),
     "sha256": SHA256,
     "size_bytes": Column(pl.Int64, "Encoded size in bytes."),
     "source": SOURCE,
+    "source_id": Column(pl.String, "The supplier's own id of the record.", nullable=True),
     "license": LICENSE,
     "language": LANGUAGE,
+    "title": Column(pl.String, "Title as the record declares it.", nullable=True),
 }
 
 TABLES: Final[tuple[Table, ...]] = (
