@@ -2,7 +2,7 @@
 """Blocks as rows of ``document_blocks``, and back."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,7 +37,12 @@ def block_id_of(document_id: str, block: Block) -> str:
 
 
 def block_rows(
-    blocks: Iterable[Block], batch: str, document_id: str, source_ref: dict[str, Any], text_from: str, rows: int = 2_048
+    blocks: Iterable[Block],
+    batch: str,
+    document_id: str,
+    source_ref: dict[str, Any],
+    text_from: Callable[[Block], str],
+    rows: int = 2_048,
 ) -> Iterator[pl.DataFrame]:
     """Rows of ``document_blocks`` of one document, so many at a time.
 
@@ -46,7 +51,7 @@ def block_rows(
         batch: their batch.
         document_id: their document.
         source_ref: where the document lies; the frame of a row is the page its block starts on, from 0.
-        text_from: ``markup``, or where the pages of the document mostly have their text from.
+        text_from: where a block has its text from: ``layer``, ``ocr``, ``markup`` or ``none``.
         rows: rows of a frame.
     """
     headings: list[Block] = []
@@ -54,7 +59,7 @@ def block_rows(
     for block in blocks:
         if block.type == "heading":
             headings = [heading for heading in headings if (heading.level or 1) < (block.level or 1)]
-        held.append(_row(block, batch, document_id, source_ref, text_from, [one.position for one in headings]))
+        held.append(_row(block, batch, document_id, source_ref, text_from(block), [one.position for one in headings]))
         if block.type == "heading":
             headings.append(block)
         if len(held) >= rows:

@@ -79,7 +79,11 @@ class FigurePictures:
             raise DecodeError(
                 "PICTURE_TOO_LARGE", f"{key}: {found.size_bytes} bytes, over {self._bounds.max_bytes}; shrink it"
             )
-        return decode_picture(self._landing.read(key, 0, found.size_bytes), key, self._bounds.max_pixels)
+        return self.decode(self._landing.read(key, 0, found.size_bytes), key)
+
+    def decode(self, data: bytes, name: str) -> Pixels:
+        """An encoded picture. Raises as `decode_picture`."""
+        return decode_picture(data, name, self._bounds.max_pixels)
 
 
 def decode_picture(data: bytes, name: str, max_pixels: int) -> Pixels:
@@ -101,21 +105,3 @@ def decode_picture(data: bytes, name: str, max_pixels: int) -> Pixels:
             return np.asarray(white.convert("RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DecodeError("IMAGE_UNREADABLE", f"{name}: {error}; encode it anew") from error
-
-
-@dataclass(frozen=True)
-class PageCrops:
-    """Regions of a document that is delivered as pictures of its pages."""
-
-    pages: list[Pixels]
-
-    def render_region(self, number: int, box: Box, dpi: float) -> Pixels:
-        """A region of a page in its own pixels; ``dpi`` says nothing of a picture."""
-        del dpi
-        page = self.pages[number - 1]
-        left, top = (max(0, int(side)) for side in box[:2])
-        right, bottom = (max(1, round(side)) for side in box[2:])
-        cut = page[top : max(bottom, top + 1), left : max(right, left + 1)]
-        if cut.size == 0:
-            raise DecodeError("IMAGE_UNREADABLE", f"a figure lies outside page {number}; read the document again")
-        return np.ascontiguousarray(cut)

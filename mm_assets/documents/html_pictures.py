@@ -52,6 +52,16 @@ def locate_picture(source: str, page: str, index: int, policy: DocumentReadingPo
     return check_name(name, page)
 
 
+def inside_picture(file: str) -> int | None:
+    """Which picture of its page a name means, or None for a file beside the page.
+
+    >>> inside_picture("manual/p.html#picture/4"), inside_picture("manual/p.png")
+    (4, None)
+    """
+    _, mark, index = file.rpartition(_INSIDE)
+    return int(index) if mark and index.isascii() and index.isdigit() else None
+
+
 def decode_data_uri(source: str, page: str, policy: DocumentReadingPolicy) -> bytes:
     """The bytes of a picture that stands in the page.
 

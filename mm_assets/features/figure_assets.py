@@ -66,9 +66,7 @@ def document_figures(
         )
         for number, chunk in enumerate(read):
             spatial = (
-                []
-                if chunk.spatial is None
-                else write_shard(lake.files, batch, number, chunk.spatial, FIGURE_FEATURES)
+                [] if chunk.spatial is None else write_shard(lake.files, batch, number, chunk.spatial, FIGURE_FEATURES)
             )
             shards.update(reference.split("#")[0] for reference in spatial[:1])
             rows = chunk.rows.with_columns(spatial_features=pl.Series(spatial, dtype=pl.String))
@@ -90,9 +88,7 @@ def document_figures(
 
 @dg.multi_asset(
     name=CODES_STEP,
-    specs=table_specs(
-        CODES_STEP, GROUP, {"deltalake", "faiss"}, ["document_figures", "codebook", "document_order"]
-    ),
+    specs=table_specs(CODES_STEP, GROUP, {"deltalake", "faiss"}, ["document_figures", "codebook", "document_order"]),
 )
 def figure_codes(
     context: dg.AssetExecutionContext, lake: DeltaLake, holds: Holds, provenance: Provenance

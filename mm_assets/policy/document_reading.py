@@ -47,6 +47,12 @@ class DocumentReadingPolicy(Section):
     max_render_pixels: PositiveInt = Field(
         default=40_000_000, description="Largest rendering; a larger region is rendered at a lower resolution."
     )
+    max_picture_bytes: PositiveInt = Field(
+        default=67_108_864, description="Largest file of a figure beside a document, encoded."
+    )
+    figure_dpi: PositiveFloat = Field(
+        default=144.0, description="Resolution at which figures on pages are rendered: twice a screen's 72."
+    )
     memory_bytes: PositiveInt = Field(
         default=3_221_225_472, description="Address space of the process that runs PDFium; a bomb ends there."
     )
