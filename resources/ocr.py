@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mm_assets.aligned.interfaces import Ocr, PlacedText, ReadText
+from mm_assets.aligned.interfaces import PlacedText, ReadText
+from mm_assets.documents.interfaces import ReadWord
 from mm_assets.errors import InferenceError, WeightsMissingError
 from mm_assets.models import ModelIdentity, verify_sha256
 
@@ -83,6 +84,24 @@ class RapidOcr:
             placed.append(PlacedText(text, float(score), (float(left), float(upper), float(right), float(lower))))
         return placed
 
+    def read_pages(self, pages: Sequence[NDArray[np.uint8]]) -> list[list[ReadWord]]:
+        """Words of pages; the lines of a page are read together, sixteen at a time."""
+        return [self._read_words(page) for page in pages]
+
+    def _read_words(self, pixels: NDArray[np.uint8]) -> list[ReadWord]:
+        engine = self._engine
+        engine.text_rec = self._recognizer
+        output = self._call(engine, _as_bgr(pixels), use_cls=False, return_word_box=True)
+        words: list[ReadWord] = []
+        for line, found in enumerate(_pieces(output)):
+            for text, score, corners in found or ():
+                if not text or corners is None or not (kept := text.strip()):
+                    continue
+                (left, upper), (right, lower) = np.min(corners, axis=0), np.max(corners, axis=0)
+                box = float(left), float(upper), float(right), float(lower)
+                words.append(ReadWord(kept, float(score), box, line))
+        return words
+
     @staticmethod
     def _call(model: Any, *arguments: object, **options: object) -> Any:  # noqa: ANN401 - the package has no types
         try:
@@ -113,6 +132,11 @@ class RapidOcr:
         return TextRecognizer(settings.Rec)
 
 
+def _pieces(output: Any) -> Sequence[Sequence[tuple[str, float, Any]]]:  # noqa: ANN401 - the package has no types
+    """Words of each line with their corners, as RapidOCR states them."""
+    return [] if output.boxes is None else output.word_results
+
+
 def _as_bgr(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels[:, :, ::-1])
 
@@ -123,12 +147,12 @@ def _build(threads: int) -> RapidOcr:
 
 
 class OcrResource(dg.ConfigurableResource):
-    """Gives assets an `Ocr`, one per process."""
+    """Gives assets an `Ocr` that is a `PageOcr` too, one per process."""
 
     threads: int = Field(default=1, ge=1, description="Threads of the model on a CPU.")
 
     @property
-    def handle(self) -> Ocr:
+    def handle(self) -> RapidOcr:
         """The reader; its weights load on the first use."""
         return _build(self.threads)
 
