@@ -143,7 +143,7 @@ def _of_pages(pages: PageOrder | None, policy: OrderGatePolicy) -> list[Fault]:
         faults.append(Fault("pages_reversed", turned, told))
     if not pages.numbers.is_reversed:
         # In a long steady series a number that is one of the others' neighbours and stands elsewhere was not misread.
-        each = surprise * (2.0 if pages.steady >= policy.min_numbered else 1.0)
+        each = surprise * (2.0 if pages.steady >= policy.min_numbered - 1 else 1.0)
         swapped = each * min(len(pages.displaced), 5) + max(pages.swap_gain, 0.0)
         if links and 0 < descents <= links // 4:
             swapped += surprise * min(descents, 2) / 2
