@@ -26,6 +26,7 @@ from mm_assets.policy.recall import RecallGatePolicy
 from mm_assets.policy.section import Section
 from mm_assets.policy.segments import OffsetGatePolicy, WarpingPolicy
 from mm_assets.policy.speech import SpeechPolicy
+from mm_assets.policy.text_quality import TextDuplicatePolicy, TextQualityPolicy
 from mm_assets.policy.windows import TilePolicy, WindowPolicy
 
 __all__ = [
@@ -57,7 +58,9 @@ __all__ = [
     "SlicingPolicy",
     "SoundPolicy",
     "SpeechPolicy",
+    "TextDuplicatePolicy",
     "TextPolicy",
+    "TextQualityPolicy",
     "TilePolicy",
     "VideoPolicy",
     "WarpingPolicy",
@@ -74,6 +77,8 @@ class Policy(Section):
     duplicates: DuplicatePolicy = DuplicatePolicy()
     captions: CaptionPolicy = CaptionPolicy()
     texts: TextPolicy = TextPolicy()
+    text_duplicates: TextDuplicatePolicy = TextDuplicatePolicy()
+    text_quality: TextQualityPolicy = TextQualityPolicy()
     features: FeaturePolicy = FeaturePolicy()
     codebook: CodebookPolicy = CodebookPolicy()
     audio_features: AudioFeaturePolicy = AudioFeaturePolicy()

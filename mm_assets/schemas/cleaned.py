@@ -52,6 +52,19 @@ TABLES: Final[tuple[Table, ...]] = (
         row_group_rows=FINGERPRINT_ROWS_TOGETHER,
     ),
     Table(
+        name="text_fingerprints",
+        grain="One row per text, page or document: what near-duplicate search of texts compares.",
+        columns={
+            "batch": BATCH,
+            "text_id": Column(pl.String, "Text, document, or page as document#number."),
+            "position": Column(pl.Int64, "Place in its delivery, from 0."),
+            "words": Column(pl.Int64, "Words."),
+            "digest": Column(pl.String, "Hash of its words in order, without case and marks."),
+            "bands": Column(pl.List(pl.UInt64), "Hashes of its MinHash bands; texts that share one are compared."),
+        },
+        order_by=("position", "text_id"),
+    ),
+    Table(
         name="captions",
         grain="One row per repaired caption of a kept image.",
         columns=CAPTION_COLUMNS | {"raw_text": Column(pl.String, "The caption before repair.")},

@@ -102,7 +102,29 @@ def explain(found: "DocumentCheck", series: Mapping[str, SeriesFinding], policy:
         faults.append(Fault("text_layer_differs", _CERTAIN, told))
     if found.window_cuts:
         faults.append(Fault("windows_cut_spans", _CERTAIN, f"windows cut {found.window_cuts} figures or tables"))
-    return tuple(sorted((f for f in faults if f.evidence > 0.0), key=lambda fault: (-fault.evidence, fault.kind)))
+    return tuple(
+        sorted(_merge([f for f in faults if f.evidence > 0.0]), key=lambda fault: (-fault.evidence, fault.kind))
+    )
+
+
+def _merge(faults: list[Fault]) -> list[Fault]:
+    """One fault of each kind: what pages and numbers tell of it adds up."""
+    merged: dict[str, Fault] = {}
+    for fault in faults:
+        other = merged.get(fault.kind)
+        merged[fault.kind] = (
+            fault
+            if other is None
+            else Fault(
+                fault.kind,
+                other.evidence + fault.evidence,
+                f"{other.told}; {fault.told}",
+                tuple(dict.fromkeys((*other.pages, *fault.pages))),
+                (*other.positions, *fault.positions),
+                other.parameters or fault.parameters,
+            )
+        )
+    return list(merged.values())
 
 
 def _of_pages(pages: PageOrder | None, policy: OrderGatePolicy) -> list[Fault]:
@@ -120,8 +142,10 @@ def _of_pages(pages: PageOrder | None, policy: OrderGatePolicy) -> list[Fault]:
         )
         faults.append(Fault("pages_reversed", turned, told))
     if not pages.numbers.is_reversed:
-        swapped = surprise * min(len(pages.displaced), 5) + max(pages.swap_gain, 0.0)
-        if links and 0 < descents <= links // 3:
+        # In a long steady series a number that is one of the others' neighbours and stands elsewhere was not misread.
+        each = surprise * (2.0 if pages.steady >= policy.min_numbered - 1 else 1.0)
+        swapped = each * min(len(pages.displaced), 5) + max(pages.swap_gain, 0.0)
+        if links and 0 < descents <= links // 4:
             swapped += surprise * min(descents, 2) / 2
         where = pages.displaced or (pages.swap or ())
         told = (

@@ -12,11 +12,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mm_assets.aligned.documents.order_gate.number_series import SeriesFinding, judge_series
+from mm_assets.aligned.documents.order_gate.number_series import Key, SeriesFinding, judge_series
 from mm_assets.aligned.documents.order_gate.page_marks import PageMarks
 from mm_assets.policy.order import OrderGatePolicy
 
 _INTEGER: Final = re.compile(r"\d{1,4}")
+_ROMAN: Final = re.compile(r"(?=.)((xl|l?x{0,3})(ix|iv|v?i{0,3})|(XL|L?X{0,3})(IX|IV|V?I{0,3}))")
+_ROMAN_DIGITS: Final = {"i": 1, "v": 5, "x": 10, "l": 50}
+_LEADERS: Final = re.compile(r"(\. ?){4,}|…{2,}|(… ){2,}")
 _NUMBER_LINES: Final = 2
 _REACH: Final = 3
 _SKIPPED: Final = 2.5  # a page out of place costs two steps: it is told, not left out
@@ -25,6 +28,7 @@ _MIN_RUNNING: Final = 3
 _MAX_SWAP_PAGES: Final = 512
 _UNFINISHED: Final = re.compile(r"[\w,;\-–’')]$")  # noqa: RUF001 - marks a line may end with
 _MIN_LINKS: Final = 5
+_MIN_STEPS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class PageOrder:
 
     Attributes:
         pages: number of pages.
-        printed: page and printed number of the pages that have one.
+        printed: page and printed number of the pages that have one; roman numbers come before the others.
+        steady: steps between printed numbers that are as long as those between their pages.
         numbers: what the printed numbers tell; indices are places in ``printed``.
         duplicated: pages whose words repeat those of an earlier page.
         missing: printed numbers that are missing.
@@ -45,7 +50,8 @@ class PageOrder:
     """
 
     pages: int
-    printed: tuple[tuple[int, int], ...]
+    printed: tuple[tuple[int, Key], ...]
+    steady: int
     numbers: SeriesFinding
     duplicated: tuple[int, ...]
     missing: tuple[int, ...]
@@ -69,10 +75,7 @@ def judge_pages(marks: Sequence[PageMarks], policy: OrderGatePolicy) -> PageOrde
         policy: rates of breaks, smallest series.
     """
     printed = _printed_numbers(marks, policy)
-    numbers = judge_series([(number,) for _, number in printed])
-    # a page without a number explains a missing one
-    unnumbered = len(marks) - len(printed)
-    missing = tuple(key[0] for key in numbers.missing) if len(numbers.missing) > unnumbered else ()
+    numbers = judge_series([key for _, key in printed])
     seen: dict[str, int] = {}
     duplicated = tuple(
         mark.number
@@ -84,9 +87,10 @@ def judge_pages(marks: Sequence[PageMarks], policy: OrderGatePolicy) -> PageOrde
     return PageOrder(
         pages=len(marks),
         printed=tuple(printed),
+        steady=sum(_gap(a, b) == 0 for a, b in pairwise(printed)),
         numbers=numbers,
         duplicated=duplicated,
-        missing=missing,
+        missing=_missing(printed, numbers),
         link_disorder=_link_disorder(marks),
         breaks=gains.told,
         reversed_gain=gains.reversed_gain(),
@@ -95,7 +99,24 @@ def judge_pages(marks: Sequence[PageMarks], policy: OrderGatePolicy) -> PageOrde
     )
 
 
-def _printed_numbers(marks: Sequence[PageMarks], policy: OrderGatePolicy) -> list[tuple[int, int]]:
+def _gap(one: tuple[int, Key], other: tuple[int, Key]) -> int | None:
+    """By how much the step between two numbers exceeds that between their pages; None across roman and arabic."""
+    return other[1][1] - one[1][1] - (other[0] - one[0]) if one[1][0] == other[1][0] else None
+
+
+def _missing(printed: Sequence[tuple[int, Key]], numbers: SeriesFinding) -> tuple[int, ...]:
+    """Printed numbers between two neighbours in place for which there is no page, numbered or not."""
+    displaced = set(numbers.displaced)
+    present = {key for _, key in printed}
+    kept = [item for at, item in enumerate(printed) if at not in displaced]
+    missing: list[int] = []
+    for one, other in pairwise(kept):
+        if (_gap(one, other) or 0) > 0:
+            missing += [n for n in range(one[1][1] + 1, other[1][1]) if (one[1][0], n) not in present]
+    return tuple(missing)
+
+
+def _printed_numbers(marks: Sequence[PageMarks], policy: OrderGatePolicy) -> list[tuple[int, Key]]:
     """Page and printed number, of each page the one that goes best with its neighbours (dynamic programming)."""
     pages = [(mark.number, sorted(_edge_numbers(mark))) for mark in marks]
     pages = [(page, numbers) for page, numbers in pages if numbers]
@@ -107,7 +128,7 @@ def _printed_numbers(marks: Sequence[PageMarks], policy: OrderGatePolicy) -> lis
             for back in range(max(0, at - _REACH), at):
                 gap = page - pages[back][0]
                 for place, other in enumerate(pages[back][1]):
-                    step = 0.0 if number - other in (gap, -gap) else 1.0
+                    step = 0.0 if number[0] == other[0] and number[1] - other[1] in (gap, -gap) else 1.0
                     choices.append((best[back][place][0] + step + _SKIPPED * (at - back - 1), back, place))
             row.append(min(choices))
         best.append(row)
@@ -116,38 +137,45 @@ def _printed_numbers(marks: Sequence[PageMarks], policy: OrderGatePolicy) -> lis
         for at, row in enumerate(best)
         for place, (cost, _, _) in enumerate(row)
     ]
-    series: list[tuple[int, int]] = []
+    series: list[tuple[int, Key]] = []
     at, place = min(ends)[1:] if ends else (-1, -1)
     while at >= 0:
         series.append((pages[at][0], pages[at][1][place]))
         _, at, place = best[at][place]
     series.reverse()
-    steps = [abs(b[1] - a[1]) == b[0] - a[0] for a, b in pairwise(series)]
-    steady = len(series) >= policy.min_numbered and sum(steps) >= len(steps) / 3
+    steps = [a[1][0] == b[1][0] and abs(b[1][1] - a[1][1]) == b[0] - a[0] for a, b in pairwise(series)]
+    steady = len(series) >= policy.min_numbered and sum(steps) >= max(_MIN_STEPS, len(steps) / 3)
     return series if steady else []
 
 
-def _edge_numbers(mark: PageMarks) -> set[int]:
-    """Integers that stand first, last or alone in the outermost lines of a page."""
-    found: set[int] = set()
+def _edge_numbers(mark: PageMarks) -> set[Key]:
+    """Numbers that stand first, last or alone in the outermost lines of a page: (1, n), or (0, n) of roman ones."""
+    found: set[Key] = set()
     for line in (*mark.top[:_NUMBER_LINES], *mark.bottom[:_NUMBER_LINES]):
+        if _LEADERS.search(line):
+            continue
         words = line.replace("/", " ").split()
         for word in {*words[:1], *words[-2:]}:
-            if _INTEGER.fullmatch(bare := word.strip("-–—[]().|")):  # noqa: RUF001 - dashes around page numbers
-                found.add(int(bare))
+            bare = word.strip("-–—[]().|")  # noqa: RUF001 - dashes around page numbers
+            if _INTEGER.fullmatch(bare):
+                found.add((1, int(bare)))
+            elif _ROMAN.fullmatch(bare):
+                found.add((0, _roman(bare.lower())))
     return found
 
 
+def _roman(text: str) -> int:
+    values = [_ROMAN_DIGITS[letter] for letter in text]
+    return sum(-value if value < after else value for value, after in zip(values, [*values[1:], 0], strict=True))
+
+
 def _link_disorder(marks: Sequence[PageMarks]) -> tuple[int, int]:
-    """Descents among the targets of pages that list the document's parts."""
+    """Descents among the targets of pages that list what comes behind them; one a page may begin a second list."""
     descents = links = 0
-    before = 0
     for mark in marks:
-        if len(mark.links) < _MIN_LINKS:
+        if len(mark.links) < _MIN_LINKS or min(mark.links) < mark.number:
             continue
-        for target in mark.links:
-            descents += target < before
-            before = target
+        descents += max(sum(b < a for a, b in pairwise(mark.links)) - 1, 0)
         links += len(mark.links)
     return descents, links
 

@@ -1,0 +1,240 @@
+# pyright: strict
+"""Near-duplicate texts, pages and documents: candidates by MinHash bands, verdict by exact Jaccard similarity."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+import rensa  # pyright: ignore[reportMissingTypeStubs]
+from numpy.typing import NDArray
+
+from mm_assets.cleaned.text_shingles import (
+    Hashes,
+    hash_rows,
+    jaccard,
+    normalise_words,
+    shingle_characters,
+    shingle_words,
+)
+from mm_assets.errors import SchemaMismatchError
+from mm_assets.policy.text_quality import TextDuplicatePolicy
+from mm_assets.schemas import TABLES
+
+TextReader = Callable[[str, pl.Series], pl.DataFrame]
+"""Reads texts of a batch by their ids: columns text_id and text."""
+
+_TABLE: Final = TABLES["text_fingerprints"]
+_VERDICTS: Final = pl.Schema(
+    {
+        "text_id": pl.String,
+        "duplicate_of": pl.String,
+        "duplicate_batch": pl.String,
+        "kind": pl.String,
+        "similarity": pl.Float64,
+    }
+)
+_DIGESTS_AT_ONCE: Final = 1_024
+
+
+def fingerprint_texts(texts: pl.DataFrame, policy: TextDuplicatePolicy) -> pl.DataFrame:
+    """What near-duplicate search compares, for texts, pages or whole documents.
+
+    Args:
+        texts: columns batch, text_id, position and text.
+        policy: shingles and bands.
+
+    Returns:
+        Rows of ``text_fingerprints``.
+    """
+    rows = texts.with_columns(normal=normalise_words(pl.col("text")))
+    words = rows["normal"].str.count_matches(" ").cast(pl.Int64) + (rows["normal"] != "").cast(pl.Int64)
+    bands: list[list[int]] = [[] for _ in range(rows.height)]
+    for is_word, chosen in ((True, words >= policy.long_words), (False, (words < policy.short_words) & (words > 0))):
+        places = np.flatnonzero(chosen.to_numpy())
+        for start in range(0, len(places), _DIGESTS_AT_ONCE):
+            part = places[start : start + _DIGESTS_AT_ONCE]
+            keys: list[list[int]] = _band_keys(rows["normal"].gather(part.tolist()), is_word, policy).tolist()
+            for place, row in zip(part.tolist(), keys, strict=True):
+                bands[place] += row
+    digest = rows["normal"].map_elements(_digest, return_dtype=pl.String)
+    return _TABLE.conform(
+        rows.select(
+            "batch", "text_id", "position", words=words, digest=digest, bands=pl.Series(bands, dtype=pl.List(pl.UInt64))
+        )
+    )
+
+
+def find_text_duplicates(
+    own: pl.DataFrame, earlier: Iterable[pl.DataFrame], read: TextReader, policy: TextDuplicatePolicy
+) -> pl.DataFrame:
+    """Find texts of a batch that repeat an earlier one, or an earlier text of their own batch.
+
+    As of pictures: a text is dropped if it nearly repeats one kept before it, in an earlier batch or in its own by
+    position. Named is the first batch with such a text and, in it, the most alike, then the first. In memory are the
+    bands (320 bytes a text) and, of ``block_rows`` texts at a time, the texts of candidates.
+
+    Args:
+        own: rows of ``text_fingerprints`` of the batch.
+        earlier: the same of the texts kept of each earlier batch, one frame a batch.
+        read: reads texts of candidates.
+        policy: bounds.
+
+    Returns:
+        One row per duplicate in the order of positions: text_id, duplicate_of, duplicate_batch, kind (``exact`` for
+        the same words in the same order, else ``near``) and similarity.
+
+    Raises:
+        SchemaMismatchError: a text of a fingerprint cannot be read.
+    """
+    rows = own.sort("position", "text_id").with_row_index("row")
+    found: dict[int, dict[str, Any]] = {}
+    compare = _Comparison(read, policy)
+    for frame in earlier:
+        known = frame.sort("position", "text_id").with_row_index("row")
+        left = rows.filter(~pl.col("row").is_in(list(found)))
+        for part in left.iter_slices(policy.block_rows):
+            _settle(found, compare.matches(known, part), known)
+    kept = rows.clear()
+    for part in rows.filter(~pl.col("row").is_in(list(found))).iter_slices(policy.block_rows):
+        _settle(found, compare.matches(kept, part), rows)
+        rest = part.filter(~pl.col("row").is_in(list(found)))
+        dropped: set[int] = set()
+        best: list[_Match] = []
+        for match in sorted(compare.matches(rest, rest), key=lambda m: (m.second, -m.similarity, m.first)):
+            if match.first < match.second and match.first not in dropped and match.second not in dropped:
+                dropped.add(match.second)
+                best.append(match)
+        _settle(found, best, rows)
+        kept = pl.concat([kept, rest.filter(~pl.col("row").is_in(list(dropped)))])
+    told = [{"text_id": rows["text_id"][row], **found[row]} for row in sorted(found)]
+    return pl.DataFrame(told, schema=_VERDICTS)
+
+
+_Shingles = tuple[str, Hashes | None, Hashes | None]
+"""Digest, sorted word shingles of a long text, sorted character shingles of a short one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """Text of row ``second`` repeats that of row ``first``."""
+
+    first: int
+    second: int
+    similarity: float
+    is_exact: bool
+
+
+class _Comparison:
+    """Candidates and their exact similarity."""
+
+    def __init__(self, read: TextReader, policy: TextDuplicatePolicy) -> None:
+        self._read = read
+        self._policy = policy
+
+    def matches(self, known: pl.DataFrame, asked: pl.DataFrame) -> Iterator[_Match]:
+        """Pairs of a known and an asked row that are duplicates."""
+        if not known.height or not asked.height:
+            return
+        pairs = self._candidates(known, asked)
+        if not pairs.height:
+            return
+        first = self._shingles(known.filter(pl.col("row").is_in(pairs["first"].implode())))
+        second = self._shingles(asked.filter(pl.col("row").is_in(pairs["second"].implode())))
+        for one, other in pairs.iter_rows():
+            match = self._compare(one, first[one], other, second[other])
+            if match is not None:
+                yield match
+
+    def _candidates(self, known: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
+        """Pairs that share a band, or all their words."""
+        keys = [frame.select("row", key="bands").explode("key").drop_nulls("key") for frame in (known, asked)]
+        by_band = keys[0].join(keys[1], on="key").select(first="row", second="row_right")
+        same = known.select("row", "digest").join(asked.select("row", "digest"), on="digest")
+        pairs = pl.concat([by_band, same.select(first="row", second="row_right")]).unique()
+        if known["batch"][0] == asked["batch"][0]:
+            pairs = pairs.filter(pl.col("first") < pl.col("second"))
+        return pairs.sort("second", "first")
+
+    def _shingles(self, rows: pl.DataFrame) -> dict[int, _Shingles]:
+        """Shingles by row."""
+        texts = self._read(rows["batch"][0], rows["text_id"])
+        normal = texts.select("text_id", normal=normalise_words(pl.col("text")))
+        joined = rows.select("row", "text_id", "words", "digest").join(
+            normal, on="text_id", how="left", maintain_order="left"
+        )
+        if joined["normal"].null_count():
+            missing = joined.filter(pl.col("normal").is_null())["text_id"][0]
+            raise SchemaMismatchError(f"text {missing} of batch {rows['batch'][0]} is not there; fingerprint it again")
+        policy = self._policy
+        by_words = _sets(*shingle_words(joined["normal"], policy.shingle))
+        is_short = joined["words"] < policy.short_words
+        by_characters = iter(_sets(*shingle_characters(joined["normal"].filter(is_short), policy.shingle)))
+        told: dict[int, _Shingles] = {}
+        for (row, words, digest), long in zip(
+            joined.select("row", "words", "digest").iter_rows(), by_words, strict=True
+        ):
+            short = next(by_characters) if words < policy.short_words else None
+            told[row] = (digest, long if words >= policy.long_words else None, short)
+        return told
+
+    def _compare(
+        self,
+        first: int,
+        one: _Shingles,
+        second: int,
+        other: _Shingles,
+    ) -> _Match | None:
+        if one[0] == other[0]:
+            return _Match(first, second, 1.0, True)
+        for bound, left, right in (
+            (self._policy.similarity, one[1], other[1]),
+            (self._policy.short_similarity, one[2], other[2]),
+        ):
+            if left is not None and right is not None:
+                similarity = jaccard(left, right)
+                if similarity >= bound:
+                    return _Match(first, second, similarity, False)
+        return None
+
+
+def _settle(found: dict[int, dict[str, Any]], matches: Iterable[_Match], known: pl.DataFrame) -> None:
+    best: dict[int, _Match] = {}
+    for match in matches:
+        rival = best.get(match.second)
+        if rival is None or (match.similarity, -match.first) > (rival.similarity, -rival.first):
+            best[match.second] = match
+    for second, match in best.items():
+        if second not in found:
+            found[second] = {
+                "duplicate_of": known["text_id"][match.first],
+                "duplicate_batch": known["batch"][match.first],
+                "kind": "exact" if match.is_exact else "near",
+                "similarity": match.similarity,
+            }
+
+
+def _band_keys(normalised: pl.Series, is_word: bool, policy: TextDuplicatePolicy) -> Hashes:
+    """One key per text and band, uint64, shape (N, bands)."""
+    shingles, offsets = (shingle_words if is_word else shingle_characters)(normalised, policy.shingle)
+    rows = policy.band_rows if is_word else policy.short_band_rows
+    sketch: Any = getattr(rensa, "RMinHash")  # noqa: B009 - compiled, without types
+    matrix: Any = sketch.digest_matrix_from_flat_token_hashes(
+        shingles, offsets.astype(np.uint64), policy.bands * rows, policy.seed
+    )
+    digests = np.array(matrix.to_rows(), dtype=np.uint64).reshape(len(normalised), policy.bands, rows)
+    place: NDArray[np.uint64] = np.arange(policy.bands, dtype=np.uint64) * np.uint64(2) + np.uint64(is_word)
+    marked = np.concatenate([digests, np.broadcast_to(place[None, :, None], (*digests.shape[:2], 1))], axis=2)
+    return hash_rows(marked)
+
+
+def _sets(shingles: Hashes, offsets: NDArray[np.int64]) -> list[Hashes]:
+    """Sorted distinct shingles of each text."""
+    return [np.unique(shingles[start:end]) for start, end in pairwise(offsets.tolist())]
+
+
+def _digest(normal: str) -> str:
+    return hashlib.sha256(normal.encode("utf-8", "surrogatepass")).hexdigest()[:24]
