@@ -39,7 +39,7 @@ def write_delivery(landing: Path, records: int) -> None:
         adjective, thing = random.choice(_WORDS), random.choice(_THINGS)
         caption = f"A {adjective} {thing} number {number} beside a {random.choice(_THINGS)}."
         lines.append(json.dumps({"file_name": f"{number:05d}.png", "text": caption}))
-        texts.append(json.dumps({"text": f"Lemma {number}: {caption} Proof by inspection.", "kind": "prose"}))
+        texts.append(json.dumps({"text": f"Lemma {number}: {caption} Proof by inspection.", "kind": "math"}))
     (images / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (text / "lemmas.jsonl").write_text("\n".join(texts) + "\n", encoding="utf-8")
     (landing / BATCH / "_SUCCESS").touch()

@@ -66,12 +66,13 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
     ),
     Step(
         name="texts",
-        assets=("texts",),
-        tables=("texts",),
+        assets=("text_fingerprints", "texts"),
+        tables=("text_fingerprints", "texts"),
         upstream=("raw_pools",),
         parts=TEXTS,
-        policy=("texts",),
+        policy=("texts", "text_quality", "text_duplicates"),
         models=("language",),
+        code_version="2",
     ),
     Step(
         name="raw_media",
@@ -144,11 +145,17 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
     ),
     Step(
         name="documents",
-        assets=("documents", "document_pages", "document_blocks", "document_references"),
-        tables=("documents", "document_pages", "document_blocks", "document_references"),
+        assets=("document_fingerprints", "documents", "document_pages", "document_blocks", "document_references"),
+        tables=("document_fingerprints", "documents", "document_pages", "document_blocks", "document_references"),
         upstream=("raw_documents",),
         parts=DOCUMENTS,
-        policy=("document_reading", "document_recognition", "document_structure"),
+        policy=(
+            "document_reading",
+            "document_recognition",
+            "document_structure",
+            "document_captions",
+            "text_duplicates",
+        ),
         models=("ocr", "layout", "language"),
     ),
     Step(
@@ -157,7 +164,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         tables=("document_figures", "caption_bindings"),
         upstream=("documents",),
         parts=DOCUMENTS,
-        policy=("document_reading", "document_structure", "features"),
+        policy=("document_reading", "document_captions", "features"),
         models=("encoder",),
     ),
     Step(

@@ -6,6 +6,8 @@ from typing import Any
 
 import dagster as dg
 
+from mm_assets.aligned.documents import assets as documents_assets
+from mm_assets.aligned.documents import checks as documents_checks
 from mm_assets.aligned.objects import assets as objects_assets
 from mm_assets.aligned.objects import checks as objects_checks
 from mm_assets.aligned.objects.claims import assets as claims_assets
@@ -20,12 +22,17 @@ from mm_assets.aligned.segments.speech import assets as speech_assets
 from mm_assets.aligned.segments.speech import checks as speech_checks
 from mm_assets.cleaned import assets as cleaned_assets
 from mm_assets.cleaned import checks as cleaned_checks
+from mm_assets.cleaned import document_assets as cleaned_documents_assets
+from mm_assets.cleaned import document_checks as cleaned_documents_checks
 from mm_assets.cleaned import media_assets as cleaned_media_assets
 from mm_assets.cleaned import media_checks as cleaned_media_checks
+from mm_assets.cleaned import text_assets as cleaned_texts_assets
 from mm_assets.features import assets as features_assets
 from mm_assets.features import checks as features_checks
 from mm_assets.features import clip_assets as clip_features_assets
 from mm_assets.features import clip_checks as clip_features_checks
+from mm_assets.features import figure_assets as figures_assets
+from mm_assets.features import figure_checks as figures_checks
 from mm_assets.fusion import assets as fusion_assets
 from mm_assets.fusion import checks as fusion_checks
 from mm_assets.gates import assets as gates_assets
@@ -38,6 +45,8 @@ from mm_assets.mixtures import assets as mixtures_assets
 from mm_assets.mixtures import checks as mixtures_checks
 from mm_assets.raw_pools import assets as raw_pools_assets
 from mm_assets.raw_pools import checks as raw_pools_checks
+from mm_assets.raw_pools import document_assets as raw_documents_assets
+from mm_assets.raw_pools import document_checks as raw_documents_checks
 from mm_assets.raw_pools import media_assets as raw_media_assets
 from mm_assets.raw_pools import media_checks as raw_media_checks
 from resources.corrections import Corrections
@@ -47,6 +56,7 @@ from resources.entailment import EntailmentResource
 from resources.holds import Holds
 from resources.image_text_encoder import ImageTextEncoderResource
 from resources.language_identifier import LanguageIdentifierResource
+from resources.layout_model import LayoutResource
 from resources.model_set import ModelSet
 from resources.object_detector import ObjectDetectorResource
 from resources.object_store import LandingStore
@@ -88,6 +98,7 @@ def make_resources(landing_root: str, lake_root: str, policy_path: str) -> dict[
         "language": LanguageIdentifierResource(),
         "phrases": PhraseExtractorResource(),
         "ocr": OcrResource(),
+        "layout": LayoutResource(),
         "detector": ObjectDetectorResource(
             detector=faithfulness.detector,
             threshold=faithfulness.detector_threshold,
@@ -136,11 +147,16 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
             [
                 raw_pools_assets,
                 raw_media_assets,
+                raw_documents_assets,
                 cleaned_assets,
+                cleaned_texts_assets,
                 cleaned_media_assets,
+                cleaned_documents_assets,
                 speech_assets,
                 features_assets,
                 clip_features_assets,
+                figures_assets,
+                documents_assets,
                 agreement_assets,
                 objects_assets,
                 orientation_assets,
@@ -155,11 +171,15 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
         asset_checks=[
             *raw_pools_checks.CHECKS,
             *raw_media_checks.CHECKS,
+            *raw_documents_checks.CHECKS,
             *cleaned_checks.CHECKS,
             *cleaned_media_checks.CHECKS,
+            *cleaned_documents_checks.CHECKS,
             *speech_checks.CHECKS,
             *features_checks.CHECKS,
             *clip_features_checks.CHECKS,
+            *figures_checks.CHECKS,
+            *documents_checks.CHECKS,
             *agreement_checks.CHECKS,
             *objects_checks.CHECKS,
             *orientation_checks.CHECKS,

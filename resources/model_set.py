@@ -6,6 +6,7 @@ from mm_assets.models import Identified
 from resources.entailment import EntailmentResource
 from resources.image_text_encoder import ImageTextEncoderResource
 from resources.language_identifier import LanguageIdentifierResource
+from resources.layout_model import LayoutResource
 from resources.object_detector import ObjectDetectorResource
 from resources.ocr import OcrResource
 from resources.phrase_extractor import PhraseExtractorResource
@@ -26,6 +27,7 @@ class ModelSet(dg.ConfigurableResource):
     language: dg.ResourceDependency[LanguageIdentifierResource]
     phrases: dg.ResourceDependency[PhraseExtractorResource]
     ocr: dg.ResourceDependency[OcrResource]
+    layout: dg.ResourceDependency[LayoutResource]
     detector: dg.ResourceDependency[ObjectDetectorResource]
     entailment: dg.ResourceDependency[EntailmentResource]
     vision_language: dg.ResourceDependency[VisionLanguageResource]
@@ -44,6 +46,7 @@ class ModelSet(dg.ConfigurableResource):
             "language": self.language,
             "phrases": self.phrases,
             "ocr": self.ocr,
+            "layout": self.layout,
             "detector": self.detector,
             "entailment": self.entailment,
             "vision_language": self.vision_language,

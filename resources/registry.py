@@ -8,6 +8,7 @@ from mm_assets.schemas import TABLES
 from resources.delta_lake import DeltaLake
 
 _APPLICATION = "registry"
+IMAGES, TEXTS, DOCUMENTS = "batches", "text_batches", "document_batches"
 
 
 class BatchRegistry(dg.ConfigurableResource):
@@ -16,15 +17,16 @@ class BatchRegistry(dg.ConfigurableResource):
     A batch registers after its fingerprints are committed, so whoever comes later sees them. The earlier batches it
     is compared with are written down once: a rerun compares with the same ones and gives the same answer. Batches
     held at that moment are left out, so that a corrected delivery is not thrown away as a copy of the spoiled one.
+    Images, texts and documents have a register each: they are fingerprinted by different steps.
     """
 
     lake: dg.ResourceDependency[DeltaLake]
 
-    def register(self, batch: str, source: str, license_name: str, held: set[str]) -> list[str]:
+    def register(self, batch: str, source: str, license_name: str, held: set[str], register: str = IMAGES) -> list[str]:
         """Register the batch if it is new; returns the batches it is compared with, oldest first."""
         while True:
-            expected = self.lake.transaction("batches", _APPLICATION)
-            known = self.lake.scan("batches").sort("sequence").collect()
+            expected = self.lake.transaction(register, _APPLICATION)
+            known = self.lake.scan(register).sort("sequence").collect()
             mine = known.filter(pl.col("batch") == batch)
             if mine.height:
                 return mine["compared_with"][0].to_list()
@@ -36,8 +38,8 @@ class BatchRegistry(dg.ConfigurableResource):
                 "license": license_name,
                 "compared_with": earlier,
             }
-            rows = pl.DataFrame([row], schema=TABLES["batches"].schema)
-            if self.lake.append_once("batches", rows, expected_version=expected, application=_APPLICATION):
+            rows = pl.DataFrame([row], schema=TABLES[register].schema)
+            if self.lake.append_once(register, rows, expected_version=expected, application=_APPLICATION):
                 return earlier
 
     def of_same_source(self, batch: str) -> tuple[str, list[str]]:

@@ -1,4 +1,4 @@
-"""A gate on pictures, captions, boxes or the budget failed: place the hold and cancel what runs downstream of it."""
+"""A gate but the offset gate failed: place the hold and cancel what runs downstream of it."""
 
 import dagster as dg
 
@@ -15,8 +15,8 @@ _GATES = tuple(gate for gate in GATE_STEPS if gate not in OFFSET_GATES)
     job=refresh_views,
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Places a hold for every failed verdict on pictures, captions, boxes or the budget, and cancels queued "
-    "and started runs downstream of the gate.",
+    description="Places a hold for every failed verdict on pictures, captions, boxes, documents or the budget, and "
+    "cancels queued and started runs downstream of the gate.",
 )
 def recall_halt(context: dg.SensorEvaluationContext, holds: Holds) -> list[dg.RunRequest] | dg.SkipReason:
     """Hold what failed a gate other than the offset gate."""

@@ -12,8 +12,6 @@ from mm_assets.cleaned.duplicates import FEATURE_COLUMNS, find_duplicates
 from mm_assets.cleaned.fingerprint_spool import reader_of_scans
 from mm_assets.cleaned.images import STAGE as IMAGES_STAGE
 from mm_assets.cleaned.images import clean_images, reject_duplicates
-from mm_assets.cleaned.texts import STAGE as TEXTS_STAGE
-from mm_assets.cleaned.texts import TextCleaner
 from mm_assets.cleaned.timed_identifier import TimedIdentifier
 from mm_assets.display.contact_sheet import Tile, contact_sheet
 from mm_assets.display.metadata import counts_table, picture, preview, rows_table, table_metadata
@@ -22,7 +20,7 @@ from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.partitions import batches
 from mm_assets.schemas import TABLES
 from mm_assets.schemas.cleaned import FINGERPRINT_ROWS_TOGETHER
-from mm_assets.step_assets import table_specs, written_metadata
+from mm_assets.step_assets import table_specs
 from mm_assets.steps import STEPS
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
@@ -139,50 +137,6 @@ def cleaned_images(
 @dg.asset(
     group_name=GROUP,
     partitions_def=batches,
-    deps=["raw_texts"],
-    kinds={"deltalake", "polars"},
-    code_version=STEPS[TEXTS_STAGE].code_version,
-    description=TABLES["texts"].grain,
-)
-def texts(
-    context: dg.AssetExecutionContext,
-    lake: DeltaLake,
-    holds: Holds,
-    costs: Costs,
-    provenance: Provenance,
-    policy_file: PolicyFile,
-    language: LanguageIdentifierResource,
-) -> dg.MaterializeResult:
-    """One row per repaired text of the text pool."""
-    refuse_if_held(context, holds)
-    batch = context.partition_key
-    with (
-        provenance.writing(TEXTS_STAGE, batch, models={"language": language}) as writing,
-        costs.metered(context, "texts", language.identity, "texts", "cpu") as meter,
-        lake.staging() as staging,
-    ):
-        cleaner = TextCleaner(TimedIdentifier(language.handle, meter.add), policy_file.policy.texts)
-        for chunk in lake.chunks("raw_texts", batch):
-            kept, rejected = cleaner.clean(chunk)
-            staging.add("texts", kept)
-            staging.add("rejected", rejected)
-        lake.replace("rejected", batch, staging, within={"stage": TEXTS_STAGE})
-        written = lake.replace("texts", batch, staging)
-        writing.written.append(written)
-    kinds = lake.scan("texts", batch).group_by("kind").len().sort("kind").collect()
-    return dg.MaterializeResult(
-        data_version=writing.data_version,
-        metadata={
-            **written_metadata(lake, batch, written),
-            "kinds": counts_table(dict(kinds.iter_rows()), "kind", "texts"),
-            "rejected": counts_table(lake.rejected_by_code(batch, TEXTS_STAGE), "code", "records"),
-        },
-    )
-
-
-@dg.asset(
-    group_name=GROUP,
-    partitions_def=batches,
     deps=[
         "raw_images",
         "raw_captions",
@@ -194,6 +148,7 @@ def texts(
         "video_clips",
         "transcripts",
         "cues",
+        "documents",
     ],
     kinds={"deltalake"},
     code_version=STEPS["rejected"].code_version,

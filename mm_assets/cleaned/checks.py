@@ -17,6 +17,7 @@ _FLOWS = (
     ("raw_media", "raw_audio", "audio_clips", "cleaned_media", "audio"),
     ("raw_media", "raw_videos", "video_clips", "cleaned_media", "video"),
     ("raw_media", "raw_cues", "cues", "cues", "cue"),
+    ("raw_documents", "raw_documents", "documents", "documents", "document"),
 )
 
 

@@ -1,32 +1,35 @@
 """Documents as blocks in reading order, with what their references lead to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from mm_assets.cleaned.document_reading import STAGE, ReadDocument, clean_document
 from mm_assets.cleaned.interfaces import LanguageIdentifier
+from mm_assets.cleaned.text_duplicates import find_text_duplicates, fingerprint_texts
 from mm_assets.display.metadata import counts_table
 from mm_assets.documents.reading import DocumentReader, Models
+from mm_assets.documents.timed_ocr import TimedOcr
 from mm_assets.errors import InputError
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.policy import Policy
 from mm_assets.schemas import TABLES
 from mm_assets.step_assets import table_specs, written_metadata
-from mm_assets.steps import STEPS
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake, Staging
 from resources.holds import Holds
 from resources.language_identifier import LanguageIdentifierResource
-from resources.layout_model import LayoutModelResource
+from resources.layout_model import LayoutResource
 from resources.object_store import LandingStore
 from resources.ocr import OcrResource
 from resources.policy_file import PolicyFile
 from resources.provenance import Provenance, Writing
+from resources.registry import DOCUMENTS, BatchRegistry
 
 GROUP = "cleaned"
-_PER_DOCUMENT = ("document_blocks", "document_pages", "document_references")
+_PER_DOCUMENT = ("document_pages", "document_blocks", "document_references")
 
 
 def _named(found: ReadDocument, identifier: LanguageIdentifier) -> pl.DataFrame:
@@ -59,6 +62,65 @@ def _rejection(row: dict[str, object], error: InputError) -> pl.DataFrame:
     )
 
 
+def _words_of(blocks: pl.LazyFrame) -> pl.DataFrame:
+    """Text of documents, columns text_id and text."""
+    ordered = blocks.select("document_id", "position", "text").sort("document_id", "position")
+    joined = ordered.group_by("document_id", maintain_order=True).agg(pl.col("text").str.join("\n"))
+    return joined.select(text_id="document_id", text="text").collect()
+
+
+def _fingerprint(row: dict[str, Any], own: Staging, policy: Policy) -> pl.DataFrame:
+    words = _words_of(own.scan("document_blocks"))
+    known = words.with_columns(batch=pl.lit(row["batch"]), position=pl.lit(row["position"]))
+    return fingerprint_texts(known, policy.text_duplicates)
+
+
+def _kept_fingerprints(lake: DeltaLake, batch: str) -> pl.DataFrame:
+    """Fingerprints of the documents an earlier batch kept: nothing is a copy of what was turned away."""
+    kept = lake.scan(STAGE, batch).select(text_id="document_id")
+    return lake.scan("document_fingerprints", batch).join(kept, on="text_id", how="semi").collect()
+
+
+def find_repeated_documents(
+    lake: DeltaLake, batch: str, read: Staging, earlier: Iterable[str], policy: Policy
+) -> pl.DataFrame:
+    """Documents that repeat another of their batch or of an earlier one, as `find_text_duplicates` names them."""
+
+    def words(of: str, ids: pl.Series) -> pl.DataFrame:
+        blocks = read.scan("document_blocks") if of == batch else lake.scan("document_blocks", of)
+        return _words_of(blocks.filter(pl.col("document_id").is_in(ids.implode())))
+
+    return find_text_duplicates(
+        read.scan("document_fingerprints").collect(),
+        (_kept_fingerprints(lake, one) for one in earlier),
+        words,
+        policy.text_duplicates,
+    )
+
+
+def _repeated(documents: pl.DataFrame, duplicates: pl.DataFrame) -> pl.DataFrame:
+    """Rejections of documents that repeat another."""
+    found = documents.join(duplicates, left_on="document_id", right_on="text_id", how="inner", maintain_order="left")
+    return found.select(
+        "batch",
+        pl.lit(STAGE).alias("stage"),
+        pl.lit("document").alias("record_kind"),
+        "record_ref",
+        pl.col("document_id").alias("record_id"),
+        pl.when(pl.col("kind") == "exact")
+        .then(pl.lit("EXACT_DUPLICATE"))
+        .otherwise(pl.lit("NEAR_DUPLICATE"))
+        .alias("code"),
+        pl.format(
+            "{}: document repeats {} of batch {} ({} of their shingles); deliver each document once",
+            "record_ref",
+            "duplicate_of",
+            "duplicate_batch",
+            pl.col("similarity").round(3),
+        ).alias("reason"),
+    )
+
+
 def read_batch_documents(
     lake: DeltaLake,
     landing: LandingStore,
@@ -79,6 +141,7 @@ def read_batch_documents(
                     staging.add("rejected", _rejection(row, error))
                 else:
                     staging.add(STAGE, _named(found, identifier))
+                    staging.add("document_fingerprints", _fingerprint(row, own, policy))
                     for table in _PER_DOCUMENT:
                         for frame in own.frames(table):
                             staging.add(table, frame)
@@ -96,10 +159,11 @@ def documents(
     lake: DeltaLake,
     holds: Holds,
     costs: Costs,
+    registry: BatchRegistry,
     provenance: Provenance,
     policy_file: PolicyFile,
     ocr: OcrResource,
-    layout: LayoutModelResource,
+    layout: LayoutResource,
     language: LanguageIdentifierResource,
 ) -> Iterator[dg.MaterializeResult]:
     """One row per document that could be read, its blocks, pages and references; the others go to ``rejected``."""
@@ -108,21 +172,34 @@ def documents(
     scans = lake.scan("raw_documents", batch).filter(pl.col("form") == "page_image").select(pl.len()).collect().item()
     refuse_if_over_budget(holds, costs.estimate(batch, STAGE, "images", scans))
     models = {"ocr": ocr, "layout": layout, "language": language}
-    engine = ocr.page_handle
+    engine = TimedOcr(ocr.handle)
     with (
         provenance.writing(STAGE, batch, models=models) as writing,
         costs.metered(context, STAGE, engine.identity, "images", engine.device) as meter,
-        lake.staging() as staging,
+        lake.staging() as read,
+        lake.staging() as kept,
         DocumentReader(
             landing, Models(engine, layout.handle), policy.document_reading, policy.document_recognition
         ) as reader,
     ):
-        for name in read_batch_documents(lake, landing, batch, reader, language.handle, policy, staging, writing):
+        for name in read_batch_documents(lake, landing, batch, reader, language.handle, policy, read, writing):
             context.log.info("read %s", name)
-        recognised = staging.scan(STAGE).select(pl.col("pages_by_ocr").sum()).collect().item() or 0
-        meter.add(recognised, getattr(engine, "seconds", 0.0))
-        lake.replace("rejected", batch, staging, within={"stage": STAGE})
-        writing.written += [lake.replace(table, batch, staging) for table in STEPS[STAGE].tables]
+        recognised = read.scan(STAGE).select(pl.col("pages_by_ocr").sum()).collect().item() or 0
+        meter.add(recognised, engine.seconds)
+        fingerprints = lake.replace("document_fingerprints", batch, read)
+        origin = lake.head("raw_documents", batch, 1).select("source", "license")
+        source, license_name = origin.row(0) if origin.height else ("", "")
+        earlier = registry.register(batch, source, license_name, set(holds.held_batches()), DOCUMENTS)
+        duplicates = find_repeated_documents(lake, batch, read, earlier, policy)
+        repeated = duplicates["text_id"].implode()
+        kept.add("rejected", _repeated(read.scan(STAGE).collect(), duplicates))
+        for table in (STAGE, *_PER_DOCUMENT):
+            for frame in read.frames(table):
+                kept.add(table, frame.filter(~pl.col("document_id").is_in(repeated)))
+        for frame in read.frames("rejected"):
+            kept.add("rejected", frame)
+        lake.replace("rejected", batch, kept, within={"stage": STAGE})
+        writing.written += [fingerprints, *(lake.replace(table, batch, kept) for table in (STAGE, *_PER_DOCUMENT))]
     rejected = lake.rejected_by_code(batch, STAGE)
     types = lake.scan("document_blocks", batch).group_by("type").len().sort("type").collect()
     references = lake.scan("document_references", batch).select("kind", "refers_to").collect()

@@ -1,4 +1,4 @@
-"""Clean the text pool: repair, length, language, exact duplicates."""
+"""Clean the text pool: repair, length, language, quality of prose, exact and near-duplicates."""
 
 from typing import Final
 
@@ -7,25 +7,29 @@ import polars as pl
 from mm_assets.cleaned.interfaces import LanguageIdentifier
 from mm_assets.cleaned.languages import fill_languages
 from mm_assets.cleaned.repair import repair_texts
-from mm_assets.policy import TextPolicy
+from mm_assets.cleaned.text_quality import REASONS, quality_code
+from mm_assets.policy import TextPolicy, TextQualityPolicy
 from mm_assets.schemas import TABLES
 
 STAGE: Final = "texts"
 _FORMAL_KINDS: Final = ("code", "math", "logic")
+_PROSE: Final = "prose"
 _REASONS: Final = {
     "EMPTY_TEXT": "nothing is left after repair; remove the record",
     "TOO_SHORT": "shorter than [texts] min_characters; join it with others or remove it",
     "TOO_LONG": "longer than [texts] max_characters; split it",
     "EXACT_DUPLICATE": "the batch has the same text already; deliver each text once",
+    **REASONS,
 }
 
 
 class TextCleaner:
     """Cleans the texts of one batch, chunk by chunk; remembers hashes to find repeats."""
 
-    def __init__(self, identifier: LanguageIdentifier, policy: TextPolicy) -> None:
+    def __init__(self, identifier: LanguageIdentifier, policy: TextPolicy, quality: TextQualityPolicy) -> None:
         self._identifier = identifier
         self._policy = policy
+        self._quality = quality
         self._seen = pl.DataFrame(schema={"key": pl.UInt64})
 
     def clean(self, texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -51,7 +55,8 @@ class TextCleaner:
             .then(pl.lit("TOO_SHORT"))
             .when(length > self._policy.max_characters)
             .then(pl.lit("TOO_LONG"))
-            .otherwise(None),
+            .when(pl.col("kind") == _PROSE)
+            .then(quality_code(pl.col("text"), pl.col("language"), self._quality)),
         )
         usable = pl.col("code").is_null()
         again = usable & (
@@ -61,6 +66,38 @@ class TextCleaner:
         kept = judged.filter(pl.col("code").is_null())
         self._seen = pl.concat([self._seen, kept.select("key")])
         return kept.select(list(TABLES["texts"].columns)), _rejected(judged.filter(pl.col("code").is_not_null()))
+
+
+def reject_near_duplicates(kept: pl.DataFrame, duplicates: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Turn away the texts that repeat another.
+
+    Args:
+        kept: rows of ``texts``.
+        duplicates: as `mm_assets.cleaned.text_duplicates.find_text_duplicates` gives them.
+
+    Returns:
+        Rows of ``texts`` and rows of ``rejected``; together as many as came in.
+    """
+    found = kept.join(duplicates, on="text_id", how="inner", maintain_order="left")
+    rejected = found.select(
+        "batch",
+        pl.lit(STAGE).alias("stage"),
+        pl.lit("text").alias("record_kind"),
+        "record_ref",
+        pl.col("text_id").alias("record_id"),
+        pl.when(pl.col("kind_right") == "exact")
+        .then(pl.lit("EXACT_DUPLICATE"))
+        .otherwise(pl.lit("NEAR_DUPLICATE"))
+        .alias("code"),
+        pl.format(
+            "{}: text repeats {} of batch {} ({} of their shingles); deliver each text once",
+            "record_ref",
+            "duplicate_of",
+            "duplicate_batch",
+            pl.col("similarity").round(3),
+        ).alias("reason"),
+    )
+    return kept.join(duplicates, on="text_id", how="anti", maintain_order="left"), rejected
 
 
 def _rejected(rows: pl.DataFrame) -> pl.DataFrame:

@@ -14,6 +14,10 @@ class TextDuplicatePolicy(Section):
     with probability 2e-5.
     """
 
+    kinds: tuple[str, ...] = Field(
+        default=("prose",),
+        description="Kinds of texts that are compared: two theorems, functions or greetings are near by nature.",
+    )
     similarity: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         default=0.7, description="Jaccard similarity of word 5-grams that makes two texts near-duplicates."
     )

@@ -51,18 +51,21 @@ TABLES: Final[tuple[Table, ...]] = (
         order_by=("position",),
         row_group_rows=FINGERPRINT_ROWS_TOGETHER,
     ),
-    Table(
-        name="text_fingerprints",
-        grain="One row per text, page or document: what near-duplicate search of texts compares.",
-        columns={
-            "batch": BATCH,
-            "text_id": Column(pl.String, "Text, document, or page as document#number."),
-            "position": Column(pl.Int64, "Place in its delivery, from 0."),
-            "words": Column(pl.Int64, "Words."),
-            "digest": Column(pl.String, "Hash of its words in order, without case and marks."),
-            "bands": Column(pl.List(pl.UInt64), "Hashes of its MinHash bands; texts that share one are compared."),
-        },
-        order_by=("position", "text_id"),
+    *(
+        Table(
+            name=name,
+            grain=f"One row per {what}: what near-duplicate search compares.",
+            columns={
+                "batch": BATCH,
+                "text_id": Column(pl.String, f"The {what}."),
+                "position": Column(pl.Int64, "Place in its delivery, from 0."),
+                "words": Column(pl.Int64, "Words."),
+                "digest": Column(pl.String, "Hash of its words in order, without case and marks."),
+                "bands": Column(pl.List(pl.UInt64), "Hashes of its MinHash bands; those that share one are compared."),
+            },
+            order_by=("position", "text_id"),
+        )
+        for name, what in (("text_fingerprints", "text"), ("document_fingerprints", "document"))
     ),
     Table(
         name="captions",

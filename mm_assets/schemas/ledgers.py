@@ -8,19 +8,22 @@ from mm_assets.schemas.columns import BATCH, LICENSE, SOURCE
 from mm_assets.schemas.table import Column, Table
 
 TABLES: Final[tuple[Table, ...]] = (
-    Table(
-        name="batches",
-        grain="One row per batch ever registered, in the order of registration.",
-        columns={
-            "batch": BATCH,
-            "sequence": Column(pl.Int64, "Registration order, from 1; never reused."),
-            "source": SOURCE,
-            "license": LICENSE,
-            "compared_with": Column(
-                pl.List(pl.String), "Earlier batches its images are compared with, fixed for ever."
-            ),
-        },
-        partition_by=(),
+    *(
+        Table(
+            name=name,
+            grain=f"One row per batch whose {what} were ever registered, in the order of registration.",
+            columns={
+                "batch": BATCH,
+                "sequence": Column(pl.Int64, "Registration order, from 1; never reused."),
+                "source": SOURCE,
+                "license": LICENSE,
+                "compared_with": Column(
+                    pl.List(pl.String), f"Earlier batches its {what} are compared with, fixed for ever."
+                ),
+            },
+            partition_by=(),
+        )
+        for name, what in (("batches", "images"), ("text_batches", "texts"), ("document_batches", "documents"))
     ),
     Table(
         name="provenance",

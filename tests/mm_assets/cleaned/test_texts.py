@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mm_assets.cleaned.interfaces import IdentifiedLanguage
 from mm_assets.cleaned.texts import STAGE, TextCleaner
 from mm_assets.models import ModelIdentity
-from mm_assets.policy import TextPolicy
+from mm_assets.policy import TextPolicy, TextQualityPolicy
 from mm_assets.schemas import TABLES
 
 PROSE = "The jargon file explains what a kluge is, and why one should be ashamed of it."
@@ -57,7 +57,7 @@ def _texts(
 
 
 def _clean(rows: pl.DataFrame, cleaner: TextCleaner | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
-    kept, rejected = (cleaner or TextCleaner(AlwaysEnglish(), TextPolicy())).clean(rows)
+    kept, rejected = (cleaner or TextCleaner(AlwaysEnglish(), TextPolicy(), TextQualityPolicy())).clean(rows)
     assert set(kept["text_id"]) | set(rejected["record_id"]) == set(rows["text_id"])
     assert kept.height + rejected.height == rows.height
     TABLES["texts"].conform(kept)
@@ -74,7 +74,7 @@ def test_lines_and_indentation_survive_repair() -> None:
 def test_lengths_count_the_repaired_text() -> None:
     policy = TextPolicy(min_characters=20, max_characters=100)
     rows = _texts(["   \n\x00 ", "too short", "x" * 20, "y" * 100, "z" * 101, "\u200b" * 30])
-    kept, rejected = _clean(rows, TextCleaner(AlwaysEnglish(), policy))
+    kept, rejected = _clean(rows, TextCleaner(AlwaysEnglish(), policy, TextQualityPolicy()))
     assert kept["text_id"].to_list() == ["txt_0002", "txt_0003"]
     assert dict(zip(rejected["record_id"], rejected["code"], strict=True)) == {
         "txt_0000": "EMPTY_TEXT",
@@ -91,7 +91,7 @@ def test_code_and_mathematics_are_never_shown_to_the_language_model() -> None:
     identifier = AlwaysEnglish()
     formal = ["x = 1\ny = 2\nprint(x + y)", "|- ( ph -> ( ps -> ph ) )", "p implies q, q implies r"]
     rows = _texts([*formal, PROSE], ["code", "math", "logic", "prose"])
-    kept, _ = _clean(rows, TextCleaner(identifier, TextPolicy()))
+    kept, _ = _clean(rows, TextCleaner(identifier, TextPolicy(), TextQualityPolicy()))
     assert identifier.asked == [PROSE]
     assert kept["language"].to_list() == [None, None, None, "en"]
 
@@ -100,14 +100,14 @@ def test_a_declared_language_stands() -> None:
     identifier = AlwaysEnglish()
     kept, _ = _clean(
         _texts([PROSE, "for i in range(10): pass"], ["prose", "code"], language="fr"),
-        TextCleaner(identifier, TextPolicy()),
+        TextCleaner(identifier, TextPolicy(), TextQualityPolicy()),
     )
     assert kept["language"].to_list() == ["fr", "fr"]
     assert identifier.asked == []
 
 
 def test_repeats_are_found_within_and_across_chunks_after_repair() -> None:
-    cleaner = TextCleaner(AlwaysEnglish(), TextPolicy())
+    cleaner = TextCleaner(AlwaysEnglish(), TextPolicy(), TextQualityPolicy())
     kept, rejected = _clean(_texts([PROSE, f"{PROSE}\x00  ", f"{PROSE} More."]), cleaner)
     assert kept["text_id"].to_list() == ["txt_0000", "txt_0002"]
     assert rejected.select("record_id", "code").rows() == [("txt_0001", "EXACT_DUPLICATE")]
@@ -134,7 +134,7 @@ def test_no_texts() -> None:
 def test_chunks_do_not_change_the_answer(texts: list[str], size: int) -> None:
     rows = _texts(texts)
     whole, _ = _clean(rows)
-    cleaner = TextCleaner(AlwaysEnglish(), TextPolicy())
+    cleaner = TextCleaner(AlwaysEnglish(), TextPolicy(), TextQualityPolicy())
     parts = [_clean(part, cleaner)[0] for part in rows.iter_slices(size)]
     assert [text for part in parts for text in part["text_id"]] == whole["text_id"].to_list()
     assert whole["text"].is_unique().all()
