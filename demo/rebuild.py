@@ -28,6 +28,7 @@ from deliveries import (
     write_jsonl,
     write_web_dataset,
 )
+from documents import write_documents
 from pictures import encode, picture_root, read_caption, read_picture
 from scenes import compose_scenes, mirror_boxes
 from texts import Row, read_code, read_dialogues, read_prose, read_theorems
@@ -55,7 +56,7 @@ def build(packages: Path, demo: Path) -> None:
     for batch, choice in selection.items():
         if "objects_of" in choice:
             choice["objects"] = selection[choice["objects_of"]]["objects"]
-        build_batch = _build_clips if choice["form"] == "clips" else _build_images
+        build_batch = _BUILDERS.get(choice["form"], _build_images)
         batches[batch] = build_batch(packages, landing / batch, choice)
         print(batch, json.dumps(batches[batch]))
     for batch, rows in _texts(packages, texts).items():
@@ -92,7 +93,7 @@ def _build_images(packages: Path, folder: Path, choice: Mapping[str, Any]) -> Co
 
 def _is_spoiled(choice: Mapping[str, Any]) -> bool:
     is_late = any("late_ms" in clip for clip in choice.get("clips", []))
-    return is_late or bool(choice.keys() & {"shift_captions", "mirror_boxes"})
+    return is_late or bool(choice.keys() & {"shift_captions", "mirror_boxes", "reverse_pages"})
 
 
 def _build_clips(packages: Path, folder: Path, choice: Mapping[str, Any]) -> Counts:
@@ -100,6 +101,15 @@ def _build_clips(packages: Path, folder: Path, choice: Mapping[str, Any]) -> Cou
     written = write_clips(packages, picture_root(packages, choice["package"]), folder, choice)
     finish(folder, choice["source"], choice["license"], "xyxy_pixels")
     return {"form": "clips", "images": 0, "texts": {}, **written, "planted": dict(planted)}
+
+
+def _build_documents(packages: Path, folder: Path, choice: Mapping[str, Any]) -> Counts:
+    written = write_documents(packages, folder, choice)
+    finish(folder, choice["source"], choice["license"], "xyxy_pixels")
+    return {"form": "documents", "images": 0, "texts": {}, **written, "planted": {}}
+
+
+_BUILDERS: Final = {"clips": _build_clips, "documents": _build_documents}
 
 
 def _pairs(root: Path, choice: Mapping[str, Any]) -> list[Pair]:
