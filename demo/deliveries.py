@@ -116,15 +116,14 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
-def finish(folder: Path, source: str, license_name: str, box_format: str) -> None:
-    """Write batch.json and then _SUCCESS."""
+def finish(folder: Path, source: str, license_name: str, box_format: str, language: str | None = "en") -> None:
+    """Write batch.json and then _SUCCESS; None where the records are in several languages."""
     declaration = {
         "contract": "mm-batch/1",
         "source": source,
         "license": license_name,
         "box_format": box_format,
-        "language": "en",
-    }
+    } | ({} if language is None else {"language": language})
     (folder / "batch.json").write_text(json.dumps(declaration, indent=2) + "\n", encoding="utf-8")
     (folder / "_SUCCESS").touch()
 

@@ -105,7 +105,7 @@ def _build_clips(packages: Path, folder: Path, choice: Mapping[str, Any]) -> Cou
 
 def _build_documents(packages: Path, folder: Path, choice: Mapping[str, Any]) -> Counts:
     written = write_documents(packages, folder, choice)
-    finish(folder, choice["source"], choice["license"], "xyxy_pixels")
+    finish(folder, choice["source"], choice["license"], "xyxy_pixels", choice.get("language"))
     return {"form": "documents", "images": 0, "texts": {}, **written, "planted": {}}
 
 
