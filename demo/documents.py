@@ -13,6 +13,7 @@ import pypdfium2
 _HANDBOOK: Final = "usr/share/gimp/2.0/help/en"
 _BOOK: Final = "usr/share/doc/debian-history/docs/project-history.{}.pdf"
 _PICTURE: Final = re.compile(r'<img[^>]*\bsrc="([^"]+)"')
+_WRITTEN_AT: Final = re.compile(rb"\(D:\d{14}\)")
 _FILE_ID: Final = re.compile(rb"/ID\[<[0-9A-F]{32}>\s*<[0-9A-F]{32}>\]")
 _SCAN_DPI: Final = 150
 
@@ -47,13 +48,14 @@ def _copy_page(root: Path, page: str, documents: Path) -> None:
 
 
 def _reversed(book: bytes) -> bytes:
-    """The book with its last page first; PDFium's random file id is replaced by one of the content."""
+    """The book with its last page first; of PDFium's the time is replaced by a fixed one, the random id by a hash."""
     with pypdfium2.PdfDocument(book) as source, pypdfium2.PdfDocument.new() as turned:
         turned.import_pages(source, list(range(len(source)))[::-1])
         buffer = io.BytesIO()
         turned.save(buffer)
     written = buffer.getvalue()
     name = hashlib.sha256(book).hexdigest().upper()[:32].encode()
+    written = _WRITTEN_AT.sub(b"(D:20000101000000)", written)
     return _FILE_ID.sub(b"/ID[<" + name + b"><" + name + b">]", written)
 
 
