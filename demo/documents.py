@@ -13,7 +13,7 @@ import pypdfium2
 _HANDBOOK: Final = "usr/share/gimp/2.0/help/en"
 _BOOK: Final = "usr/share/doc/debian-history/docs/project-history.{}.pdf"
 _PICTURE: Final = re.compile(r'<img[^>]*\bsrc="([^"]+)"')
-_WRITTEN_AT: Final = re.compile(rb"\(D:\d{14}\)")
+_WRITTEN_AT: Final = re.compile(rb"CreationDate\(D:\d{14}")
 _FILE_ID: Final = re.compile(rb"/ID\[<[0-9A-F]{32}>\s*<[0-9A-F]{32}>\]")
 _SCAN_DPI: Final = 150
 
@@ -55,7 +55,7 @@ def _reversed(book: bytes) -> bytes:
         turned.save(buffer)
     written = buffer.getvalue()
     name = hashlib.sha256(book).hexdigest().upper()[:32].encode()
-    written = _WRITTEN_AT.sub(b"(D:20000101000000)", written)
+    written = _WRITTEN_AT.sub(b"CreationDate(D:20000101000000", written)
     return _FILE_ID.sub(b"/ID[<" + name + b"><" + name + b">]", written)
 
 
