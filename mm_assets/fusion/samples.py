@@ -111,3 +111,47 @@ class SegmentLine(FusionLine, frozen=True, gc=False, kw_only=True):
     """A line of kind ``segment``: those of every kind, and the segment's own."""
 
     segment: SegmentDetails
+
+
+class FigureAnchor(msgspec.Struct, frozen=True):
+    """A figure of a window and what is said of it, as characters of the content: what a question can be asked about.
+
+    Attributes:
+        figure: block id of the figure.
+        span: its placeholders.
+        caption: its caption; None without one in the window.
+        caption_score: how surely the caption is its own.
+        referring: texts that refer to it.
+    """
+
+    figure: str
+    span: tuple[int, int]
+    caption: tuple[int, int] | None
+    caption_score: float | None
+    referring: list[tuple[int, int]]
+
+
+class DocumentDetails(msgspec.Struct, frozen=True):
+    """What a document window's line says beside the fields of every line.
+
+    Attributes:
+        document_id: the document.
+        window_id: the window.
+        window_index: place of the window in its document, from 0.
+        pages: first and last page it takes text or pictures from.
+        tokens: tokens as the window was planned.
+        anchors: its figures, in their order.
+    """
+
+    document_id: str
+    window_id: str
+    window_index: int
+    pages: tuple[int, int]
+    tokens: int
+    anchors: list[FigureAnchor]
+
+
+class DocumentLine(FusionLine, frozen=True, gc=False, kw_only=True):
+    """A line of kind ``document``: those of every kind, and the window's own."""
+
+    document: DocumentDetails

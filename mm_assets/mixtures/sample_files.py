@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mm_assets.errors import REMEDIES, CrossModalCode, ReleaseError
 from mm_assets.fusion.box_markup import decode_boxes
 from mm_assets.fusion.release_format import SAMPLES_FOLDER
-from mm_assets.fusion.samples import FusionLine, SegmentDetails, SegmentLine
+from mm_assets.fusion.samples import DocumentDetails, DocumentLine, FusionLine, SegmentDetails, SegmentLine
 from mm_assets.mixtures.line_spool import LineSpool
 from mm_assets.mixtures.segment_features import FeatureReader, SegmentFeatures
 from mm_assets.mixtures.shard_writer import ShardWriter
@@ -22,6 +22,7 @@ _SCRATCH: Final = ".lines"
 _READ_ROWS: Final = 256
 _UNREVIEWED: Final = "unreviewed"
 _SEGMENTS: Final = msgspec.json.Decoder(SegmentDetails)
+_DOCUMENTS: Final = msgspec.json.Decoder(DocumentDetails)
 
 
 def write_sample_files(
@@ -101,13 +102,14 @@ def _refuse_if_not_finite(rows: NDArray[np.float16], references: Sequence[str]) 
 
 def _lines(frame: pl.DataFrame, placeholder_version: str) -> Iterator[tuple[int, bytes]]:
     columns = ("position", "sample_id", "kind", "modalities", "content", "visual_features_path", "audio_features_path",
-               "pool", "weight", "batch", "source", "license", "checks_json", "boxes_json", "segment_json")  # fmt: skip
+               "pool", "weight", "batch", "source", "license", "checks_json", "boxes_json", "segment_json",
+               "document_json")  # fmt: skip
     checks_of = {text: msgspec.json.decode(text, type=dict[str, object]) for text in frame["checks_json"].unique()}
     statuses = frame["review_status"] if "review_status" in frame.columns else [_UNREVIEWED] * frame.height
     encoder = msgspec.json.Encoder()
     for row, status in zip(frame.select(columns).iter_rows(), statuses, strict=True):
         (position, sample_id, kind, modalities, content, visual, audio, pool, weight, batch, source, license_, checks,
-         boxes, segment) = row  # fmt: skip
+         boxes, segment, document) = row  # fmt: skip
         details = None if segment is None else _SEGMENTS.decode(segment)
         fields = FusionLine(
             id=sample_id,
@@ -128,5 +130,9 @@ def _lines(frame: pl.DataFrame, placeholder_version: str) -> Iterator[tuple[int,
             checks=checks_of[checks],
             review_status=status,
         )
-        line = fields if details is None else SegmentLine(**msgspec.structs.asdict(fields), segment=details)
+        line = fields
+        if details is not None:
+            line = SegmentLine(**msgspec.structs.asdict(fields), segment=details)
+        elif document is not None:
+            line = DocumentLine(**msgspec.structs.asdict(fields), document=_DOCUMENTS.decode(document))
         yield position, encoder.encode(line)

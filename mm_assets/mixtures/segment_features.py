@@ -1,4 +1,4 @@
-"""Copy the features of a release's segments: key frames one behind the other, and sound, each segment once."""
+"""Copy the features of a release's segments and documents: key frames or figures in a row, and sound, each once."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,20 +49,20 @@ class SegmentFeatures:
         self.audio = RaggedWriter(folder, "audio", (AUDIO_FEATURES, AUDIO_CODES), rows_per_file)
 
     def place(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Copy the features of a batch's segments.
+        """Copy the features of a batch's segments and documents.
 
         Returns:
-            sample_id, video_path and audio_features_path of each segment; a path is null without that medium.
+            sample_id, video_path and audio_features_path of each; a path is null without that medium.
 
         Raises:
             ReleaseError: features and codes do not fit, a feature is not finite, or nothing reads the sound.
         """
         placed: list[tuple[str, str | None, str | None]] = []
-        segments = frame.filter(pl.col("kind") == "segment").sort("audio_features", "sample_id")
+        segments = frame.filter(pl.col("kind").is_in(["segment", "document"])).sort("audio_features", "sample_id")
         for block in segments.select(_COLUMNS).iter_slices(_READ_SEGMENTS):
             frames, sounds = self._read_frames(block), self._read_sounds(block)
             for row in block.iter_rows(named=True):
-                name = f"segment {row['sample_id']}"
+                name = f"sample {row['sample_id']}"
                 video = audio = None
                 if row["frame_features"] is not None:
                     video = self.video.append(frames[row["sample_id"]], row["codes"], name)

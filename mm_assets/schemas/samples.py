@@ -14,7 +14,7 @@ TABLES: Final[tuple[Table, ...]] = (
         columns={
             "batch": BATCH,
             "sample_id": Column(pl.String, "Hash of what the sample was made of."),
-            "kind": Column(pl.String, "image_text, object, segment, text or dialogue."),
+            "kind": Column(pl.String, "image_text, object, segment, document, text or dialogue."),
             "modalities": Column(pl.List(pl.String), "Modalities present, sorted."),
             "content": Column(pl.String, "Text with placeholders in place."),
             "image_id": Column(pl.String, "Image of the sample.", nullable=True),
@@ -36,7 +36,9 @@ TABLES: Final[tuple[Table, ...]] = (
             ),
             "segment_id": Column(pl.String, "Row of segment_alignments the sample was made of.", nullable=True),
             "frame_features": Column(
-                pl.List(pl.String), "Shard and row of the features of each key frame, as path#row.", nullable=True
+                pl.List(pl.String),
+                "Shard and row of the features of each key frame or figure, as path#row.",
+                nullable=True,
             ),
             "audio_features": Column(
                 pl.String, "Shard and record of the features of its sound, as path#record.", nullable=True
@@ -46,6 +48,12 @@ TABLES: Final[tuple[Table, ...]] = (
             "segment_json": Column(
                 pl.String,
                 "Clip, times, words, speakers, key frames and verdict of a segment, microseconds; JSON object.",
+                nullable=True,
+            ),
+            "document_json": Column(
+                pl.String,
+                "Document, window, pages, and its figures with captions and referring texts, as characters of the "
+                "content; JSON object.",
                 nullable=True,
             ),
         },
