@@ -14,7 +14,8 @@ _CAPTION: Final = re.compile(
     rf"\W*({'|'.join(_NAMES)})\.?\s*((?:[A-Z]{{1,2}}[.\-]?)?\d{{1,4}}(?:[.\-]\d{{1,4}}){{0,4}})(?![\d%])", re.IGNORECASE
 )
 _HEADING: Final = re.compile(
-    r"(?:(?:chapter|section|appendix|part)\s+)?((?:[A-Z]\.|\d{1,3}\.?)(?:\d{1,3}\.?){0,5})(?=\s)", re.IGNORECASE
+    r"(?:(?:chapter|section|appendix|part)\s+)?((?:[A-Z]|\d{1,3})(?:\.\d{1,3}){1,5}\.?|[A-Z]\.|\d{1,2}\.?)(?=\s)",
+    re.IGNORECASE,
 )
 _APPENDIX: Final = re.compile(r"(?:appendix|part|chapter)\s+([A-Z]|[IVXL]{1,6}|\d{1,3})\b", re.IGNORECASE)
 

@@ -26,7 +26,8 @@ _INSIDE: Final = 0.6  # share of a box that has to lie in another to be part of 
 _LABEL_GAP_PT: Final = 4.5  # how close words stand that belong to a drawing
 _ROUNDS: Final = 3  # lines lead to frames, frames to labels
 _TOUCH_PT: Final = 1.0  # how close lines and frames lie that touch
-_AXIS_GAP: Final = 0.15  # of the drawing's longer side: how far from it an axis may run
+_AXIS_GAP: Final = 0.08  # of the drawing's side across: how far from it an axis may run; charts leave 5 %
+_AXIS_GAP_PT: Final = 3.0  # and this much more
 _AXIS_COVER: Final = 0.8  # of the drawing's side along it: how much of it an axis reaches past
 Boxes = NDArray[np.float64]
 
@@ -58,6 +59,8 @@ def find_figures(objects: PageObjects, words: NDArray[np.float32], frame: PageFr
     texts = words.astype(np.float64)
     drawings: list[Boxes] = []
     for box in (*_strokes(objects, pictures, frame, limits), *_bars(objects, texts, frame, limits)):
+        if _text_share(box, texts) > limits.max_drawing_text:
+            continue  # a frame of text, with or without rules beside it
         whole = _grow(box, lines, frames, texts, page_area)
         if min(whole[2] - whole[0], whole[3] - whole[1]) < limits.min_figure_pt:
             continue
@@ -172,9 +175,11 @@ def _grow(box: Boxes, lines: Boxes, frames: Boxes, words: Boxes, page_area: floa
 
 def _are_axes(lines: Boxes, box: Boxes) -> NDArray[np.bool_]:
     """Lines that run along a side of the drawing, close to it and at least most of its length."""
-    gap = _AXIS_GAP * max(box[2] - box[0], box[3] - box[1])
+    sides = box[2:] - box[:2]
     common = np.minimum(lines[:, 2:], box[2:]) - np.maximum(lines[:, :2], box[:2])
-    return _touches(lines, box, gap) & np.any(common >= _AXIS_COVER * (box[2:] - box[:2]), axis=1)
+    near = -common <= _AXIS_GAP * sides + _AXIS_GAP_PT
+    along = common >= _AXIS_COVER * sides
+    return (along[:, 0] & near[:, 1]) | (along[:, 1] & near[:, 0])
 
 
 def _around(box: Boxes, parts: Boxes) -> Boxes:
