@@ -9,6 +9,7 @@ import polars as pl
 from mm_assets.aligned.objects.orientation.orientation_verdict import GATE as ORIENTATION
 from mm_assets.aligned.objects.orientation.write_back import list_contradicted
 from mm_assets.display.metadata import counts_table
+from mm_assets.fusion.document_packing import join_figures, pack_document_chunks
 from mm_assets.fusion.object_packing import pack_object_chunks
 from mm_assets.fusion.packed_samples import PackedSamples
 from mm_assets.fusion.packing import pack_image_text_chunks, pack_texts
@@ -28,6 +29,7 @@ from resources.provenance import Provenance
 GROUP = "fusion"
 STAGE = "fusion_samples"
 _SEGMENTS_AT_ONCE = 512  # some 5 MB of content
+_ELEMENTS_AT_ONCE = 4_096  # and the rest of the last one's window
 
 
 def _add(staging: Staging, packed: PackedSamples) -> None:
@@ -81,6 +83,8 @@ def pack_batch(
         yield pack_texts(chunk, policy)
     if lake.count("segment_alignments", batch):
         yield from pack_batch_segments(lake, batch, checks, policy)
+    if lake.count("document_windows", batch):
+        yield from pack_batch_documents(lake, batch, checks, policy)
 
 
 def pack_batch_segments(
@@ -100,6 +104,37 @@ def pack_batch_segments(
         checks,
         policy,
     )
+
+
+def pack_batch_documents(
+    lake: DeltaLake, batch: str, checks: dict[str, Any], policy: FusionPolicy
+) -> Iterator[PackedSamples]:
+    """The windows of a batch's documents, in portions of whole windows."""
+    columns = ("document_id", "source", "license", "language", "record_ref")
+    documents = lake.scan("documents", batch).select(columns).collect()
+    codes = lake.read("figure_codes", batch)
+    seen = lake.scan("document_figures", batch).select("block_id", "spatial_features").collect()
+    yield from pack_document_chunks(
+        whole_windows(lake.chunks("document_windows", batch, _ELEMENTS_AT_ONCE)),
+        documents,
+        join_figures(seen, codes, _codebook_size(lake, "codebook", codes)),
+        lake.read("caption_bindings", batch),
+        checks,
+        policy,
+    )
+
+
+def whole_windows(chunks: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Chunks of window elements, cut anew so that every window is whole."""
+    waiting = TABLES["document_windows"].empty()
+    for chunk in chunks:
+        rows = pl.concat([waiting, chunk])
+        is_last = pl.col("window_id") == rows["window_id"][-1]
+        ready, waiting = rows.filter(~is_last), rows.filter(is_last)
+        if ready.height:
+            yield ready
+    if waiting.height:
+        yield waiting
 
 
 def _codebook_size(lake: DeltaLake, table: str, codes: pl.DataFrame) -> int:
@@ -124,6 +159,11 @@ def _codebook_size(lake: DeltaLake, table: str, codes: pl.DataFrame) -> int:
         "segment_alignments",
         "audio_codes",
         "key_frame_codes",
+        "documents",
+        "caption_bindings",
+        "document_windows",
+        "document_order",
+        "figure_codes",
     ],
     kinds={"deltalake", "polars"},
     code_version=STEPS[STAGE].code_version,
@@ -137,7 +177,7 @@ def fusion_samples(
     provenance: Provenance,
     policy_file: PolicyFile,
 ) -> dg.MaterializeResult:
-    """One row per caption of a kept image, image with anchored boxes, text and aligned segment, with gate values."""
+    """One row per caption of a kept image, image with boxes, text, aligned segment and window of a document."""
     refuse_if_held(context, holds, after=gates_of(provenance.parts(context.partition_key)))
     batch, policy = context.partition_key, policy_file.policy
     checks = gate_values(holds, corrections, batch)

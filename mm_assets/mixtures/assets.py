@@ -48,6 +48,12 @@ _PINNED = (
     "audio_codebook",
     "audio_codes",
     "key_frame_codes",
+    "documents",
+    "document_blocks",
+    "document_figures",
+    "caption_bindings",
+    "document_windows",
+    "figure_codes",
     "fusion_samples",
     "mixtures",
 )
