@@ -80,6 +80,25 @@ def every_segment_is_packed_or_rejected(context: dg.AssetCheckExecutionContext, 
 
 
 @batch_check("fusion_samples")
+def every_window_is_packed_or_rejected(context: dg.AssetCheckExecutionContext, lake: DeltaLake) -> dg.AssetCheckResult:
+    """Windows of documents in equal samples of documents plus rejected ones."""
+    batch = context.partition_key
+    packed = lake.scan("fusion_samples", batch).filter(pl.col("kind") == "document").select(pl.len()).collect().item()
+    rejected = lake.scan("rejected", batch).filter(
+        (pl.col("stage") == "fusion_samples") & (pl.col("record_kind") == "window")
+    )
+    windows = lake.scan("document_windows", batch).select(pl.col("window_id").n_unique()).collect().item()
+    lost = windows - packed - rejected.select(pl.len()).collect().item()
+    return judged(
+        passed=lost == 0,
+        measured=lost,
+        threshold=0,
+        code=None if lost == 0 else "ROWS_LOST",
+        description=f"{lost} of {windows} windows are unaccounted for",
+    )
+
+
+@batch_check("fusion_samples")
 def placeholders_are_their_codes(context: dg.AssetCheckExecutionContext, lake: DeltaLake) -> dg.AssetCheckResult:
     """The content of every sample with pictures or sound starts with exactly its codes between sentinels."""
     segment = pl.col("kind") == "segment"
@@ -101,5 +120,6 @@ CHECKS = (
     every_caption_and_text_is_packed_or_rejected,
     every_alignment_is_packed_or_rejected,
     every_segment_is_packed_or_rejected,
+    every_window_is_packed_or_rejected,
     placeholders_are_their_codes,
 )
