@@ -108,7 +108,7 @@ class PrincetonWordNet:
         for offset in self._offsets("adj", adjective)[1]:
             synset = self._synset("adj", offset)
             for symbol, to, places in synset.pointers:
-                source, target = int(places[:2], 16), int(places[2:], 16)
+                source, target = bytes.fromhex(places)
                 if symbol == _OPPOSITE and _plain(synset.words[source - 1]) == adjective:
                     found[_plain(self._synset("adj", to).words[target - 1])] = None
         return tuple(found)

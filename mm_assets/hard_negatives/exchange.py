@@ -7,9 +7,13 @@ stands exactly as often as over the positives they came from: who never sees the
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
+from typing import Final
 
 from mm_assets.hard_negatives.slots import Slot
 from mm_assets.hard_negatives.terms import closeness
+
+_LEAST_SHARED: Final = 4
+"""Steps from the root that two names share at least: the first three of WordNet only say that it is a thing."""
 
 
 def pair_slots(
@@ -53,8 +57,8 @@ def _pair_group(
             seen += 1
             if seen > window:
                 break
-            if compatible(slot, other):
-                near = closeness(slot.name, other.name) if slot.name and other.name else 0
+            near = closeness(slot.name, other.name) if slot.name and other.name else _LEAST_SHARED
+            if near >= _LEAST_SHARED and compatible(slot, other):
                 candidates.append((-near, ahead - place, place))
     used = [0] * len(members)
     pairs: list[tuple[Slot, Slot]] = []

@@ -27,6 +27,11 @@ _SILENT_H: Final = ("hour", "honest", "honour", "honor", "heir")
 _SPOKEN_CONSONANT: Final = ("uni", "use", "usa", "eu", "one", "ufo", "uku", "ura", "ute", "ubi")
 _NOT_UNI: Final = ("unin", "unim", "unid")
 _CLASS_NUMBER: Final = "number"
+_NO_THINGS: Final = frozenset(
+    {"picture", "photo", "photograph", "image", "drawing", "painting", "illustration", "sketch", "cartoon", "outline"}
+    | {"icon", "part", "slice", "piece", "color", "colour", "kind", "side", "front", "back", "top", "bottom", "left"}
+    | {"right", "middle", "center", "background", "foreground", "set", "collection", "style", "view"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +93,13 @@ def _in_phrase(
         (m.start() + phrase.start, m.end() + phrase.start) for m in _WORD.finditer(caption[phrase.start : phrase.end])
     ]
     length = max(name.known, words.resolve(phrase.words).length, 1)
+    while length < len(phrase.words) and phrase.words[-length - 1] not in phrase.qualities:
+        length += 1  # "desk lamp": a lamp's place takes no "desk teapot"
     if len(tokens) < length:
         return
     start, end = tokens[-length][0], tokens[-1][1]
     yield from _colors(owner, caption, phrase, tokens[:-length])
-    plain = caption[start - 1 : start] != "-" and not _is_proper(caption, start, end)
-    if name.known and plain and not _FOLLOWED_BY_OF.match(caption, end) and len(caption[start:end]) > 1:
+    if name.known and _is_plain(caption, start, end, name.words[-1]):
         determiner = _determiner(caption, phrase, tokens[0][0])
         number = "plural" if phrase.plural else "singular"
         group = (EditKind.OBJECT.value, determiner, number, name.category)
@@ -102,6 +108,19 @@ def _in_phrase(
         yield Slot(
             owner, start, end, _article(caption, start), spelled, value, group, EditKind.OBJECT, name, name.words[-1]
         )
+
+
+def _is_plain(caption: str, start: int, end: int, head: str) -> bool:
+    """Whether a name stands for a thing and alone: no medium, no measure, no remark in brackets, no proper name."""
+    return (
+        head not in _NO_THINGS
+        and head not in read_lexicon().colors
+        and end - start > 1
+        and caption[start - 1 : start] != "-"
+        and caption.count("(", 0, start) == caption.count(")", 0, start)
+        and not _FOLLOWED_BY_OF.match(caption, end)
+        and not _is_proper(caption, start, end)
+    )
 
 
 def _determiner(caption: str, phrase: NounPhrase, first: int) -> str:

@@ -99,20 +99,13 @@ class TermRelations:
         first, second = self.name(one), self.name(other)
         if first.words == second.words:
             return Kinship.SAME
-        in_net = _in_net(first.senses, second.senses)
-        if in_net is not None:
-            return in_net
         mine, theirs = self._words.resolve(first.words), self._words.resolve(second.words)
-        listed = _in_lists(mine, theirs)
-        if listed is not None:
-            return listed
-        if first.words[-1] == second.words[-1] or _mentions(first, second) or _mentions(second, first):
+        found = _in_net(first.senses, second.senses) or _in_lists(mine, theirs)
+        if found is not None:
+            return found
+        if _may_be_same(first, second):
             return Kinship.POSSIBLY_SAME
-        if read_edit_lexicon().alike(first.words, second.words):
-            return Kinship.POSSIBLY_SAME
-        if not first.senses or not second.senses:
-            return Kinship.UNKNOWN
-        return Kinship.APART
+        return Kinship.APART if first.senses and second.senses else Kinship.UNKNOWN
 
     def is_false_of(self, name: tuple[str, ...], true: Iterable[tuple[str, ...]]) -> Kinship:
         """How a name relates to what is true of a picture: APART only if it is apart from all of it.
@@ -151,6 +144,16 @@ def _in_lists(one: Term, other: Term) -> Kinship | None:
     if other.name in one.broader or other.name in one.kinds or other.name == one.coarse:
         return Kinship.NARROWER
     return None
+
+
+def _may_be_same(one: Name, other: Name) -> bool:
+    """A shared last word, a definition that uses the other word, or look-alikes."""
+    return (
+        one.words[-1] == other.words[-1]
+        or _mentions(one, other)
+        or _mentions(other, one)
+        or read_edit_lexicon().alike(one.words, other.words)
+    )
 
 
 def _mentions(one: Name, other: Name) -> bool:

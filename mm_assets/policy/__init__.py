@@ -17,6 +17,7 @@ from mm_assets.policy.assembly import BudgetPolicy, FusionPolicy, MixturePolicy
 from mm_assets.policy.claims import FaithfulnessPolicy
 from mm_assets.policy.cleaning import CaptionPolicy, DuplicatePolicy, ImagePolicy, TextPolicy
 from mm_assets.policy.features import AudioCodebookPolicy, AudioFeaturePolicy, CodebookPolicy, FeaturePolicy
+from mm_assets.policy.hard_negatives import HardNegativePolicy
 from mm_assets.policy.ingest import IngestPolicy
 from mm_assets.policy.media import CuePolicy, MediaPolicy, SlicingPolicy, SoundPolicy, VideoPolicy
 from mm_assets.policy.objects import AnchoringPolicy, ObjectGatePolicy, ObjectPolicy, OrientationPolicy
@@ -37,6 +38,7 @@ __all__ = [
     "FaithfulnessPolicy",
     "FeaturePolicy",
     "FusionPolicy",
+    "HardNegativePolicy",
     "ImagePolicy",
     "IngestPolicy",
     "MediaPolicy",
@@ -86,6 +88,7 @@ class Policy(Section):
     speech: SpeechPolicy = SpeechPolicy()
     segments: SegmentPolicy = SegmentPolicy()
     budget: BudgetPolicy = BudgetPolicy()
+    hard_negatives: HardNegativePolicy = HardNegativePolicy()
     fusion: FusionPolicy = FusionPolicy()
     mixtures: MixturePolicy = MixturePolicy()
 
