@@ -7,7 +7,7 @@ trade places only where the caption says which stands where: a plain list means 
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Final
 
 from mm_assets.aligned.objects.claims.caption_reading import read_caption
@@ -41,23 +41,26 @@ class AttributeSwap:
     def make(self, positives: Sequence[Positive]) -> Iterator[Negative]:
         """Swaps found in each caption, a few each."""
         for positive in positives:
-            found = 0
-            for edits, said in (*self._attributes(positive), *self._places(positive)):
-                if found == _MOST_PER_CAPTION:
-                    break
-                text = apply_edits(positive.text, edits)
-                if text.lower() in {positive.text.lower(), *(sibling.lower() for sibling in positive.siblings)}:
-                    continue
-                found += 1
+            true = {positive.text.lower(), *(sibling.lower() for sibling in positive.siblings)}
+            swaps = ((edits, said) for edits, said in self._swaps(positive) if self._text(positive, edits) not in true)
+            for edits, said in islice(swaps, _MOST_PER_CAPTION):
                 yield Negative(
                     positive_id=positive.positive_id,
                     image_id=positive.image_id,
                     strategy=self.strategy,
                     positive_text=positive.text,
-                    text=text,
+                    text=apply_edits(positive.text, edits),
                     edits=edits,
                     provenance={"source": said},
                 )
+
+    def _swaps(self, positive: Positive) -> Iterator[tuple[tuple[Edit, Edit], str]]:
+        yield from self._attributes(positive)
+        yield from self._places(positive)
+
+    @staticmethod
+    def _text(positive: Positive, edits: tuple[Edit, Edit]) -> str:
+        return apply_edits(positive.text, edits).lower()
 
     def _attributes(self, positive: Positive) -> Iterator[tuple[tuple[Edit, Edit], str]]:
         """Colours, numbers and other qualities that two different things exchange."""

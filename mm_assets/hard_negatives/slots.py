@@ -8,7 +8,7 @@ from typing import Final
 
 from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.aligned.objects.claims.caption_reading import read_caption
-from mm_assets.aligned.objects.claims.grammar import Tag
+from mm_assets.aligned.objects.claims.grammar import Tag, read_grammar
 from mm_assets.aligned.objects.claims.object_classes import ObjectWords
 from mm_assets.aligned.objects.claims.phrase_drafts import NounPhrase
 from mm_assets.aligned.objects.claims.word_tags import tag_caption
@@ -93,7 +93,10 @@ def _in_phrase(
         (m.start() + phrase.start, m.end() + phrase.start) for m in _WORD.finditer(caption[phrase.start : phrase.end])
     ]
     length = max(name.known, words.resolve(phrase.words).length, 1)
+    verbs = read_grammar().verb_forms
     while length < len(phrase.words) and phrase.words[-length - 1] not in phrase.qualities:
+        if phrase.words[-length - 1] in verbs:
+            return  # "raccoon opening box": no name of one thing
         length += 1  # "desk lamp": a lamp's place takes no "desk teapot"
     if len(tokens) < length:
         return

@@ -134,7 +134,7 @@ class SubtleReplacement:
             return "numbers", [lexicon.numbers[i] for i in (place - 1, place + 1) if 0 <= i < len(lexicon.numbers)]
         if slot.group == ("material",):
             return "materials", [word for word in lexicon.materials if word != slot.value]
-        if slot.kind is EditKind.NEGATION:
+        if slot.kind in {EditKind.NEGATION, EditKind.ORDER}:  # one way only would give them away
             return "opposites", []
         return "opposites", [word for word, _ in lexicon.opposites[slot.value]]
 
@@ -146,7 +146,9 @@ class SubtleReplacement:
         return [
             word
             for word in siblings
-            if self._net.usage(word) and false_name(word.split(), known, self._relations) is Kinship.APART
+            if self._net.usage(word)
+            and word.replace(" ", "").isalpha()
+            and false_name(word.split(), known, self._relations) is Kinship.APART
         ]
 
 
