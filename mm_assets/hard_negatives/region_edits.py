@@ -7,6 +7,7 @@ stand in for either behind `RegionEditor`.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Protocol
 
 import cv2
@@ -90,7 +91,7 @@ def plan_edits(positive: Positive, regions: Sequence[Region]) -> Iterator[Planne
                     break
     ordered = "left to right" in positive.text.lower() or "right to left" in positive.text.lower()
     if (ordered or reading.relations) and len(placed) > 1:
-        for one, other in zip(placed, placed[1:], strict=False):
+        for one, other in pairwise(placed):
             if one.label != other.label and _overlap(one.box, other.box) <= _MOST_OVERLAP:
                 yield PlannedEdit("exchanged", (one.box, other.box), one.label, other.label)
 
