@@ -31,7 +31,8 @@ from mm_assets.policy import HardNegativePolicy
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _FUNCTION_WORDS: Final = frozenset(
-    ["a", "an", "the", "of", "in", "on", "at", "to", "and", "or", "with", "by", "for", "from", "is", "are", "it", "its", "this", "that", "some", "one", "left", "right"]
+    {"a", "an", "the", "some", "this", "that", "it", "its", "one", "is", "are", "and", "or", "left", "right"}
+    | {"of", "in", "on", "at", "to", "with", "by", "for", "from"}
 )
 _CLEAR_CONFLICT: Final = 0.9
 _REARRANGED: Final = frozenset({EditKind.ORDER, EditKind.RELATION})

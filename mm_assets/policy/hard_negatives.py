@@ -60,6 +60,9 @@ class HardNegativePolicy(Section):
         default=0.5, description="Share of the negatives the balancer may drop before it gives up."
     )
     audit_folds: Annotated[int, Field(ge=2)] = Field(default=5, description="Folds of the audit's held-out parts.")
+    max_audited: PositiveInt = Field(
+        default=4_000, description="Pairs of one strategy the audit reads; more are sampled by seed."
+    )
     min_audited: PositiveInt = Field(
         default=40, description="Pairs below which no accuracy over the limit can be told from luck."
     )
