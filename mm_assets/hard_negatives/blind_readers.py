@@ -7,7 +7,8 @@ says nothing. A linear classifier then learns which side is true.
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -48,7 +49,7 @@ def _negation(text: str) -> list[float]:
 def _ngrams(text: str) -> Counter[str]:
     words = tokens(text)
     found: Counter[str] = Counter(words)
-    found.update(f"{one} {two}" for one, two in zip(words, words[1:], strict=False))
+    found.update(f"{one} {two}" for one, two in pairwise(words))
     return found
 
 
@@ -94,11 +95,11 @@ class Fluency:
 
 
 class _Backoff:
-    def __init__(self, sequences: "Sequence[list[str]] | object", order: int) -> None:
+    def __init__(self, sequences: Iterable[list[str]], order: int) -> None:
         self._order = order
         self._counts: Mapping[tuple[str, ...], int] = defaultdict(int)
         counts: dict[tuple[str, ...], int] = defaultdict(int)
-        for sequence in sequences:  # type: ignore[attr-defined]
+        for sequence in sequences:
             for n in range(1, order + 1):
                 for at in range(len(sequence) - n + 1):
                     counts[tuple(sequence[at : at + n])] += 1
@@ -133,7 +134,7 @@ def _hashed(sides: Sequence[tuple[Counter[str], Counter[str]]]) -> Matrix:
         difference = Counter(true)
         difference.subtract(false)
         differences.append({feature: float(count) for feature, count in difference.items() if count})
-    return FeatureHasher(_HASHED, alternate_sign=False).transform(differences)
+    return csr_matrix(FeatureHasher(_HASHED, alternate_sign=False).transform(differences))
 
 
 READERS: Final = ("length", "negation", "ngrams", "order", "first_change", "fluency")

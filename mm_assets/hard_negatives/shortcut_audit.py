@@ -8,7 +8,7 @@ other for no reason of its own. The gate wants accuracy at most ``max_blind_accu
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import MaxAbsScaler
 
-from mm_assets.hard_negatives.blind_readers import READERS, read_pairs
+from mm_assets.hard_negatives.blind_readers import READERS, Matrix, read_pairs
 from mm_assets.hard_negatives.negatives import Negative
 from mm_assets.policy import HardNegativePolicy
 
@@ -125,14 +125,14 @@ def _margins(negatives: Sequence[Negative], policy: HardNegativePolicy, seed: in
     return margins
 
 
-def _fit(learnt: object, held: object) -> Margins:
+def _fit(learnt: Matrix, held: Matrix) -> Margins:
     """Margins of held-out pairs from a linear classifier without a constant: sides carry no meaning."""
     scaler = MaxAbsScaler().fit(learnt)
-    x = scaler.transform(learnt)
+    x = cast("Matrix", scaler.transform(learnt))
     if x.nnz == 0:
-        return np.zeros(held.shape[0])  # type: ignore[attr-defined]
+        return np.zeros(held.get_shape()[0])
     both = vstack([x, -x])
-    side = np.repeat([1, 0], x.shape[0])
+    side = np.repeat([1, 0], x.get_shape()[0])
     model = LogisticRegression(fit_intercept=False, C=1.0, max_iter=300).fit(both, side)
     return np.asarray(model.decision_function(scaler.transform(held)), np.float64)
 
