@@ -13,7 +13,7 @@ from mm_assets.hard_negatives.negatives import Negative, Outcome, Positive, Stra
 from mm_assets.hard_negatives.rows import to_rows
 from mm_assets.hard_negatives.shortcut_audit import AuditResult, BalancingReport, audit, drop_shortcuts
 from mm_assets.hard_negatives.truth_rules import TruthRules
-from mm_assets.hard_negatives.verdicts import Judged, balance, judge
+from mm_assets.hard_negatives.verdicts import BLIND_READER, Judged, balance, judge
 from mm_assets.policy import HardNegativePolicy
 
 
@@ -90,7 +90,7 @@ def settle(
 
 def _without(judged: Sequence[Judged], report: BalancingReport) -> list[Judged]:
     return [
-        replace(one, outcome=Outcome.SHORTCUT, reason=f"blind_reader: {report.dropped[one.negative.negative_id]}")
+        replace(one, outcome=Outcome.SHORTCUT, reason=f"{BLIND_READER}: {report.dropped[one.negative.negative_id]}")
         if one.outcome is Outcome.KEPT and not one.reviewed and one.negative.negative_id in report.dropped
         else one
         for one in judged

@@ -75,32 +75,34 @@ def estimate_rate(judged: Iterable[Judged], policy: HardNegativePolicy) -> False
         low, high = clopper_pearson(rejected, len(reviewed), policy.confidence)
         unseen = max(0, kept - sum(one.outcome is Outcome.KEPT for one in reviewed)) / kept
         return FalseNegativeRate(share * unseen, low * unseen, high * unseen, kept, found, len(reviewed), "people")
-    ends = clopper_pearson(policy.verdict_caught, policy.verdict_planted, policy.confidence)
-    caught = policy.verdict_caught / policy.verdict_planted
+    # Those left out since were as likely to have slipped through as those that stayed.
+    believed = sum(one.believed for one in judged)
     confirmed = sum(one.reviewed and one.outcome is Outcome.KEPT for one in judged)
-    values = [_slipped(found, kept - confirmed, kept, share) for share in (caught, ends[1], ends[0])]
-    spread = clopper_pearson(min(found, found + kept), found + kept, policy.confidence) if found else (0.0, 0.0)
-    widened = (spread[0] / (found / (found + kept)), spread[1] / (found / (found + kept))) if found else (1.0, 1.0)
-    return FalseNegativeRate(
-        values[0],
-        max(0.0, values[1] * widened[0]),
-        min(1.0, values[2] * widened[1]),
-        kept,
-        found,
-        len(reviewed),
-        "planted",
+    doubtful = 1.0 - confirmed / kept
+    spread = clopper_pearson(found, found + believed, policy.confidence)
+    ends = clopper_pearson(policy.verdict_caught, policy.verdict_planted, policy.confidence)
+    cases = (
+        (found / (found + believed), policy.verdict_caught / policy.verdict_planted),
+        (spread[0], ends[1]),
+        (spread[1], ends[0]),
     )
+    value, low, high = (doubtful * slipped_share(share, caught) for share, caught in cases)
+    return FalseNegativeRate(value, low, high, kept, found, len(reviewed), "planted")
 
 
-def _slipped(found: int, doubtful: int, kept: int, caught: float) -> float:
-    """Expected share of kept ones that are true, of which only the doubtful can be.
+def slipped_share(found: float, caught: float) -> float:
+    """Share of true texts among those believed false.
 
-    >>> round(_slipped(90, 200, 200, 0.9), 3)
-    0.05
+    Args:
+        found: share of all candidates that were found true.
+        caught: share of true texts that are found.
+
+    >>> round(slipped_share(0.3, 0.9), 4), slipped_share(0.0, 0.9)
+    (0.0476, 0.0)
     """
-    if caught <= 0.0:
-        return doubtful / kept
-    return min(found * (1.0 - caught) / caught, float(doubtful)) / kept
+    if caught <= 0.0 or found >= 1.0:
+        return 1.0
+    return min(1.0, found * (1.0 - caught) / caught / (1.0 - found))
 
 
 def rates_by_strategy(judged: Sequence[Judged], policy: HardNegativePolicy) -> Mapping[Strategy, FalseNegativeRate]:

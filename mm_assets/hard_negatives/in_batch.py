@@ -1,6 +1,7 @@
 """Captions of other pictures that lie closest to a picture: mined from embeddings, for a table or inside training.
 
-A caption is lent no more often than it is a positive, so that no text is known as a negative by being popular.
+Captions change hands in pairs: each of two pictures borrows the other's caption, so that every text stands as often on
+the true side as on the false one and no reader of texts alone can tell them apart.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from mm_assets.errors import EmbeddingShapeError
 from mm_assets.hard_negatives.negatives import EditKind, Negative, Positive, Strategy, find_edits
 from mm_assets.hard_negatives.neighbours import nearest
+from mm_assets.identifiers import make_id
 from mm_assets.policy import HardNegativePolicy
 
 Floats = NDArray[np.float32]
@@ -34,7 +36,7 @@ class InBatch:
         self._images, self._texts, self._model, self._policy = image_embeddings, text_embeddings, model, policy
 
     def make(self, positives: Sequence[Positive]) -> Iterator[Negative]:
-        """The nearest captions of other pictures, at most ``max_per_positive`` each.
+        """Captions exchanged between pictures that lie near each other's text, at most ``max_per_positive`` each.
 
         Args:
             positives: as many as the embeddings have rows, in their order.
@@ -46,53 +48,68 @@ class InBatch:
             raise EmbeddingShapeError(
                 f"{len(positives)} positives, {len(self._images)} pictures, {len(self._texts)} texts; give one of each"
             )
-        values, rows = nearest(self._images, self._texts, self._policy.neighbours, block_rows=self._policy.block_rows)
+        _, rows = nearest(self._images, self._texts, self._policy.neighbours, block_rows=self._policy.block_rows)
         pictures = _numbered([positive.image_id for positive in positives])
         texts = _numbered([positive.text.lower() for positive in positives])
-        for place, lent, value, rank in assign(values, rows, pictures, texts, self._policy.max_per_positive):
-            positive, lender = positives[place], positives[lent]
-            yield Negative(
-                positive_id=positive.positive_id,
-                image_id=positive.image_id,
-                strategy=self.strategy,
-                positive_text=positive.text,
-                text=lender.text,
-                edits=find_edits(positive.text, lender.text, EditKind.OBJECT),
-                donor_id=lender.positive_id,
-                provenance={"model": self._model, "rank": rank, "similarity": round(value, 4)},
-            )
+        for one, other, _ in exchange(self._images, self._texts, rows, pictures, texts, self._policy.max_per_positive):
+            mirror = make_id("mir", *sorted((positives[one].positive_id, positives[other].positive_id)))
+            for place, lent in ((one, other), (other, one)):
+                similarity = float(self._images[place] @ self._texts[lent])
+                yield self._lent(positives[place], positives[lent], mirror, similarity)
+
+    def _lent(self, positive: Positive, lender: Positive, mirror: str, similarity: float) -> Negative:
+        return Negative(
+            positive_id=positive.positive_id,
+            image_id=positive.image_id,
+            strategy=self.strategy,
+            positive_text=positive.text,
+            text=lender.text,
+            edits=find_edits(positive.text, lender.text, EditKind.OBJECT),
+            donor_id=lender.positive_id,
+            mirror_id=mirror,
+            provenance={"source": "whole caption", "model": self._model, "similarity": round(similarity, 4)},
+        )
 
 
 def _numbered(names: Sequence[str]) -> NDArray[np.int64]:
     return np.unique(np.asarray(names, dtype=object), return_inverse=True)[1].astype(np.int64)
 
 
-def assign(
-    values: Floats, rows: NDArray[np.int64], pictures: NDArray[np.int64], texts: NDArray[np.int64], per_positive: int
-) -> Iterator[tuple[int, int, float, int]]:
-    """Lend captions to pictures, the most similar first, each as often as it can borrow itself.
+def exchange(
+    images: Floats,
+    embeddings: Floats,
+    rows: NDArray[np.int64],
+    pictures: NDArray[np.int64],
+    texts: NDArray[np.int64],
+    per_positive: int,
+) -> Iterator[tuple[int, int, float]]:
+    """Pairs that borrow each other's caption, the most similar first.
 
     Args:
-        values: similarity of each neighbour, shape (N, K).
-        rows: which caption it is, shape (N, K); negative where there is none.
-        pictures: number of the picture of each caption, shape (N,).
-        texts: number of its text; equal texts are never lent to each other.
-        per_positive: most captions one picture borrows, and most times one caption is lent.
+        images: unit vectors of the pictures, float32, shape (N, D).
+        embeddings: unit vectors of the texts, float32, shape (N, D).
+        rows: nearest texts of each picture, shape (N, K); negative where there is none.
+        pictures: number of the picture of each pair, shape (N,).
+        texts: number of its text, shape (N,); equal texts are never exchanged.
+        per_positive: most exchanges of one pair.
 
     Yields:
-        Borrower, caption, similarity and rank among its neighbours.
+        Two pairs and the mean similarity of each one's picture to the other's text.
     """
-    borrowed, lent = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
-    order = np.argsort(-values, axis=None, kind="stable")
-    for flat in order.tolist():
-        place, rank = divmod(flat, rows.shape[1])
-        caption = int(rows[place, rank])
-        if caption < 0 or pictures[caption] == pictures[place] or texts[caption] == texts[place]:
-            continue
-        if borrowed[place] < per_positive and lent[caption] < per_positive:
-            borrowed[place] += 1
-            lent[caption] += 1
-            yield place, caption, float(values[place, rank]), rank
+    near = np.repeat(np.arange(len(rows)), rows.shape[1])
+    pairs = np.stack([near, rows.ravel()], axis=1)
+    one, other = pairs.min(axis=1), pairs.max(axis=1)
+    apart = (one >= 0) & (pictures[one] != pictures[other]) & (texts[one] != texts[other])
+    unique = np.unique(np.stack([one, other], axis=1)[apart], axis=0)
+    one, other = unique[:, 0], unique[:, 1]
+    both = np.einsum("ij,ij->i", images[one], embeddings[other]) + np.einsum("ij,ij->i", images[other], embeddings[one])
+    used = np.zeros(len(rows), np.int64)
+    for place in np.argsort(-both, kind="stable").tolist():
+        a, b = int(one[place]), int(other[place])
+        if used[a] < per_positive and used[b] < per_positive:
+            used[a] += 1
+            used[b] += 1
+            yield a, b, float(both[place]) / 2.0
 
 
 def hardest_in_batch(

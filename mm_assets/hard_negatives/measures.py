@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm_assets.hard_negatives.interfaces import TextScorer
-from mm_assets.hard_negatives.negatives import Negative, Positive
+from mm_assets.hard_negatives.negatives import Negative, Positive, Strategy
 
 Floats = NDArray[np.float32]
 
@@ -70,7 +70,7 @@ def measure(
 
 def _donor(negative: Negative, place: Mapping[str, int]) -> int:
     """Row of the donor of a whole caption; -1 where only a word was lent, or nothing."""
-    whole = negative.mirror_id is None and negative.media is None and negative.donor_id is not None
+    whole = negative.strategy is Strategy.IN_BATCH and negative.donor_id is not None
     return place.get(negative.donor_id or "", -1) if whole else -1
 
 

@@ -19,6 +19,10 @@ from mm_assets.policy import HardNegativePolicy
 
 ACCEPTED: Final = "accepted"
 REJECTED: Final = "rejected"
+OVER_CAP: Final = "over_cap"
+LONE_HALF: Final = "lone_half"
+BLIND_READER: Final = "blind_reader"
+"""Rules by which negatives that are false are left out."""
 _REVIEWED: Final = "review"
 
 
@@ -43,6 +47,11 @@ class Judged:
     positive_similarity: float
     text_similarity: float
     reviewed: bool = False
+
+    @property
+    def believed(self) -> bool:
+        """Whether the verdicts took it for false, kept or left out since."""
+        return self.outcome is Outcome.KEPT or self.reason.partition(":")[0] in (OVER_CAP, LONE_HALF, BLIND_READER)
 
     @property
     def difficulty(self) -> float:
@@ -131,45 +140,55 @@ def _ask(judged: Sequence[Judged], entailment: Entailment, policy: HardNegativeP
 
 
 def balance(judged: Sequence[Judged], policy: HardNegativePolicy) -> list[Judged]:
-    """Keep at most ``max_per_positive`` of each positive; the others become ``too_easy``.
+    """Keep whole exchanges only, and at most ``max_per_positive`` of each positive.
 
     Args:
         judged: with verdicts.
         policy: the policy.
 
     Returns:
-        All of them, in order.
+        All of them, in order: halves whose other half fell are ``shortcut``, those over the cap ``too_easy``.
     """
     units: dict[str, list[int]] = defaultdict(list)
     for place, one in enumerate(judged):
         if one.outcome is Outcome.KEPT:
             units[one.negative.mirror_id or one.negative.negative_id].append(place)
-    # Halves whose other half fell stand alone, and behind: a lone half tips the balance of words.
-    order = sorted(units.values(), key=lambda unit: (_lone(judged, unit), -_hardness(judged, unit), unit[0]))
+    lone = {unit[0] for unit in units.values() if _is_lone(judged, unit)}
+    whole = [unit for unit in units.values() if unit[0] not in lone]
+    kept = _under_cap(judged, sorted(whole, key=lambda unit: (-_hardness(judged, unit), unit[0])), policy)
+    return [_left(one, place in lone, place in kept, policy) for place, one in enumerate(judged)]
+
+
+def _left(one: Judged, lone: bool, kept: bool, policy: HardNegativePolicy) -> Judged:
+    if one.outcome is not Outcome.KEPT or kept:
+        return one
+    if lone:
+        return replace(one, outcome=Outcome.SHORTCUT, reason=f"{LONE_HALF}: the other half of its exchange fell")
+    return replace(
+        one, outcome=Outcome.TOO_EASY, reason=f"{OVER_CAP}: {policy.max_per_positive} of its positive are kept"
+    )
+
+
+def _under_cap(judged: Sequence[Judged], order: Sequence[Sequence[int]], policy: HardNegativePolicy) -> set[int]:
+    """Places that stay: each positive's strategies in turn first, then whatever there is room for."""
     counts: Counter[str] = Counter()
     by_strategy: Counter[tuple[str, Strategy]] = Counter()
     kept: set[int] = set()
     for fresh_strategy in (True, False):
         for unit in order:
             own = [(judged[i].negative.positive_id, judged[i].negative.strategy) for i in unit]
-            if kept.issuperset(unit) or any(counts[p] >= policy.max_per_positive for p, _ in own):
-                continue
-            if fresh_strategy and any(by_strategy[key] for key in own):
+            room = all(counts[positive] < policy.max_per_positive for positive, _ in own)
+            if kept.issuperset(unit) or not room or (fresh_strategy and any(by_strategy[key] for key in own)):
                 continue
             kept.update(unit)
             counts.update(positive for positive, _ in own)
             by_strategy.update(own)
-    reason = f"over_cap: {policy.max_per_positive} of its positive are kept"
-    return [
-        replace(one, outcome=Outcome.TOO_EASY, reason=reason)
-        if one.outcome is Outcome.KEPT and place not in kept
-        else one
-        for place, one in enumerate(judged)
-    ]
+    return kept
 
 
-def _lone(judged: Sequence[Judged], unit: Sequence[int]) -> bool:
-    return len(unit) == 1 and judged[unit[0]].negative.mirror_id is not None
+def _is_lone(judged: Sequence[Judged], unit: Sequence[int]) -> bool:
+    one = judged[unit[0]]
+    return len(unit) == 1 and one.negative.mirror_id is not None and not one.reviewed
 
 
 def _hardness(judged: Sequence[Judged], unit: Sequence[int]) -> float:
