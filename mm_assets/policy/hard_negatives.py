@@ -23,7 +23,7 @@ class HardNegativePolicy(Section):
     exchange_window: PositiveInt = Field(
         default=24, description="Neighbours in the net of words that a word is compared with for an exchange."
     )
-    exchanges_per_word: PositiveInt = Field(default=2, description="Exchanges one word of a caption takes part in.")
+    exchanges_per_word: PositiveInt = Field(default=3, description="Exchanges one word of a caption takes part in.")
     unpaired: bool = Field(
         default=True, description="Whether a word that finds no partner is replaced from the word net and the lexicons."
     )
