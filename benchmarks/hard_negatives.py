@@ -113,8 +113,8 @@ def _copies(encoder, rules, policy):  # noqa: ANN001, ANN202 - a benchmark
     for manifest in sorted(LANDING.glob("*/images/metadata.jsonl")):
         for line in manifest.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
-            for text in row.get("descriptions", [])[:1]:
-                pairs.append((manifest.parent / row["file_name"], row["text"], text))
+            second = row.get("descriptions", [])[:1]
+            pairs += [(manifest.parent / row["file_name"], row["text"], text) for text in second]
     pixels = []
     for path, _, _ in pairs:
         with Image.open(path) as opened:
@@ -124,7 +124,7 @@ def _copies(encoder, rules, policy):  # noqa: ANN001, ANN202 - a benchmark
         buffer = BytesIO()
         small.save(buffer, "JPEG", quality=60)
         pixels += [np.asarray(p.convert("RGB").resize((224, 224))) for p in (whole, Image.open(buffer))]
-    vectors = np.asarray(encoder.encode_images(np.stack(pixels)).embeddings, np.float32)
+    vectors = np.asarray(encoder.encode_images(np.stack(pixels)).embedding, np.float32)
     texts = np.asarray(encoder.encode_texts([t for _, a, b in pairs for t in (a, b)]), np.float32)
     positives = {}
     for place, (_, text, other) in enumerate(pairs):
@@ -152,7 +152,7 @@ def audit_captions(path: Path) -> dict[str, object]:
 
     lines = list(dict.fromkeys(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()))
     positives = [Positive(f"cap_{i}", f"img_{i}", line, position=i) for i, line in enumerate(lines)]
-    policy, net = HardNegativePolicy(max_per_positive=6), read_wordnet()
+    policy, net = HardNegativePolicy(), read_wordnet()
     texts = np.asarray(build_encoder("bridge-lite0-minilm").encode_texts(lines), np.float32)
     made = {
         "subtle_replacement": list(SubtleReplacement(net, policy).make(positives)),

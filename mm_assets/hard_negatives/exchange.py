@@ -5,7 +5,8 @@ An exchange gives both captions a false word that is a true word of the other, s
 stands exactly as often as over the positives they came from: who never sees the pictures learns nothing from words.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -16,16 +17,26 @@ _LEAST_SHARED: Final = 4
 """Steps from the root that two names share at least: the first three of WordNet only say that it is a thing."""
 
 
+Place = tuple[int, int]
+
+
 def pair_slots(
-    slots: Iterable[Slot], compatible: Callable[[Slot, Slot], bool], *, window: int, per_slot: int
+    slots: Iterable[Slot],
+    captions: Sequence[str],
+    compatible: Callable[[Slot, Slot], bool],
+    *,
+    window: int,
+    per_slot: int,
 ) -> list[tuple[Slot, Slot]]:
     """Pairs to exchange, closest first.
 
-    Slots of one group are put in the order of the net of words, where neighbours are kinds of one thing, and each looks
-    some places ahead: time is linear in the slots.
+    Words change places where the same words stand around them, then where the same word stands before them: what fits
+    into a sentence nowhere else would give itself away. Slots of one group are put in the order of the net of words,
+    where neighbours are kinds of one thing, and each looks some places ahead: time is linear in the slots.
 
     Args:
         slots: of any captions.
+        captions: the captions, by owner of the slots.
         compatible: whether the words of two slots are false in each other's pictures.
         window: places a slot looks ahead.
         per_slot: most exchanges a slot takes part in.
@@ -33,21 +44,49 @@ def pair_slots(
     Returns:
         Pairs of slots of one group, of different captions and values.
     """
+    contexts = [(slot, slot.context(captions[slot.owner])) for slot in slots]
+    used: Counter[Place] = Counter()
+    done: set[frozenset[Place]] = set()
     found: list[tuple[Slot, Slot]] = []
-    ordered = sorted(slots, key=_order)
-    for _, members in groupby(ordered, key=lambda slot: slot.group):
-        found += _pair_group(list(members), compatible, window, per_slot)
+    for sides in (2, 1):
+        keyed = [(slot.group, context[:sides], slot) for slot, context in contexts]
+        keyed.sort(key=lambda item: (item[0], item[1], _order(item[2])))
+        for _, members in groupby(keyed, key=lambda item: item[:2]):
+            found += _pair_group([slot for _, _, slot in members], compatible, window, per_slot, used, done)
     return found
 
 
-def _order(slot: Slot) -> tuple[tuple[str, ...], tuple[str, ...], str, int, int]:
-    return slot.group, slot.name.path if slot.name else (), slot.value, slot.owner, slot.start
+def _order(slot: Slot) -> tuple[tuple[str, ...], str, int, int]:
+    return slot.name.path if slot.name else (), slot.value, slot.owner, slot.start
+
+
+def _place(slot: Slot) -> Place:
+    return slot.owner, slot.start
 
 
 def _pair_group(
-    members: Sequence[Slot], compatible: Callable[[Slot, Slot], bool], window: int, per_slot: int
+    members: Sequence[Slot],
+    compatible: Callable[[Slot, Slot], bool],
+    window: int,
+    per_slot: int,
+    used: Counter[Place],
+    done: set[frozenset[Place]],
 ) -> list[tuple[Slot, Slot]]:
-    candidates: list[tuple[int, int, int]] = []
+    pairs: list[tuple[Slot, Slot]] = []
+    for _, distance, place in sorted(_candidates(members, compatible, window)):
+        one, other = members[place], members[place + distance]
+        ends = frozenset((_place(one), _place(other)))
+        if ends not in done and all(used[end] < per_slot for end in ends):
+            used.update(ends)
+            done.add(ends)
+            pairs.append((one, other))
+    return pairs
+
+
+def _candidates(
+    members: Sequence[Slot], compatible: Callable[[Slot, Slot], bool], window: int
+) -> Iterator[tuple[int, int, int]]:
+    """Shared steps, negated, places ahead and place of slots that may change words."""
     for place, slot in enumerate(members):
         seen = 0
         for ahead in range(place + 1, len(members)):
@@ -59,13 +98,4 @@ def _pair_group(
                 break
             near = closeness(slot.name, other.name) if slot.name and other.name else _LEAST_SHARED
             if near >= _LEAST_SHARED and compatible(slot, other):
-                candidates.append((-near, ahead - place, place))
-    used = [0] * len(members)
-    pairs: list[tuple[Slot, Slot]] = []
-    for _, distance, place in sorted(candidates):
-        other = place + distance
-        if used[place] < per_slot and used[other] < per_slot:
-            used[place] += 1
-            used[other] += 1
-            pairs.append((members[place], members[other]))
-    return pairs
+                yield -near, ahead - place, place

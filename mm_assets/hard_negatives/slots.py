@@ -17,6 +17,7 @@ from mm_assets.hard_negatives.negatives import Edit, EditKind
 from mm_assets.hard_negatives.terms import Name, TermRelations
 
 _WORD: Final = re.compile(r"[^\W_]+")
+_MARK: Final = re.compile(r"[^\W_]+|[^\w\s]")
 _ARTICLE: Final = re.compile(r"(?i)\ban?\s+$")
 _DETERMINER: Final = re.compile(r"(?i)^(an?|the|some|this|these|his|her|its|their|my|your)\b")
 _FOLLOWED_BY_OF: Final = re.compile(r"\s+of\b")
@@ -61,6 +62,11 @@ class Slot:
     kind: EditKind
     name: Name | None = None
     head: str = ""
+
+    def context(self, caption: str) -> tuple[str, str]:
+        """The words or marks before the slot and its article, and behind it; empty at the ends of the caption."""
+        before, after = _MARK.findall(caption[: self.article_start]), _MARK.search(caption, self.end)
+        return before[-1].lower() if before else "", after[0].lower() if after else ""
 
 
 def find_slots(owner: int, caption: str, relations: TermRelations, words: ObjectWords) -> list[Slot]:

@@ -60,7 +60,11 @@ class SubtleReplacement:
         ]
         served: set[tuple[int, int]] = set()
         pairs = pair_slots(
-            slots, compatible, window=self._policy.exchange_window, per_slot=self._policy.exchanges_per_word
+            slots,
+            [positive.text for positive in positives],
+            compatible,
+            window=self._policy.exchange_window,
+            per_slot=self._policy.exchanges_per_word,
         )
         for one, other in pairs:
             mirror = make_id("mir", *sorted((positives[one.owner].positive_id, positives[other.owner].positive_id)))
