@@ -122,7 +122,7 @@ def _margins(negatives: Sequence[Negative], policy: HardNegativePolicy, seed: in
         held = np.flatnonzero(fold_of == fold)
         # A reader who knows a caption by heart tells its negatives, and learnt nothing about negatives.
         seen = {unit for i in held.tolist() for unit in texts_of[pairs[i][0]]}
-        learnt = np.asarray([i for i in np.flatnonzero(fold_of != fold) if unit_of[i] not in seen], np.int64)
+        learnt = np.asarray([i for i in np.flatnonzero(fold_of != fold).tolist() if unit_of[i] not in seen], np.int64)
         if not len(held) or not len(learnt):
             continue
         texts = [pairs[i][0] for i in learnt]
