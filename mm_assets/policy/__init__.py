@@ -18,6 +18,7 @@ from mm_assets.policy.claims import FaithfulnessPolicy
 from mm_assets.policy.cleaning import CaptionPolicy, DuplicatePolicy, ImagePolicy, TextPolicy
 from mm_assets.policy.document_reading import DocumentReadingPolicy, DocumentRecognitionPolicy
 from mm_assets.policy.features import AudioCodebookPolicy, AudioFeaturePolicy, CodebookPolicy, FeaturePolicy
+from mm_assets.policy.hard_negatives import HardNegativePolicy
 from mm_assets.policy.ingest import IngestPolicy
 from mm_assets.policy.media import CuePolicy, MediaPolicy, SlicingPolicy, SoundPolicy, VideoPolicy
 from mm_assets.policy.objects import AnchoringPolicy, ObjectGatePolicy, ObjectPolicy, OrientationPolicy
@@ -43,6 +44,7 @@ __all__ = [
     "FaithfulnessPolicy",
     "FeaturePolicy",
     "FusionPolicy",
+    "HardNegativePolicy",
     "ImagePolicy",
     "IngestPolicy",
     "MediaPolicy",
@@ -104,6 +106,7 @@ class Policy(Section):
     windows: WindowPolicy = WindowPolicy()
     order_gate: OrderGatePolicy = OrderGatePolicy()
     budget: BudgetPolicy = BudgetPolicy()
+    hard_negatives: HardNegativePolicy = HardNegativePolicy()
     fusion: FusionPolicy = FusionPolicy()
     mixtures: MixturePolicy = MixturePolicy()
 

@@ -10,6 +10,7 @@ from mm_assets.schemas import (
     documents,
     features,
     gates,
+    hard_negatives,
     ledgers,
     media,
     objects,
@@ -25,6 +26,19 @@ __all__ = ["SOURCE_REF", "TABLES", "Column", "Table"]
 
 TABLES: Final[dict[str, Table]] = {
     table.name: table
-    for module in (raw_pools, cleaned, media, speech, documents, features, segments, objects, gates, samples, ledgers)
+    for module in (
+        raw_pools,
+        cleaned,
+        media,
+        speech,
+        documents,
+        features,
+        segments,
+        objects,
+        hard_negatives,
+        gates,
+        samples,
+        ledgers,
+    )
     for table in module.TABLES
 }

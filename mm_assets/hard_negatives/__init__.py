@@ -1,0 +1,1 @@
+"""Hard negatives: five strategies, every negative with its edit and its verdict."""

@@ -1,0 +1,114 @@
+# pyright: strict
+"""How many kept negatives are true of their picture after all, with an interval.
+
+Where people have looked at enough of a strategy's kept negatives, they alone tell. Else the rate follows from what the
+verdicts found: they find a share ``c`` of all true texts (measured once on planted ones, see ``verdict_caught`` in the
+policy), so that of ``f`` found ones ``f (1 - c) / c`` slipped through, as in counting animals by marked ones. Rejected
+negatives that a person looked at count as they were decided.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from scipy.stats import beta  # pyright: ignore[reportMissingTypeStubs]
+
+from mm_assets.hard_negatives.negatives import Outcome, Strategy
+from mm_assets.hard_negatives.verdicts import Judged
+from mm_assets.policy import HardNegativePolicy
+
+
+@dataclass(frozen=True)
+class FalseNegativeRate:
+    """An estimated rate.
+
+    Attributes:
+        value: share of true texts among kept negatives; NaN if none is kept.
+        low: lower end of the interval.
+        high: upper end.
+        kept: negatives kept.
+        found: true texts the verdicts found and took out.
+        reviewed: kept negatives, or ones that were to be kept, with a human verdict.
+        basis: ``people`` or ``planted``.
+    """
+
+    value: float
+    low: float
+    high: float
+    kept: int
+    found: int
+    reviewed: int
+    basis: str
+
+
+def clopper_pearson(hits: int, count: int, confidence: float) -> tuple[float, float]:
+    """Exact interval of a binomial share (Clopper and Pearson 1934).
+
+    >>> [round(end, 3) for end in clopper_pearson(0, 30, 0.95)]
+    [0.0, 0.116]
+    """
+    if count == 0:
+        return 0.0, 1.0
+    tail = (1.0 - confidence) / 2.0
+    low = 0.0 if hits == 0 else float(beta.ppf(tail, hits, count - hits + 1))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    high = 1.0 if hits == count else float(beta.ppf(1.0 - tail, hits + 1, count - hits))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    return low, high
+
+
+def estimate_rate(judged: Iterable[Judged], policy: HardNegativePolicy) -> FalseNegativeRate:
+    """The rate among the kept of some negatives.
+
+    Args:
+        judged: with their final verdicts.
+        policy: the policy.
+    """
+    judged = list(judged)
+    kept = sum(one.outcome is Outcome.KEPT for one in judged)
+    reviewed = [one for one in judged if one.reviewed]
+    rejected = sum(one.outcome is Outcome.FALSE_NEGATIVE for one in reviewed)
+    found = sum(one.outcome is Outcome.FALSE_NEGATIVE and not one.reviewed for one in judged)
+    if kept == 0:
+        return FalseNegativeRate(math.nan, math.nan, math.nan, 0, found, len(reviewed), "planted")
+    if len(reviewed) >= policy.min_reviewed:
+        # People saw a random part; of those they accepted none is false, of the rest as many as they rejected.
+        share = rejected / len(reviewed)
+        low, high = clopper_pearson(rejected, len(reviewed), policy.confidence)
+        unseen = max(0, kept - sum(one.outcome is Outcome.KEPT for one in reviewed)) / kept
+        return FalseNegativeRate(share * unseen, low * unseen, high * unseen, kept, found, len(reviewed), "people")
+    # Those left out since were as likely to have slipped through as those that stayed.
+    believed = sum(one.believed for one in judged)
+    confirmed = sum(one.reviewed and one.outcome is Outcome.KEPT for one in judged)
+    doubtful = 1.0 - confirmed / kept
+    spread = clopper_pearson(found, found + believed, policy.confidence)
+    ends = clopper_pearson(policy.verdict_caught, policy.verdict_planted, policy.confidence)
+    cases = (
+        (found / (found + believed), policy.verdict_caught / policy.verdict_planted),
+        (spread[0], ends[1]),
+        (spread[1], ends[0]),
+    )
+    value, low, high = (doubtful * slipped_share(share, caught) for share, caught in cases)
+    return FalseNegativeRate(value, low, high, kept, found, len(reviewed), "planted")
+
+
+def slipped_share(found: float, caught: float) -> float:
+    """Share of true texts among those believed false.
+
+    Args:
+        found: share of all candidates that were found true.
+        caught: share of true texts that are found.
+
+    >>> round(slipped_share(0.3, 0.9), 4), slipped_share(0.0, 0.9)
+    (0.0476, 0.0)
+    """
+    if caught <= 0.0 or found >= 1.0:
+        return 1.0
+    return min(1.0, found * (1.0 - caught) / caught / (1.0 - found))
+
+
+def rates_by_strategy(judged: Sequence[Judged], policy: HardNegativePolicy) -> Mapping[Strategy, FalseNegativeRate]:
+    """The rate of each strategy that made any."""
+    strategies = sorted({one.negative.strategy for one in judged})
+    return {
+        strategy: estimate_rate([one for one in judged if one.negative.strategy is strategy], policy)
+        for strategy in strategies
+    }

@@ -1,0 +1,149 @@
+"""Captions of other pictures that lie closest to a picture: mined from embeddings, for a table or inside training.
+
+Captions change hands in pairs: each of two pictures borrows the other's caption, so that every text stands as often on
+the true side as on the false one and no reader of texts alone can tell them apart.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm_assets.errors import EmbeddingShapeError
+from mm_assets.hard_negatives.negatives import EditKind, Negative, Positive, Strategy, find_edits
+from mm_assets.hard_negatives.neighbours import nearest
+from mm_assets.identifiers import make_id
+from mm_assets.policy import HardNegativePolicy
+
+Floats = NDArray[np.float32]
+
+
+class InBatch:
+    """Makes negatives of the captions nearest to a picture.
+
+    Args:
+        image_embeddings: unit vectors, float32, shape (N, D), row i of the picture of positive i.
+        text_embeddings: the same of the texts.
+        model: name of the encoder.
+        policy: the policy.
+    """
+
+    strategy = Strategy.IN_BATCH
+
+    def __init__(
+        self, image_embeddings: Floats, text_embeddings: Floats, model: str, policy: HardNegativePolicy
+    ) -> None:
+        self._images, self._texts, self._model, self._policy = image_embeddings, text_embeddings, model, policy
+
+    def make(self, positives: Sequence[Positive]) -> Iterator[Negative]:
+        """Captions exchanged between pictures that lie near each other's text, at most ``max_per_positive`` each.
+
+        Args:
+            positives: as many as the embeddings have rows, in their order.
+
+        Raises:
+            EmbeddingShapeError: the counts differ.
+        """
+        if len(positives) != len(self._images) or len(positives) != len(self._texts):
+            raise EmbeddingShapeError(
+                f"{len(positives)} positives, {len(self._images)} pictures, {len(self._texts)} texts; give one of each"
+            )
+        _, rows = nearest(self._images, self._texts, self._policy.neighbours, block_rows=self._policy.block_rows)
+        pictures = _numbered([positive.image_id for positive in positives])
+        texts = _numbered([positive.text.lower() for positive in positives])
+        for one, other, _ in exchange(self._images, self._texts, rows, pictures, texts, self._policy.max_per_positive):
+            mirror = make_id("mir", *sorted((positives[one].positive_id, positives[other].positive_id)))
+            for place, lent in ((one, other), (other, one)):
+                similarity = float(self._images[place] @ self._texts[lent])
+                yield self._lent(positives[place], positives[lent], mirror, similarity)
+
+    def _lent(self, positive: Positive, lender: Positive, mirror: str, similarity: float) -> Negative:
+        return Negative(
+            positive_id=positive.positive_id,
+            image_id=positive.image_id,
+            strategy=self.strategy,
+            positive_text=positive.text,
+            text=lender.text,
+            edits=find_edits(positive.text, lender.text, EditKind.OBJECT),
+            donor_id=lender.positive_id,
+            mirror_id=mirror,
+            provenance={"source": "whole caption", "model": self._model, "similarity": round(similarity, 4)},
+        )
+
+
+def _numbered(names: Sequence[str]) -> NDArray[np.int64]:
+    return np.unique(np.asarray(names, dtype=object), return_inverse=True)[1].astype(np.int64)
+
+
+def exchange(
+    images: Floats,
+    embeddings: Floats,
+    rows: NDArray[np.int64],
+    pictures: NDArray[np.int64],
+    texts: NDArray[np.int64],
+    per_positive: int,
+) -> Iterator[tuple[int, int, float]]:
+    """Pairs that borrow each other's caption, the most similar first.
+
+    Args:
+        images: unit vectors of the pictures, float32, shape (N, D).
+        embeddings: unit vectors of the texts, float32, shape (N, D).
+        rows: nearest texts of each picture, shape (N, K); negative where there is none.
+        pictures: number of the picture of each pair, shape (N,).
+        texts: number of its text, shape (N,); equal texts are never exchanged.
+        per_positive: most exchanges of one pair.
+
+    Yields:
+        Two pairs and the mean similarity of each one's picture to the other's text.
+    """
+    near = np.repeat(np.arange(len(rows)), rows.shape[1])
+    pairs = np.stack([near, rows.ravel()], axis=1)
+    one, other = pairs.min(axis=1), pairs.max(axis=1)
+    apart = (one >= 0) & (pictures[one] != pictures[other]) & (texts[one] != texts[other])
+    unique = np.unique(np.stack([one, other], axis=1)[apart], axis=0)
+    one, other = unique[:, 0], unique[:, 1]
+    both = np.einsum("ij,ij->i", images[one], embeddings[other]) + np.einsum("ij,ij->i", images[other], embeddings[one])
+    used = np.zeros(len(rows), np.int64)
+    for place in np.argsort(-both, kind="stable").tolist():
+        a, b = int(one[place]), int(other[place])
+        if used[a] < per_positive and used[b] < per_positive:
+            used[a] += 1
+            used[b] += 1
+            yield a, b, float(both[place]) / 2.0
+
+
+def hardest_in_batch(
+    image_embeddings: Floats,
+    text_embeddings: Floats,
+    *,
+    count: int,
+    max_similarity: float,
+    true: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int64]:
+    """The hardest texts of one training batch for each picture; to be called per batch.
+
+    Args:
+        image_embeddings: unit vectors, float32, shape (B, D).
+        text_embeddings: unit vectors, float32, shape (B, D); row i goes with picture i.
+        count: texts per picture.
+        max_similarity: texts above it are taken to be true of the picture and left out.
+        true: further pairs known to be true, shape (B, B); the diagonal always is.
+
+    Returns:
+        Rows of texts, int64, shape (B, count), the hardest first; -1 where there are no more.
+
+    >>> eye = np.eye(3, dtype=np.float32)
+    >>> hardest_in_batch(eye, eye[[0, 1, 2]], count=1, max_similarity=0.75).shape
+    (3, 1)
+    """
+    if image_embeddings.shape != text_embeddings.shape:
+        raise EmbeddingShapeError(f"{image_embeddings.shape} against {text_embeddings.shape}; give pairs")
+    similarity = image_embeddings @ text_embeddings.T
+    barred = similarity > max_similarity
+    np.fill_diagonal(barred, val=True)
+    if true is not None:
+        barred |= true
+    similarity[barred] = -np.inf
+    order = np.argsort(-similarity, axis=1, kind="stable")[:, :count].astype(np.int64)
+    order[~np.isfinite(np.take_along_axis(similarity, order, axis=1))] = -1
+    return np.pad(order, ((0, 0), (0, max(0, count - order.shape[1]))), constant_values=-1)

@@ -1,0 +1,62 @@
+# pyright: strict
+"""What is known to be true of each picture, as names and qualities, and whether a word would be false of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
+from mm_assets.aligned.objects.claims.caption_reading import read_caption
+from mm_assets.aligned.objects.claims.colors import are_near, colors_agree
+from mm_assets.aligned.objects.claims.object_classes import singular
+from mm_assets.hard_negatives.negatives import Positive
+from mm_assets.hard_negatives.terms import Kinship, TermRelations
+
+
+@dataclass(frozen=True, slots=True)
+class KnownThings:
+    """What the captions and labels of one picture say is there.
+
+    Attributes:
+        names: words of every name.
+        colors: by last word of a thing, its colours as bits.
+        texts: every caption, lower case.
+    """
+
+    names: tuple[tuple[str, ...], ...]
+    colors: dict[str, int]
+    texts: tuple[str, ...]
+
+
+def known_things(positive: Positive) -> KnownThings:
+    """Read all captions and labels of a positive's picture."""
+    palette = read_lexicon().colors
+    names: dict[tuple[str, ...], None] = {}
+    colors: dict[str, int] = {}
+    for text in (positive.text, *positive.siblings):
+        for phrase in read_caption(text).phrases:
+            if phrase.denied:
+                continue
+            words = tuple(word for word in phrase.words[:-1] if word not in phrase.qualities)
+            names[(*words, phrase.words[-1])] = None
+            bits = 0
+            for quality in phrase.qualities:
+                bits |= palette.get(quality, 0)
+            head = singular(phrase.head)
+            colors[head] = colors.get(head, 0) | bits
+    for label in positive.labels:
+        names[tuple(label.lower().replace("_", " ").replace("-", " ").split())] = None
+    return KnownThings(
+        tuple(name for name in names if name), colors, tuple(t.lower() for t in (positive.text, *positive.siblings))
+    )
+
+
+def false_name(name: Sequence[str], known: KnownThings, relations: TermRelations) -> Kinship:
+    """How a name relates to all that is known; APART if it is false of the picture."""
+    return relations.is_false_of(tuple(name), known.names)
+
+
+def false_color(color: str, head: str, known: KnownThings) -> bool:
+    """Whether a thing of this name is known to have a colour that nobody takes for the given one."""
+    bits = read_lexicon().colors.get(color, 0)
+    own = known.colors.get(singular(head), 0)
+    return bool(bits and own) and not colors_agree(bits, own) and not are_near(bits, own)

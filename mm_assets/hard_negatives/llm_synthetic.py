@@ -1,0 +1,170 @@
+# pyright: strict
+"""False captions written by a language model, taken only in the form that was asked for.
+
+Without a model nothing is asked and nothing is made. Prompts carry a version; what comes back passes the same verdicts
+as every other negative. A request that fails is counted, not repeated; several in a row end the work.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
+from mm_assets.errors import InferenceError
+from mm_assets.hard_negatives.interfaces import LanguageModel
+from mm_assets.hard_negatives.lexicon import read_edit_lexicon
+from mm_assets.hard_negatives.negatives import Edit, EditKind, Negative, Positive, Strategy, find_edits
+from mm_assets.policy import HardNegativePolicy
+
+NOT_CONFIGURED: Final = (
+    "no language model is configured (MM_LLM_BASE_URL, MM_LLM_MODEL): no hard negative was written by one"
+)
+PROMPT_VERSION: Final = "1"
+_PROMPT: Final = """\
+A caption describes a picture truthfully. Write {count} captions that sound alike but are FALSE of the picture.
+Change one fact each: the object, its colour or another attribute, the number, who does what, or where things are.
+Keep the wording and the length; do not deny anything, use no synonym and no broader word.
+Further true statements about the picture, which your captions must contradict or avoid: {siblings}
+Answer with a JSON array of {count} strings and nothing else.
+Caption: {caption}"""
+_ARRAY: Final = re.compile(r"\[.*\]", re.DOTALL)
+_NEGATION: Final = frozenset({"no", "not", "without", "never", "none"})
+_LONGEST_RATIO: Final = 1.5
+_MOST_CHANGED: Final = 0.6
+_FAILURES_TO_STOP: Final = 5
+_SIBLINGS_SHOWN: Final = 5
+_WORD: Final = re.compile(r"[^\W_]+")
+
+
+@dataclass
+class SyntheticReport:
+    """What the model was asked and what came of it.
+
+    Attributes:
+        note: what a person should know.
+        requests: requests made.
+        failed: requests without an answer.
+        malformed: answers, or texts in them, not in the form asked for.
+    """
+
+    note: str = ""
+    requests: int = 0
+    failed: int = 0
+    malformed: int = 0
+
+
+class LlmSynthetic:
+    """Makes negatives by asking a language model.
+
+    Args:
+        model: the model; None if none is configured.
+        policy: the policy.
+        clock: monotonic seconds.
+    """
+
+    strategy = Strategy.LLM_SYNTHETIC
+
+    def __init__(
+        self, model: LanguageModel | None, policy: HardNegativePolicy, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._model, self._policy, self._clock = model, policy, clock
+        self.report = SyntheticReport(note=NOT_CONFIGURED if model is None else "")
+
+    def make(self, positives: Sequence[Positive]) -> Iterator[Negative]:
+        """False captions of the first positives, as many as the policy allows."""
+        if self._model is None:
+            return
+        ends = self._clock() + self._policy.prompt_seconds
+        failed_in_a_row = 0
+        for positive in positives[: self._policy.max_prompts]:
+            if self._clock() > ends or failed_in_a_row >= _FAILURES_TO_STOP:
+                self.report.note = f"stopped after {self.report.requests} requests: out of time or the model is down"
+                return
+            self.report.requests += 1
+            try:
+                answer = self._model.ask(self.prompt(positive))
+            except InferenceError as error:
+                self.report.failed += 1
+                self.report.note = str(error)
+                failed_in_a_row += 1
+                continue
+            failed_in_a_row = 0
+            yield from self._read(positive, answer, str(self._model.identity))
+
+    def prompt(self, positive: Positive) -> str:
+        """What is asked for one positive."""
+        siblings = [*positive.siblings, *positive.labels][:_SIBLINGS_SHOWN]
+        return _PROMPT.format(
+            count=self._policy.max_per_positive, siblings=json.dumps(siblings), caption=json.dumps(positive.text)
+        )
+
+    def _read(self, positive: Positive, answer: str, model: str) -> Iterator[Negative]:
+        texts = read_answer(answer)
+        self.report.malformed += texts is None
+        for text in (texts or [])[: self._policy.max_per_positive]:
+            edits = find_edits(positive.text, text, EditKind.OBJECT)
+            if not is_close(positive.text, text, edits):
+                self.report.malformed += 1
+                continue
+            edits = tuple(Edit(e.start, e.end, e.before, e.after, kind_of(e)) for e in edits)
+            yield Negative(
+                positive_id=positive.positive_id,
+                image_id=positive.image_id,
+                strategy=self.strategy,
+                positive_text=positive.text,
+                text=text,
+                edits=edits,
+                provenance={"model": model, "prompt_version": PROMPT_VERSION},
+            )
+
+
+def read_answer(answer: str) -> list[str] | None:
+    """The strings of the answer's JSON array; None if there is none.
+
+    >>> read_answer('Sure: ["A blue cup.", "Two cups."]'), read_answer("A blue cup.")
+    (['A blue cup.', 'Two cups.'], None)
+    """
+    match = _ARRAY.search(answer)
+    if match is None:
+        return None
+    try:
+        found: Any = json.loads(match[0])
+    except (ValueError, RecursionError):
+        return None
+    texts = cast("list[Any]", found)
+    if not all(isinstance(text, str) for text in texts):
+        return None
+    return [" ".join(str(text).split()) for text in texts]
+
+
+def is_close(before: str, after: str, edits: Sequence[Edit]) -> bool:
+    """Whether a text differs from its positive in some words, not in most, and is about as long."""
+    if not edits or not after:
+        return False
+    longer, shorter = max(len(before), len(after)), min(len(before), len(after))
+    changed = sum(max(edit.end - edit.start, len(edit.after)) for edit in edits)
+    words = len(_WORD.findall(before))
+    few = changed <= _MOST_CHANGED * longer or words <= 2  # noqa: PLR2004 - "A duck." has one word to change
+    return few and longer <= _LONGEST_RATIO * shorter + 10
+
+
+def kind_of(edit: Edit) -> EditKind:
+    """What an edit is about, by the words it puts in.
+
+    >>> kind_of(Edit(0, 3, "red", "blue", EditKind.OBJECT)).value
+    'colour'
+    """
+    lexicon, palette = read_edit_lexicon(), read_lexicon().colors
+    words = {word.lower() for word in _WORD.findall(f"{edit.before} {edit.after}")}
+    if words & _NEGATION:
+        return EditKind.NEGATION
+    if words & set(palette):
+        return EditKind.COLOR
+    if words & set(lexicon.numbers):
+        return EditKind.NUMBER
+    for word in sorted(words & set(lexicon.opposites)):
+        return lexicon.opposites[word][0][1]
+    return EditKind.OBJECT

@@ -1,0 +1,163 @@
+# pyright: strict
+"""One word or name of a caption replaced, so that it is false of its picture and still reads like a caption.
+
+Words change places between two captions where they can (`mm_assets.hard_negatives.exchange`); a word that finds no
+partner takes a sibling from the net of words, an opposite, or another colour, material or number.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
+from mm_assets.aligned.objects.claims.colors import are_near, colors_agree
+from mm_assets.aligned.objects.claims.object_classes import ObjectWords
+from mm_assets.hard_negatives.exchange import pair_slots
+from mm_assets.hard_negatives.interfaces import WordNet
+from mm_assets.hard_negatives.known_things import KnownThings, false_color, false_name, known_things
+from mm_assets.hard_negatives.lexicon import read_edit_lexicon
+from mm_assets.hard_negatives.negatives import EditKind, Negative, Positive, Strategy, apply_edits
+from mm_assets.hard_negatives.slots import Slot, article_of, find_slots, replace_slot
+from mm_assets.hard_negatives.terms import Kinship, TermRelations
+from mm_assets.identifiers import make_id
+from mm_assets.policy import HardNegativePolicy
+
+_SINGULAR = "singular"
+
+
+class SubtleReplacement:
+    """Makes negatives by replacing one word or name.
+
+    Args:
+        net: a net of words.
+        policy: the policy.
+        labels: labels in use in the batch.
+    """
+
+    strategy = Strategy.SUBTLE_REPLACEMENT
+
+    def __init__(self, net: WordNet, policy: HardNegativePolicy, labels: Sequence[str] = ()) -> None:
+        self._net = net
+        self._policy = policy
+        self._words = ObjectWords(labels)
+        self._relations = TermRelations(net, self._words)
+
+    def make(self, positives: Sequence[Positive]) -> Iterator[Negative]:
+        """All replacements found in the captions, exchanges first.
+
+        Args:
+            positives: true pairs of one batch or of a chunk of it; words are exchanged among them only.
+        """
+        known = [known_things(positive) for positive in positives]
+
+        def compatible(one: Slot, other: Slot) -> bool:
+            return self._is_false(other, one, known[one.owner]) and self._is_false(one, other, known[other.owner])
+
+        slots = [
+            slot
+            for owner, positive in enumerate(positives)
+            for slot in find_slots(owner, positive.text, self._relations, self._words)
+        ]
+        served: set[tuple[int, int]] = set()
+        pairs = pair_slots(
+            slots,
+            [positive.text for positive in positives],
+            compatible,
+            window=self._policy.exchange_window,
+            per_slot=self._policy.exchanges_per_word,
+        )
+        for one, other in pairs:
+            mirror = make_id("mir", *sorted((positives[one.owner].positive_id, positives[other.owner].positive_id)))
+            mirror += f"-{min(one.start, other.start)}-{max(one.start, other.start)}"
+            for slot, donor in ((one, other), (other, one)):
+                served.add((slot.owner, slot.start))
+                yield self._exchanged(positives, slot, donor, mirror)
+        if self._policy.unpaired:
+            rng = np.random.default_rng(self._policy.seed)
+            spoken = {slot.value for slot in slots}
+            for slot in slots:
+                if (slot.owner, slot.start) not in served:
+                    yield from self._replaced(positives[slot.owner], slot, known[slot.owner], spoken, rng)
+
+    def _is_false(self, donor: Slot, place: Slot, known: KnownThings) -> bool:
+        """Whether the donor's word is false where the place is."""
+        if place.kind is EditKind.OBJECT:
+            name = donor.name.words if donor.name else ()
+            return false_name(name, known, self._relations) is Kinship.APART
+        if place.kind is EditKind.COLOR:
+            return false_color(donor.value, place.head, known)
+        return donor.value != place.value
+
+    def _exchanged(self, positives: Sequence[Positive], slot: Slot, donor: Slot, mirror: str) -> Negative:
+        positive, lender = positives[slot.owner], positives[donor.owner]
+        edit = replace_slot(positive.text, slot, donor.text, article=article_of(lender.text, donor))
+        return Negative(
+            positive_id=positive.positive_id,
+            image_id=positive.image_id,
+            strategy=self.strategy,
+            positive_text=positive.text,
+            text=apply_edits(positive.text, [edit]),
+            edits=(edit,),
+            donor_id=lender.positive_id,
+            mirror_id=mirror,
+            provenance={"source": "exchange", "net": str(self._net.identity)},
+        )
+
+    def _replaced(
+        self,
+        positive: Positive,
+        slot: Slot,
+        known: KnownThings,
+        spoken: set[str],
+        rng: np.random.Generator,
+    ) -> Iterator[Negative]:
+        """At most one replacement from the lists, words that the batch uses first."""
+        source, words = self._candidates(slot, known)
+        if not words:
+            return
+        shared = [word for word in words if word in spoken] or words
+        edit = replace_slot(positive.text, slot, shared[int(rng.integers(len(shared)))])
+        yield Negative(
+            positive_id=positive.positive_id,
+            image_id=positive.image_id,
+            strategy=self.strategy,
+            positive_text=positive.text,
+            text=apply_edits(positive.text, [edit]),
+            edits=(edit,),
+            provenance={"source": source, "net": str(self._net.identity)},
+        )
+
+    def _candidates(self, slot: Slot, known: KnownThings) -> tuple[str, list[str]]:
+        lexicon = read_edit_lexicon()
+        if slot.kind is EditKind.OBJECT:
+            return "siblings", self._siblings(slot, known)
+        if slot.kind is EditKind.COLOR:
+            return "colours", [color for color in _far_colors(slot.value) if false_color(color, slot.head, known)]
+        if slot.kind is EditKind.NUMBER:
+            place = lexicon.numbers.index(slot.value)
+            return "numbers", [lexicon.numbers[i] for i in (place - 1, place + 1) if 0 <= i < len(lexicon.numbers)]
+        if slot.group == ("material",):
+            return "materials", [word for word in lexicon.materials if word != slot.value]
+        if slot.kind in {EditKind.NEGATION, EditKind.ORDER}:  # one way only would give them away
+            return "opposites", []
+        return "opposites", [word for word, _ in lexicon.opposites[slot.value]]
+
+    def _siblings(self, slot: Slot, known: KnownThings) -> list[str]:
+        """Common words for other kinds of the same; singulars only, for the net spells no plurals."""
+        if slot.name is None or not slot.name.senses or _SINGULAR not in slot.group:
+            return []
+        siblings = self._net.siblings(slot.name.senses[0])
+        return [
+            word
+            for word in siblings
+            if self._net.usage(word)
+            and word.replace(" ", "").isalpha()
+            and false_name(word.split(), known, self._relations) is Kinship.APART
+        ]
+
+
+def _far_colors(color: str) -> list[str]:
+    palette, lexicon = read_lexicon().colors, read_edit_lexicon()
+    bits = palette.get(color, 0)
+    named = lexicon.color_pairs.get(color) or tuple(lexicon.hues)
+    return [other for other in named if not colors_agree(bits, palette[other]) and not are_near(bits, palette[other])]

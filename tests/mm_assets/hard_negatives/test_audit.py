@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from mm_assets.hard_negatives.blind_readers import READERS
+from mm_assets.hard_negatives.negatives import Negative, Strategy
+from mm_assets.hard_negatives.shortcut_audit import audit, drop_shortcuts
+from mm_assets.policy import HardNegativePolicy
+
+_POLICY = HardNegativePolicy()
+_NOUNS = ("duck", "owl", "zebra", "cello", "truck", "rose", "kettle", "camel", "fox", "mug", "drum", "pear")
+_COLORS = ("red", "blue", "green", "white", "black", "brown")
+
+
+def _exchanged(count: int, seed: int) -> list[Negative]:
+    """Halves of exchanges in one frame: nothing tells true from false."""
+    rng = np.random.default_rng(seed)
+    made: list[Negative] = []
+    for place in range(count // 2):
+        one, other = rng.choice(len(_NOUNS), 2, replace=False)
+        colors = rng.choice(_COLORS, 2)
+        for half, (own, put) in enumerate(((one, other), (other, one))):
+            true, false = (f"A {colors[half]} {_NOUNS[noun]} number {place}." for noun in (own, put))
+            made.append(
+                Negative(f"p{place}-{half}", "i", Strategy.SUBTLE_REPLACEMENT, true, false, mirror_id=f"m{place}")
+            )
+    return made
+
+
+def _telling(kind: str, count: int, seed: int) -> list[Negative]:
+    rng = np.random.default_rng(seed)
+    made: list[Negative] = []
+    for place in range(count):
+        noun, other = rng.choice(_NOUNS, 2, replace=False)
+        false = {
+            "length": f"A {other} and much else besides.",
+            "negation": f"Not a {noun} there.",
+            "word": f"A {noun} or quetzal here.",
+            "order": f"Here a {noun}.",
+        }[kind]
+        made.append(Negative(f"p{place}", "i", Strategy.LLM_SYNTHETIC, f"A {noun} here {place % 97}.", false))
+    return made
+
+
+@pytest.mark.parametrize("kind", ["length", "negation", "word", "order"])
+def test_what_gives_itself_away_is_told(kind: str) -> None:
+    found = audit(_telling(kind, 160, 1), _POLICY, seed=0)
+    assert not found.passed
+    assert found.accuracy > 0.9
+    assert {result.reader for result in found.readers} == set(READERS)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_exchanges_tell_nothing(seed: int) -> None:
+    found = audit(_exchanged(300, seed), _POLICY, seed=seed)
+    assert found.passed
+    assert found.pairs == 300
+    assert found.accuracy <= _POLICY.max_blind_accuracy
+
+
+def test_few_pairs_are_not_judged() -> None:
+    found = audit(_telling("length", 20, 1), _POLICY, seed=0)
+    assert found.passed
+    assert np.isnan(found.accuracy)
+
+
+def test_true_texts_beside_false_pictures_are_not_read() -> None:
+    made = [Negative(f"p{i}", "i", Strategy.ATTRIBUTE_SWAP, "A duck.", "A duck.", media={"n": i}) for i in range(80)]
+    assert audit(made, _POLICY, seed=0).pairs == 0
+
+
+def test_the_balancer_drops_what_tells_and_leaves_the_rest() -> None:
+    clean, spoiled = _exchanged(300, 5), _telling("word", 90, 6)
+    report = drop_shortcuts([*clean, *spoiled], _POLICY, seed=0)
+    assert not report.before.passed
+    assert report.after.passed
+    assert report.rounds > 0
+    gone = set(report.dropped)
+    told = {negative.negative_id for negative in spoiled}
+    assert len(gone & told) > 0.7 * len(told)
+    by_mirror: dict[str | None, int] = {}
+    for negative in clean:
+        by_mirror[negative.mirror_id] = by_mirror.get(negative.mirror_id, 0) + (negative.negative_id in gone)
+    assert set(by_mirror.values()) <= {0, 2}
+
+
+def test_the_balancer_gives_up_at_its_limit() -> None:
+    made = _telling("negation", 200, 7)
+    report = drop_shortcuts(made, _POLICY, seed=0)
+    assert not report.after.passed
+    assert len(report.dropped) <= _POLICY.max_balancing_share * len(made)

@@ -1,0 +1,139 @@
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mm_assets.hard_negatives.batch_negatives import BatchNegatives, settle
+from mm_assets.hard_negatives.false_negative_rate import clopper_pearson, estimate_rate
+from mm_assets.hard_negatives.gate import audit_row, verdict_of_row
+from mm_assets.hard_negatives.interfaces import WordNet
+from mm_assets.hard_negatives.measures import unmeasured
+from mm_assets.hard_negatives.negatives import EditKind, Negative, Outcome, Positive, Strategy, find_edits
+from mm_assets.hard_negatives.rows import from_row
+from mm_assets.hard_negatives.shortcut_audit import AuditResult
+from mm_assets.hard_negatives.subtle_replacement import SubtleReplacement
+from mm_assets.hard_negatives.truth_rules import TruthRules
+from mm_assets.hard_negatives.verdicts import Judged
+from mm_assets.policy import HardNegativePolicy
+from mm_assets.schemas import TABLES
+
+_POLICY = HardNegativePolicy()
+_NOTHING = AuditResult((), 0, passed=True)
+
+
+def _judged(count: int, outcome: Outcome, *, reviewed: bool = False, start: int = 0) -> list[Judged]:
+    return [
+        Judged(
+            Negative(f"p{start + i}", "i", Strategy.IN_BATCH, "A duck.", f"A truck {start + i}."),
+            outcome,
+            "review: x" if reviewed else "rule: x",
+            math.nan,
+            math.nan,
+            math.nan,
+            reviewed,
+        )
+        for i in range(count)
+    ]
+
+
+def _batch(judged: list[Judged]) -> BatchNegatives:
+    return BatchNegatives(tuple(judged), {}, _NOTHING, {}, len(judged))
+
+
+def test_found_ones_tell_how_many_slipped_through() -> None:
+    policy = _POLICY.model_copy(update={"verdict_caught": 90, "verdict_planted": 100})
+    judged = [*_judged(200, Outcome.KEPT), *_judged(180, Outcome.FALSE_NEGATIVE, start=200)]
+    rate = estimate_rate(judged, policy)
+    assert rate.value == pytest.approx(20 / 200)
+    assert rate.low < rate.value < rate.high
+    assert rate.basis == "planted"
+
+
+def test_the_estimate_holds_on_simulated_batches() -> None:
+    rng = np.random.default_rng(0)
+    policy = _POLICY.model_copy(update={"verdict_caught": 180, "verdict_planted": 200})
+    covered = 0
+    for _ in range(200):
+        true = int(rng.binomial(1_000, 0.2))
+        found = int(rng.binomial(true, 0.9))
+        rate = estimate_rate(
+            [*_judged(1_000 - found, Outcome.KEPT), *_judged(found, Outcome.FALSE_NEGATIVE, start=1_000)], policy
+        )
+        covered += rate.low <= (true - found) / (1_000 - found) <= rate.high
+    assert covered >= 0.93 * 200
+
+
+def test_people_tell_once_there_are_enough() -> None:
+    judged = [
+        *_judged(100, Outcome.KEPT),
+        *_judged(36, Outcome.KEPT, reviewed=True, start=100),
+        *_judged(4, Outcome.FALSE_NEGATIVE, reviewed=True, start=136),
+    ]
+    rate = estimate_rate(judged, _POLICY)
+    assert rate.basis == "people"
+    assert rate.reviewed == 40
+    assert rate.value == pytest.approx(0.1 * 100 / 136)
+    low, high = clopper_pearson(4, 40, 0.95)
+    assert (rate.low, rate.high) == pytest.approx((low * 100 / 136, high * 100 / 136))
+
+
+def test_a_batch_of_true_texts_is_held() -> None:
+    # As in the reference's log: 8,240 of 21,300 candidates are true, and the verdicts miss one in ten.
+    policy = _POLICY.model_copy(update={"verdict_caught": 90, "verdict_planted": 100})
+    judged = [*_judged(613, Outcome.KEPT), *_judged(387, Outcome.FALSE_NEGATIVE, start=613)]
+    row = audit_row("b", _batch(judged), policy)
+    verdict = verdict_of_row(row)
+    assert not verdict.passed
+    assert verdict.code == "ERR_CROSS_MDL_HARD_NEG"
+    assert verdict.measured is not None
+    assert verdict.measured > 0.05
+    assert verdict.threshold == 0.05
+    assert verdict.gate == "hard_negatives"
+
+
+def test_a_clean_batch_passes_and_few_are_not_judged() -> None:
+    judged = [*_judged(95, Outcome.KEPT), *_judged(5, Outcome.FALSE_NEGATIVE, start=95)]
+    assert audit_row("b", _batch(judged), _POLICY)["passed"]
+    few = audit_row("b", _batch(_judged(3, Outcome.KEPT)), _POLICY)
+    assert few["passed"]
+    assert "too few" in few["reason"]
+    assert verdict_of_row(few).measured is None
+
+
+def test_a_whole_batch_is_settled_stored_and_read_back(net: WordNet, pairs: list[Positive]) -> None:
+    negatives = list(SubtleReplacement(net, _POLICY).make(pairs))
+    result = settle(negatives, pairs, unmeasured(len(negatives)), TruthRules(net, _POLICY), _POLICY)
+    assert len(result.judged) == len(negatives)
+    positions = {pair.positive_id: pair.position for pair in pairs}
+    rows = TABLES["hard_negatives"].conform(result.rows("b", positions))
+    assert rows.height == len(negatives)
+    for row, one in zip(rows.iter_rows(named=True), result.judged, strict=True):
+        back = from_row(row)
+        assert back.negative == one.negative
+        assert (back.outcome, back.reason) == (one.outcome, one.reason)
+    audit = (
+        TABLES["hard_negative_audit"]
+        .empty()
+        .vstack(TABLES["hard_negative_audit"].conform(TABLES["hard_negative_audit"].empty()))
+    )
+    assert audit.is_empty()
+    row = audit_row("b", result, _POLICY)
+    assert set(row) == set(TABLES["hard_negative_audit"].columns)
+    assert json.loads(row["diagnosis_json"])["rates"]["all"]["kept"] == len(result.kept())
+    counts = np.unique([one.negative.positive_id for one in result.kept()], return_counts=True)[1]
+    assert counts.max() <= _POLICY.max_per_positive
+
+
+def test_the_evaluation_changes_with_the_verdicts() -> None:
+    judged = _judged(30, Outcome.KEPT)
+    first = audit_row("b", _batch(judged), _POLICY)["evaluation_id"]
+    assert first == audit_row("b", _batch(judged[::-1]), _POLICY)["evaluation_id"]
+    changed = [replace(judged[0], outcome=Outcome.TOO_EASY), *judged[1:]]
+    assert first != audit_row("b", _batch(changed), _POLICY)["evaluation_id"]
+
+
+def test_edits_of_a_mined_caption_are_whole_words() -> None:
+    edits = find_edits("A duck on a pond.", "A truck.", EditKind.OBJECT)
+    assert [edit.before for edit in edits] == ["duck on a pond"]

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mm_assets.errors import EmbeddingShapeError
+from mm_assets.hard_negatives.in_batch import InBatch, hardest_in_batch
+from mm_assets.hard_negatives.negatives import Positive
+from mm_assets.hard_negatives.neighbours import nearest, nearest_among, nearest_by_index, recall_of
+from mm_assets.policy import HardNegativePolicy
+
+
+def _unit(rows: int, width: int, seed: int) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=(rows, width)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 9), st.integers(1, 70), st.integers(0, 9))
+def test_half_the_products_give_all_neighbours(rows: int, width: int, k: int, side: int, seed: int) -> None:
+    # Small whole numbers: products are exact, and there are many ties.
+    vectors = np.random.default_rng(seed).integers(-2, 3, size=(rows, width)).astype(np.float32)
+    values, found = nearest_among(vectors, k, block_rows=side)
+    products = vectors @ vectors.T
+    for row in range(rows):
+        others = sorted((-products[row, other], other) for other in range(rows) if other != row)[:k]
+        assert list(zip((-values[row]).tolist(), found[row].tolist(), strict=True)) == others
+
+
+def test_the_index_finds_most_of_the_neighbours() -> None:
+    vectors = _unit(3_000, 32, 1)
+    vectors = np.repeat(vectors[:300], 10, axis=0) + 0.3 * vectors
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    _, exact = nearest_among(vectors, 8)
+    values, found = nearest_by_index(vectors, 8, probes=16)
+    assert recall_of(found, exact) > 0.95
+    assert not (found == np.arange(len(vectors))[:, None]).any()
+    assert (np.diff(values, axis=1) <= 0).all()
+
+
+def test_two_sets_are_searched_exactly() -> None:
+    queries, corpus = _unit(50, 16, 2), _unit(90, 16, 3)
+    values, rows = nearest(queries, corpus, 5, block_rows=7)
+    expected = np.argsort(-(queries @ corpus.T), axis=1)[:, :5]
+    assert (rows == expected).all()
+    assert np.allclose(values, np.take_along_axis(queries @ corpus.T, expected, axis=1), atol=1e-5)
+
+
+def test_widths_must_agree() -> None:
+    with pytest.raises(EmbeddingShapeError, match="one width"):
+        nearest(_unit(2, 3, 0), _unit(2, 4, 0), 1)
+
+
+def test_mined_captions_change_hands_in_pairs() -> None:
+    count = 30
+    pairs = [Positive(f"c{i}", f"i{i // 2}", f"text {i % 20}") for i in range(count)]
+    policy = HardNegativePolicy(neighbours=8)
+    made = list(InBatch(_unit(count, 8, 4), _unit(count, 8, 5), "test", policy).make(pairs))
+    assert made
+    by_id = {pair.positive_id: pair for pair in pairs}
+    true_side = sorted(negative.positive_text for negative in made)
+    assert true_side == sorted(negative.text for negative in made)
+    for negative in made:
+        donor = by_id[negative.donor_id or ""]
+        assert donor.text == negative.text != negative.positive_text
+        assert donor.image_id != negative.image_id
+    counts = np.unique([negative.positive_id for negative in made], return_counts=True)[1]
+    assert counts.max() <= policy.max_per_positive
+
+
+def test_a_training_batch_gets_the_hardest_that_are_not_true() -> None:
+    images = np.eye(4, dtype=np.float32)
+    texts = np.array([[1, 0.6, 0, 0], [0.9, 1, 0, 0], [0.5, 0, 1, 0], [0, 0, 0.7, 1]], np.float32)
+    true = np.zeros((4, 4), bool)
+    true[2, 3] = True
+    found = hardest_in_batch(images, texts, count=3, max_similarity=0.75, true=true)
+    assert found[0].tolist() == [2, 3, -1]  # its own is out, and so is the one at 0.9
+    assert 3 not in found[2]

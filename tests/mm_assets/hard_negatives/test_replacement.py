@@ -1,0 +1,71 @@
+import re
+from collections import Counter
+
+from mm_assets.hard_negatives.attribute_swap import AttributeSwap
+from mm_assets.hard_negatives.interfaces import WordNet
+from mm_assets.hard_negatives.negatives import EditKind, Positive, apply_edits
+from mm_assets.hard_negatives.subtle_replacement import SubtleReplacement
+from mm_assets.policy import HardNegativePolicy
+
+_PAIRED = HardNegativePolicy(unpaired=False)
+
+
+def test_every_negative_carries_the_edits_that_make_it(net: WordNet, pairs: list[Positive]) -> None:
+    made = [*SubtleReplacement(net, HardNegativePolicy()).make(pairs), *AttributeSwap(net).make(pairs)]
+    assert len(made) > len(pairs)
+    for negative in made:
+        assert negative.edits
+        assert apply_edits(negative.positive_text, negative.edits) == negative.text != negative.positive_text
+
+
+def test_exchanged_words_stand_as_often_false_as_true(net: WordNet, pairs: list[Positive]) -> None:
+    made = list(SubtleReplacement(net, _PAIRED).make(pairs))
+    assert made
+    put_in, taken_out = Counter[str](), Counter[str]()
+    for negative in made:
+        assert Counter(n.mirror_id for n in made)[negative.mirror_id] == 2
+        for edit in negative.edits:
+            put_in.update(word for word in edit.after.lower().split() if word not in {"a", "an"})
+            taken_out.update(word for word in edit.before.lower().split() if word not in {"a", "an"})
+    assert put_in == taken_out
+
+
+def test_articles_and_numbers_fit(net: WordNet, pairs: list[Positive]) -> None:
+    made = {negative.text for negative in SubtleReplacement(net, HardNegativePolicy()).make(pairs)}
+    assert not [text for text in made if " a owl" in text.lower() or text.startswith(("A owl", "An giraffe"))]
+    assert "Three wild boars." in made
+    assert "Two sheep." in made
+
+
+def test_what_may_be_true_is_not_put_in(net: WordNet) -> None:
+    pairs = [
+        Positive("a", "1", "A duck.", siblings=("A bird by a pond.",)),
+        Positive("b", "2", "A goose."),
+        Positive("c", "3", "A mallard.", labels=("duck",)),
+        Positive("d", "4", "A zebra.", labels=("zebra", "duck")),
+    ]
+    for negative in SubtleReplacement(net, _PAIRED).make(pairs):
+        assert {negative.positive_id, negative.donor_id} <= {"b", "c", "d"}
+        assert {negative.positive_id, negative.donor_id} != {"b", "c"}  # a mallard may pass for a goose
+        assert {negative.positive_id, negative.donor_id} != {"c", "d"}  # there is a duck beside the zebra
+
+
+def test_a_swap_keeps_every_word(net: WordNet, pairs: list[Positive]) -> None:
+    made = list(AttributeSwap(net).make(pairs))
+    kinds = {negative.kind for negative in made}
+    assert {EditKind.COLOR, EditKind.ORDER} <= kinds
+    for negative in made:
+        words = [Counter(re.findall(r"\w+", text.lower())) for text in (negative.text, negative.positive_text)]
+        assert words[0] == words[1]
+        assert len(negative.text) == len(negative.positive_text)
+    assert "A dog on a red couch next to a blue lamp." in {negative.text for negative in made}
+
+
+def test_a_plain_list_means_the_same_in_any_order(net: WordNet) -> None:
+    assert not list(AttributeSwap(net).make([Positive("a", "1", "A camel, a rose and an owl.")]))
+
+
+def test_ids_are_the_same_on_every_run(net: WordNet, pairs: list[Positive]) -> None:
+    runs = [[n.negative_id for n in SubtleReplacement(net, HardNegativePolicy()).make(pairs)] for _ in range(2)]
+    assert runs[0] == runs[1]
+    assert len(set(runs[0])) == len(runs[0])
