@@ -57,8 +57,9 @@ class RapidPageLayout:
 
     def _find(self, pixels: NDArray[np.uint8]) -> list[PageRegion]:
         bgr = np.ascontiguousarray(pixels[:, :, ::-1])
+        engine = self._engine
         try:
-            output = self._engine(bgr)
+            output = engine(bgr)
         except Exception as error:  # its engine raises plain exceptions with a whole traceback as the message
             raise InferenceError(f"{IDENTITY} failed ({type(error).__name__}); check onnxruntime") from error
         if output.boxes is None:

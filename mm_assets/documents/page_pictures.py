@@ -101,4 +101,6 @@ class PagePictures:
 
 
 def _broken(key: str, error: Exception) -> DecodeError:
+    if isinstance(error, Image.DecompressionBombError):
+        return DecodeError("PAGE_TOO_LARGE", f"{key}: {error} Scan it at a lower resolution; it is not opened")
     return DecodeError("BROKEN_PAGE", f"{key}: it is no picture that can be read ({error}); encode it anew")

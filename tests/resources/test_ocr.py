@@ -14,7 +14,7 @@ from resources.ocr import IDENTITY, OcrResource, RapidOcr
 
 
 @pytest.fixture(scope="module")
-def ocr() -> Ocr:
+def ocr() -> RapidOcr:
     return OcrResource().handle
 
 
@@ -64,6 +64,18 @@ def test_a_page_is_read_with_its_places(ocr: Ocr) -> None:
     assert 50 < first.box[1] < first.box[3] < 140
     assert second.box[1] > 290
     assert ocr.read_page(np.full((200, 200, 3), 127, np.uint8)) == []
+
+
+def test_words_of_a_page_stand_where_they_are_printed(ocr: RapidOcr) -> None:
+    page = np.full((200, 700, 3), 255, np.uint8)
+    line = _line("Two plain words")
+    page[60 : 60 + line.shape[0], 40 : 40 + line.shape[1]] = line
+    ((first, second, third), nothing) = ocr.read_pages([page, np.full((200, 200, 3), 127, np.uint8)])
+    assert [word.text for word in (first, second, third)] == ["Two", "plain", "words"]
+    assert nothing == []
+    assert 40 <= first.box[0] < first.box[2] <= second.box[0] + 12 < second.box[2] <= third.box[0] + 12
+    assert third.box[2] == pytest.approx(40 + line.shape[1] - 12, abs=12)
+    assert all(word.confidence > 0.9 and word.line == 0 for word in (first, second, third))
 
 
 def test_nothing_is_logged_or_downloaded(ocr: Ocr, capfd: pytest.CaptureFixture[str]) -> None:
