@@ -57,13 +57,15 @@ def fingerprint_texts(texts: pl.DataFrame, policy: TextDuplicatePolicy) -> pl.Da
         places = np.flatnonzero(chosen.to_numpy())
         for start in range(0, len(places), _DIGESTS_AT_ONCE):
             part = places[start : start + _DIGESTS_AT_ONCE]
-            keys: list[list[int]] = _band_keys(rows["normal"].gather(part.tolist()), is_word, policy).tolist()
+            keys: list[list[int]] = (
+                _band_keys(rows["normal"].gather(part.tolist()), is_word, policy).view(np.int64).tolist()
+            )
             for place, row in zip(part.tolist(), keys, strict=True):
                 bands[place] += row
     digest = rows["normal"].map_elements(_digest, return_dtype=pl.String)
     return _TABLE.conform(
         rows.select(
-            "batch", "text_id", "position", words=words, digest=digest, bands=pl.Series(bands, dtype=pl.List(pl.UInt64))
+            "batch", "text_id", "position", words=words, digest=digest, bands=pl.Series(bands, dtype=pl.List(pl.Int64))
         )
     )
 

@@ -61,7 +61,7 @@ TABLES: Final[tuple[Table, ...]] = (
                 "position": Column(pl.Int64, "Place in its delivery, from 0."),
                 "words": Column(pl.Int64, "Words."),
                 "digest": Column(pl.String, "Hash of its words in order, without case and marks."),
-                "bands": Column(pl.List(pl.UInt64), "Hashes of its MinHash bands; those that share one are compared."),
+                "bands": Column(pl.List(pl.Int64), "Hashes of its MinHash bands; those that share one are compared."),
             },
             order_by=("position", "text_id"),
         )
