@@ -22,6 +22,19 @@ ASSETS = {
     "raw_videos",
     "raw_subtitles",
     "raw_cues",
+    "raw_documents",
+    "document_fingerprints",
+    "documents",
+    "document_pages",
+    "document_blocks",
+    "document_references",
+    "document_figures",
+    "caption_bindings",
+    "document_windows",
+    "document_order",
+    "document_checks",
+    "figure_codes",
+    "text_fingerprints",
     "audio_clips",
     "video_clips",
     "shots",
@@ -82,9 +95,11 @@ def test_the_asset_keys_are_exactly_these(graph):
 
 def test_every_asset_but_the_views_is_checked(graph):
     checked = {key.asset_key.to_user_string() for key in graph.asset_check_keys}
-    # Judged by the checks of images, of object_recall, of raw_videos, of rejected (cues) and of video_clips.
+    # Judged by the checks of images, of object_recall, of raw_videos, of rejected (cues), of video_clips, of texts, of
+    # document_blocks and of document_order.
     beside = {"image_fingerprints", "captions", "region_embeddings", "raw_audio", "raw_subtitles", "audio_clips"}
-    assert ASSETS - VIEWS - checked == beside | {"shots", "clip_tracks", "pauses", "cues", "clip_offsets"}
+    beside |= {"shots", "clip_tracks", "pauses", "cues", "clip_offsets", "text_fingerprints", "document_fingerprints"}
+    assert ASSETS - VIEWS - checked == beside | {"document_pages", "document_references", "document_checks"}
 
 
 def test_every_description_states_the_grain(graph):
@@ -94,7 +109,17 @@ def test_every_description_states_the_grain(graph):
 
 
 def test_assets_of_a_batch_are_partitioned_by_batch_and_grouped_by_folder(graph):
-    folders = {"raw_pools", "cleaned", "features", "aligned_objects", "aligned_segments", "gates", "fusion", "mixtures"}
+    folders = {
+        "raw_pools",
+        "cleaned",
+        "features",
+        "aligned_objects",
+        "aligned_segments",
+        "aligned_documents",
+        "gates",
+        "fusion",
+        "mixtures",
+    }
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.group_name in folders, key
