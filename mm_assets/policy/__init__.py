@@ -16,6 +16,7 @@ from mm_assets.policy.alignment import SegmentPolicy
 from mm_assets.policy.assembly import BudgetPolicy, FusionPolicy, MixturePolicy
 from mm_assets.policy.claims import FaithfulnessPolicy
 from mm_assets.policy.cleaning import CaptionPolicy, DuplicatePolicy, ImagePolicy, TextPolicy
+from mm_assets.policy.document_captions import DocumentCaptionPolicy
 from mm_assets.policy.document_reading import DocumentReadingPolicy, DocumentRecognitionPolicy
 from mm_assets.policy.features import AudioCodebookPolicy, AudioFeaturePolicy, CodebookPolicy, FeaturePolicy
 from mm_assets.policy.hard_negatives import HardNegativePolicy
@@ -38,6 +39,7 @@ __all__ = [
     "CaptionPolicy",
     "CodebookPolicy",
     "CuePolicy",
+    "DocumentCaptionPolicy",
     "DocumentReadingPolicy",
     "DocumentRecognitionPolicy",
     "DuplicatePolicy",
@@ -102,6 +104,7 @@ class Policy(Section):
     segments: SegmentPolicy = SegmentPolicy()
     document_reading: DocumentReadingPolicy = DocumentReadingPolicy()
     document_recognition: DocumentRecognitionPolicy = DocumentRecognitionPolicy()
+    document_captions: DocumentCaptionPolicy = DocumentCaptionPolicy()
     tiles: TilePolicy = TilePolicy()
     windows: WindowPolicy = WindowPolicy()
     order_gate: OrderGatePolicy = OrderGatePolicy()

@@ -1,0 +1,194 @@
+# pyright: strict
+"""Phrases by which a text refers to figures, tables, sections, equations and pages."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Kind = Literal["figure", "table", "section", "equation", "page", "relative", "anchor"]
+Direction = Literal["above", "below"]
+
+_words = str.split
+_KINDS: Final[dict[str, Kind]] = {
+    **dict.fromkeys(
+        _words("figure figures fig figs plate abbildung abbildungen abb figura figuras afbeelding"), "figure"
+    ),
+    **dict.fromkeys(_words("table tables tabelle tabellen tableau tableaux tabla tablas tabela tabella"), "table"),
+    **dict.fromkeys(
+        _words("section sections sect sec § §§ chapter chapters chap appendix appendices abschnitt kapitel anhang"),
+        "section",
+    ),
+    **dict.fromkeys(_words("sección secciones capítulo chapitre chapitres capitolo sezione"), "section"),
+    **dict.fromkeys(_words("equation equations eq eqs eqn eqns gleichung gl équation ecuación"), "equation"),
+    **dict.fromkeys(_words("page pages p pp seite seiten página pagina"), "page"),
+}
+_SHORT: Final = frozenset(_words("fig figs abb sect sec chap eq eqs eqn eqns gl p pp"))  # need a full stop or a capital
+_NUMBER: Final = r"(?:(?:[A-Z]{1,2}[.\-]?)?\d{1,4}(?:[.\-](?=\d)\d{1,4}){0,4}(?:\s?\([a-z]\)|[a-z](?![a-z]))?)"
+_LETTER: Final = r"[A-Z]|[IVXL]{1,6}"
+_NAME: Final = "|".join(sorted(map(re.escape, _KINDS), key=len, reverse=True))
+_LINK: Final = (
+    r"(?:\s*,\s*(?:(?:and|or|und|oder|et|y)\s+)?|\s+(?:and|or|und|oder|et|y|to|bis|through)\s+"
+    r"|\s*[-\u2013\u2014&/]\s*)"
+)
+_NAMED: Final = re.compile(
+    rf"(?<![^\W_])(?P<name>{_NAME})(?P<dot>\.?)[\s~]{{0,2}}"
+    rf"(?P<numbers>\(?(?:{_NUMBER})\)?(?:{_LINK}\(?{_NUMBER}\)?){{0,12}}|(?:{_LETTER})(?![\w\-']))(?P<after>[\w%°$€]?)",
+    re.IGNORECASE,
+)
+_ONE: Final = re.compile(rf"{_NUMBER}|\b(?:{_LETTER})\b")
+_RANGE: Final = re.compile(r"\)?\s*(?:[-\u2013\u2014]|to|bis|through)\s*\(?")
+_LISTED: Final = re.compile(r"[IVXL]{1,6}|[A-Z]")
+_BARE: Final = re.compile(
+    r"\b(?:see|by|from|in|of|using|and|with|to|cf\.|via|into|equals?|satisf(?:y|ies))\s+\((\d{1,3}(?:\.\d{1,3}){0,3}[a-z]?)\)"
+)
+_VERB: Final = re.compile(r"\b(?:i|we|you|they|to|can|could|would|will|must|not)\s+$", re.IGNORECASE)
+_SHOWN: Final = (
+    "figure image picture illustration screenshot diagram graph chart plot table example listing equation formula"
+)
+_NOUN: Final = f"(?:{'|'.join(_words(_SHOWN))})s?"
+_RELATIVE: Final = re.compile(
+    rf"\b(?:(?P<side>following|next|above|below|preceding|previous|last)\s+(?P<noun>{_NOUN})\b"
+    rf"|(?P<noun2>{_NOUN})\s+(?:(?:shown|given)\s+)?(?P<side2>above|below|on\s+the\s+(?:next|previous)\s+page)\b"
+    r"|(?:see|shown|seen|as|illustrated|depicted|listed)\s+(?:also\s+)?(?P<side3>above|below)\b)",
+    re.IGNORECASE,
+)
+_UP: Final = frozenset({"above", "preceding", "previous", "last"})
+_TABLES: Final = ("table",)
+_FORMULAS: Final = ("equation", "formula")
+_CODES: Final = ("listing",)
+_MAX_NUMBER: Final = 4_000  # longer ranges are no ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A number of a figure, table, section, equation or page, as a text names it.
+
+    Attributes:
+        start: first character, with the word in front if it is the first of its list.
+        end: character behind it.
+        kind: what is named.
+        number: as written, without brackets.
+        sure: False for a bare number in brackets, which may be no equation at all.
+    """
+
+    start: int
+    end: int
+    kind: Kind
+    number: str
+    sure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Relative:
+    """Something shown above or below.
+
+    Attributes:
+        start: first character.
+        end: character behind it.
+        direction: where it stands.
+        types: types of blocks that may be meant.
+        bare: True if the text does not say what is shown.
+    """
+
+    start: int
+    end: int
+    direction: Direction
+    types: frozenset[str]
+    bare: bool
+
+
+def find_named(text: str, max_range: int) -> Iterator[Named]:
+    """Named numbers of a text; lists and ranges are taken apart, each number of them is one.
+
+    >>> [(n.kind, n.number) for n in find_named("see Figs. 3-5, Table 2 and eq. (4.1); in 2 figures", 20)]
+    [('figure', '3'), ('figure', '4'), ('figure', '5'), ('table', '2'), ('equation', '4.1')]
+    """
+    for found in _NAMED.finditer(text):
+        name = found["name"].lower()
+        if not _is_reference(found, name, text):
+            continue
+        kind = _KINDS[name]
+        yield from _numbers(found, kind, max_range)
+    for found in _BARE.finditer(text):
+        yield Named(found.start(1) - 1, found.end(1) + 1, "equation", found[1], sure=False)
+
+
+def find_relative(text: str) -> Iterator[Relative]:
+    """What a text says is shown above or below.
+
+    >>> [(text.direction, sorted(text.types)) for text in find_relative("The table below and the previous figure")]
+    [('below', ['table']), ('above', ['figure'])]
+    """
+    for found in _RELATIVE.finditer(text):
+        side = (found["side"] or found["side2"] or found["side3"]).lower()
+        up = side in _UP or side.endswith("previous page")
+        noun = found["noun"] or found["noun2"]
+        yield Relative(found.start(), found.end(), "above" if up else "below", _types(noun), noun is None)
+
+
+def _types(noun: str | None) -> frozenset[str]:
+    if noun is None:
+        return frozenset({"figure", "table", "formula", "code"})
+    noun = noun.lower()
+    if noun.startswith(_TABLES):
+        return frozenset({"table"})
+    if noun.startswith(_FORMULAS):
+        return frozenset({"formula"})
+    if noun.startswith(_CODES):
+        return frozenset({"code"})
+    return frozenset({"figure", "table", "code", "formula"}) if noun.startswith("example") else frozenset({"figure"})
+
+
+def _is_reference(found: re.Match[str], name: str, text: str) -> bool:
+    numbers = found["numbers"]
+    if found["after"] or text[found.end() : found.end() + 2].strip()[:1] in {"%", "\u00b0"}:
+        return False
+    if name in _SHORT and not found["dot"] and not found["name"][0].isupper():
+        return False
+    if name in {"p", "pp"} and (not found["dot"] or found["name"] not in {"p", "pp"}):
+        return False
+    if found["dot"] and name not in _SHORT and not name.startswith("§"):
+        return False  # the word ends a sentence
+    if not any(character.isdigit() for character in numbers):  # a letter alone: appendices, Roman numbers
+        return (
+            found["name"][0].isupper()
+            and numbers.isupper()
+            and (name.startswith(("appendi", "anhang")) or len(numbers) > 1 or numbers in "IVX")
+        )
+    return not (
+        name == "figure" and found["name"].islower() and _VERB.search(text, max(0, found.start() - 12), found.start())
+    )
+
+
+def _numbers(found: re.Match[str], kind: Kind, max_range: int) -> Iterator[Named]:
+    offset = found.start("numbers")
+    numbers = found["numbers"]
+    before: re.Match[str] | None = None
+    for index, one in enumerate(_ONE.finditer(numbers)):
+        start = found.start() if index == 0 else offset + one.start()
+        end = offset + one.end()
+        closing = numbers[one.end() : one.end() + 1] == ")"
+        if before is not None and _RANGE.fullmatch(numbers, before.end(), one.start()):
+            for between in _between(before[0], one[0], max_range):
+                yield Named(offset + before.start(), end, kind, between)
+        yield Named(start, end + closing, kind, one[0].replace(" ", ""))
+        before = one
+
+
+def _between(first: str, last: str, max_range: int) -> list[str]:
+    """Numbers strictly between two of the same series.
+
+    >>> _between("3.1", "3.4", 20), _between("3", "2", 20), _between("1", "900", 20)
+    (['3.2', '3.3'], [], [])
+    """
+    stem, low = _split(first)
+    other, high = _split(last)
+    if stem != other or low is None or high is None or not low < high <= _MAX_NUMBER or high - low > max_range:
+        return []
+    return [f"{stem}{number}" for number in range(low + 1, high)]
+
+
+def _split(number: str) -> tuple[str, int | None]:
+    found = re.fullmatch(r"(.*?)(\d{1,4})", number)
+    return (found[1], int(found[2])) if found else (number, None)
