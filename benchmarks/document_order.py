@@ -2,11 +2,11 @@
 
     python benchmarks/document_order.py --html DIR … --pdf FILE …
 
-Documents are HTML pages as they are, and parts of ``--pages`` pages of each PDF, numbered anew. Half of them, by a hash
-of the name, may be looked at when thresholds are set; the figures that count are those of the other half, and of files
-that were never looked at (``--html`` and ``--pdf`` of another run). Faults are made in what the readers found: pages of a
-PDF in another order with the targets of links following their pages, captions of HTML one figure on or back, pictures
-taken out while their captions stay. Two-column pages are constructed from paragraphs of the HTML pages.
+Documents are HTML pages as they are, and parts of ``--pages`` pages of each PDF, numbered anew. Half of them, by a
+hash of the name, may be looked at when thresholds are set; the figures that count are those of the other half, and of
+files that were never looked at (another run). Faults are made in what the readers found: pages of a PDF in another
+order, the targets of links following their pages; captions of HTML one figure on or back (the numbered ones where a
+page has any); pictures taken out while their captions stay. Two-column pages are constructed from paragraphs of HTML.
 """
 
 import argparse
@@ -66,9 +66,15 @@ def read_pages_of_html(folder: Path) -> Iterator[Document]:
         except InputError:
             continue
         kinds = {block.position: block.type for block in blocks}
-        captions = tuple(
-            sorted((b.of, b.position) for b in blocks if b.type == "caption" and b.of is not None and kinds[b.of] == "figure")
-        )  # fmt: skip
+        caption_of: dict[int, Block] = {}
+        for block in blocks:  # of two captions of a figure the numbered one
+            if block.type == "caption" and block.of is not None and kinds[block.of] == "figure":
+                other = caption_of.get(block.of)
+                if other is None or (block.label and not other.label):
+                    caption_of[block.of] = block
+        numbered = {figure: caption for figure, caption in caption_of.items() if caption.label}
+        chosen = numbered or caption_of
+        captions = tuple(sorted((figure, caption.position) for figure, caption in chosen.items()))
         if blocks:
             yield Document(str(path.relative_to(folder)), blocks, captions)
 
@@ -191,7 +197,7 @@ def interleave_lines(document: Document, _rng: random.Random) -> Document | None
     for page in sorted({block.page for block in document.blocks}):
         words = [b.text.split() for b in document.blocks if b.page == page]
         half = len(words) // 2
-        one, other = (sum(part, []) for part in (words[:half], words[half:]))
+        one, other = ([word for text in part for word in text] for part in (words[:half], words[half:]))
         lines = [
             " ".join(side[at : at + WORDS_IN_LINE])
             for at in range(0, max(len(one), len(other)), WORDS_IN_LINE)
@@ -203,13 +209,13 @@ def interleave_lines(document: Document, _rng: random.Random) -> Document | None
 
 def examine(documents: Sequence[Document], fault: Fault | None, expected: str | None, seed: int) -> dict[str, object]:
     """Share of documents with a proven fault, and with the right one."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - faults, not secrets
     found = Counter[str]()
     count = named = any_fault = 0
     missed: list[str] = []
     for document in documents:
         spoilt = document if fault is None else fault(document, rng)
-        if spoilt is None or spoilt.observed() == document.observed() and fault is not None:
+        if spoilt is None:
             continue
         count += 1
         kinds = [f.kind for f in check_document(spoilt.observed(), POLICY).proven(POLICY)]
