@@ -79,6 +79,9 @@ TABLES: Final[tuple[Table, ...]] = (
             "cells_json": Column(pl.String, "Rows of a table, JSON.", nullable=True),
             "picture_json": Column(pl.String, "Where a figure's pixels lie, JSON.", nullable=True),
             "anchors": Column(pl.List(pl.String), "Names under which links reach it."),
+            "of": Column(
+                pl.Int64, "Position of the figure or table the source says this caption belongs to.", nullable=True
+            ),
             "text_from": Column(pl.String, "layer, ocr, markup or none."),
         },
         order_by=("document_id", "position"),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mm_assets.aligned.documents.order_gate.caption_pairing import FigureWords, Pairing, judge_pairing
 from mm_assets.aligned.documents.order_gate.columns import ColumnOrder
 from mm_assets.aligned.documents.order_gate.faults import Fault, explain
+from mm_assets.aligned.documents.order_gate.lost_captions import FigureGroup
 from mm_assets.aligned.documents.order_gate.number_series import LETTERS, Key, SeriesFinding, judge_series, read_number
 from mm_assets.aligned.documents.order_gate.page_marks import PageMarks
 from mm_assets.aligned.documents.order_gate.page_order import PageOrder, judge_pages
@@ -176,6 +177,7 @@ class _Reading:
         self.lost_captions: list[int] = []
         self._bound = {b.position: b.caption_position for b in document.bindings if b.caption_position is not None}
         self._captions = set(self._bound.values())
+        self._group = FigureGroup(self._captions, self.lost_captions)
         self._own: dict[int, str] = {}
         self._context: dict[int, list[str]] = {}
         self._open: list[tuple[int, int]] = []
@@ -187,6 +189,7 @@ class _Reading:
     def add(self, block: Block) -> None:
         """Take the next block."""
         self.columns.add(block)
+        self._group.add(block)
         if block.type in ("heading", "caption") and (number := read_number(block.label or block.text)) is not None:
             kind = number[0] or ("section" if block.type == "heading" else "")
             if kind:
@@ -196,14 +199,13 @@ class _Reading:
         elif block.type == "caption":
             if block.position in self._captions:
                 self._texts[block.position] = block.text
-            elif (number := read_number(block.label or block.text)) is None or number[0] == "figure":
-                self.lost_captions.append(block.position)
         else:
             self._add_text(block)
 
     def close(self) -> None:
         """End the document."""
         self.columns.close()
+        self._group.close()
         self.adjacent = sum(self._is_adjacent(figure, caption) for figure, caption in self.captioned.items())
 
     def figure_words(self) -> list[FigureWords]:
