@@ -30,8 +30,8 @@ def test_words_stand_where_another_reader_sees_them(first_page: Callable, make_p
     with pdfplumber.open(io.BytesIO(content)) as other:
         words = other.pages[0].extract_words(x_tolerance=1)
     assert page.words.texts == tuple(word["text"] for word in words)
-    assert page.words.boxes == pytest.approx(  # of fonts not in the file each reader has its own measures
-        np.asarray([[word["x0"], word["top"], word["x1"], word["bottom"]] for word in words]), abs=0.5
+    assert page.words.boxes == pytest.approx(
+        np.asarray([[word["x0"], word["top"], word["x1"], word["bottom"]] for word in words]), abs=0.05
     )
     assert page.words.sizes == pytest.approx([11] * 5 + [9] * 3)
     assert (page.text_from, page.unit, page.width, page.height) == ("layer", "pt", 300, 200)
