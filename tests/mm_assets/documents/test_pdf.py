@@ -25,7 +25,7 @@ def area(box: tuple[float, float, float, float]) -> float:
 
 
 def test_words_stand_where_another_reader_sees_them(first_page: Callable, make_pdf: Callable) -> None:
-    content = make_pdf("BT /F1 11 Tf 30 150 Td (The Apt ace gypsum, 12.5%) Tj /F4 9 Tf 0 -40 Td (x = y) Tj ET")
+    content = make_pdf("BT /F1 11 Tf 30 150 Td (The Apt ace gypsum, 12.5%) Tj /F2 9 Tf 0 -40 Td (x = y) Tj ET")
     page = first_page(content)
     with pdfplumber.open(io.BytesIO(content)) as other:
         words = other.pages[0].extract_words(x_tolerance=1)
