@@ -32,6 +32,8 @@ _MONOSPACE_NAMES: Final = ("mono", "courier", "typewriter", "consol", "cmtt", "s
 _RAISED: Final = 0.2  # of the font size: how far a base line may lie apart inside a word
 _BACKWARD: Final = 0.5  # of the font size: how far a letter may stand before the end of the last one
 _LIGATURES: Final = {chr(code): unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
+_STANDARD_DESCENTS: Final = {"times": -0.217, "helvetica": -0.207, "courier": -0.157}
+"""Of the font size, for standard fonts that are not in the file: Adobe's own measures, not those of a stand-in."""
 _DEFAULT_DESCENT: Final = -0.21  # of the font size, where a font states none; Helvetica's
 
 
@@ -176,6 +178,9 @@ def _describe_font(font: object) -> tuple[float, int]:
         ITALIC: (flags > 0 and bool(flags & _SLANTED)) or any(n in name for n in _ITALIC_NAMES),
         MONOSPACE: (flags > 0 and bool(flags & _FIXED_PITCH)) or any(n in name for n in _MONOSPACE_NAMES),
     }
+    family = _STANDARD_DESCENTS.get(name.split("-")[0])
+    if family is not None and raw.FPDFFont_GetIsEmbedded(font) == 0:
+        return family, sum(style for style, is_so in told.items() if is_so)
     descent = ctypes.c_float()
     stated = raw.FPDFFont_GetDescent(font, 1.0, descent)
     return descent.value if stated and -1 < descent.value < 0 else _DEFAULT_DESCENT, sum(
