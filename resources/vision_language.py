@@ -92,7 +92,14 @@ class ChatEndpoint:
     def ask(self, picture: bytes, prompt: str) -> str:
         """The model's answer to a prompt about a picture."""
         url = "data:image/jpeg;base64," + base64.b64encode(shrink_picture(picture)).decode("ascii")
-        content = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": url}}]
+        return self.complete([{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": url}}])
+
+    def complete(self, content: str | list[dict[str, Any]]) -> str:
+        """The model's answer to one message, plain or in parts.
+
+        Raises:
+            InferenceError: the endpoint did not answer, or not in its protocol.
+        """
         body = {
             "model": self._model,
             "messages": [{"role": "user", "content": content}],

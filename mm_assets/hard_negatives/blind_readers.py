@@ -19,7 +19,7 @@ from sklearn.feature_extraction import FeatureHasher
 Pairs = Sequence[tuple[str, str]]
 Matrix = csr_matrix
 _TOKEN: Final = re.compile(r"[^\W_]+|[^\w\s]")
-_HASHED: Final = 1 << 16
+_HASHED: Final = 1 << 15
 _NEGATIONS: Final = frozenset({"no", "not", "without", "never", "none", "nobody", "nothing", "neither", "nor", "isn't"})
 _DISCOUNT: Final = 0.4
 _FLOOR: Final = 1e-6

@@ -143,7 +143,7 @@ def _fit(learnt: Matrix, held: Matrix) -> Margins:
         return np.zeros(held.get_shape()[0])
     both = vstack([x, -x])
     side = np.repeat([1, 0], x.get_shape()[0])
-    model = LogisticRegression(fit_intercept=False, C=1.0, max_iter=300).fit(both, side)
+    model = LogisticRegression(fit_intercept=False, C=1.0, solver="liblinear", random_state=0).fit(both, side)
     return np.asarray(model.decision_function(scaler.transform(held)), np.float64)
 
 
@@ -193,38 +193,40 @@ def drop_shortcuts(negatives: Sequence[Negative], policy: HardNegativePolicy, *,
         seed: of the folds.
     """
     before = audit(negatives, policy, seed=seed)
-    left = list(negatives)
+    left = [negative for negative in negatives if negative.text != negative.positive_text]
     dropped: dict[str, str] = {}
-    allowed = int(policy.max_balancing_share * len(negatives))
+    allowed = int(policy.max_balancing_share * len(left))
     rounds = 0
-    current = before
     while rounds < _MOST_ROUNDS and len(left) >= policy.min_audited and len(dropped) < allowed:
-        telling = [
-            result.reader
-            for result in current.readers
-            if result.accuracy > policy.target_blind_accuracy and result.p_value < _WORTH_A_ROUND
-        ]
-        if not telling:
+        read = _sample(left, policy, seed + rounds)
+        margins = _margins(read, policy, seed + rounds)
+        reader = _telling(_judge(margins, policy), policy)
+        if not reader:
             break
         rounds += 1
-        gone = _surest(left, telling[0], policy, seed + rounds, allowed - len(dropped))
+        gone = _surest(read, margins[reader], allowed - len(dropped))
         if not gone:
             break
-        dropped |= dict.fromkeys(gone, telling[0])
+        dropped |= dict.fromkeys(gone, reader)
         left = [negative for negative in left if negative.negative_id not in dropped]
-        current = audit(left, policy, seed=seed + _MOST_ROUNDS + rounds)
-    after = audit(left, policy, seed=seed + 3 * _MOST_ROUNDS) if dropped else before
+    after = audit(left, policy, seed=seed + 2 * _MOST_ROUNDS) if dropped else before
     return BalancingReport(dropped, before, after, rounds)
 
 
-def _surest(negatives: Sequence[Negative], reader: str, policy: HardNegativePolicy, seed: int, most: int) -> list[str]:
+def _telling(result: AuditResult, policy: HardNegativePolicy) -> str:
+    """The reader that tells most of what is worth a round; empty if none does."""
+    for reader in result.readers:
+        if reader.accuracy > policy.target_blind_accuracy and reader.p_value < _WORTH_A_ROUND:
+            return reader.reader
+    return ""
+
+
+def _surest(negatives: Sequence[Negative], margins: Margins, most: int) -> list[str]:
     """Ids of the negatives a reader tells most surely, whole exchanges."""
-    read = [negative for negative in negatives if negative.text != negative.positive_text]
-    margins = _margins(read, policy, seed)[reader]
-    units = sorted(_units(read), key=lambda unit: -float(margins[unit].mean()))
+    at_once = min(most, max(1, int(_DROPPED_AT_ONCE * len(negatives))))
     gone: list[str] = []
-    for unit in units:
-        if len(gone) >= min(most, max(1, int(_DROPPED_AT_ONCE * len(read)))) or margins[unit].mean() <= 0.0:
+    for unit in sorted(_units(negatives), key=lambda unit: -float(margins[unit].mean())):
+        if len(gone) >= at_once or margins[unit].mean() <= 0.0:
             break
-        gone += [read[place].negative_id for place in unit]
+        gone += [negatives[place].negative_id for place in unit]
     return gone

@@ -74,6 +74,12 @@ class HardNegativePolicy(Section):
         default=159, description="Planted true texts the verdicts found: part test of benchmarks/hard_negatives.py."
     )
     verdict_planted: PositiveInt = Field(default=162, description="Planted true texts they were shown there.")
+    labelled_true: Annotated[int, Field(ge=0)] = Field(
+        default=6, description="Kept negatives of the demo found true by hand: benchmarks/labels/hard_negatives.json."
+    )
+    labelled: PositiveInt = Field(
+        default=315, description="Kept negatives labelled there; no unreviewed batch is taken to be better than they."
+    )
     min_reviewed: PositiveInt = Field(
         default=30, description="Human verdicts on a strategy from which they alone tell its rate."
     )

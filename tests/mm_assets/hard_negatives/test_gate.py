@@ -9,11 +9,13 @@ from mm_assets.hard_negatives.batch_negatives import BatchNegatives, settle
 from mm_assets.hard_negatives.false_negative_rate import clopper_pearson, estimate_rate
 from mm_assets.hard_negatives.gate import audit_row, verdict_of_row
 from mm_assets.hard_negatives.interfaces import WordNet
+from mm_assets.hard_negatives.make_batch import Sources, make_batch
 from mm_assets.hard_negatives.measures import unmeasured
 from mm_assets.hard_negatives.negatives import EditKind, Negative, Outcome, Positive, Strategy, find_edits
 from mm_assets.hard_negatives.rows import from_row
 from mm_assets.hard_negatives.shortcut_audit import AuditResult
 from mm_assets.hard_negatives.subtle_replacement import SubtleReplacement
+from mm_assets.hard_negatives.temporal_shift import Window
 from mm_assets.hard_negatives.truth_rules import TruthRules
 from mm_assets.hard_negatives.verdicts import Judged
 from mm_assets.policy import HardNegativePolicy
@@ -124,6 +126,26 @@ def test_a_whole_batch_is_settled_stored_and_read_back(net: WordNet, pairs: list
     assert json.loads(row["diagnosis_json"])["rates"]["all"]["kept"] == len(result.kept())
     counts = np.unique([one.negative.positive_id for one in result.kept()], return_counts=True)[1]
     assert counts.max() <= _POLICY.max_per_positive
+
+
+def test_all_strategies_meet_in_one_batch(net: WordNet, pairs: list[Positive]) -> None:
+    rng = np.random.default_rng(0)
+    images, texts = (rng.normal(size=(len(pairs), 4)).astype(np.float32) for _ in range(2))
+    windows = [
+        Window(Positive(f"w{i}", "clip", text), i * 3_000_000, i * 3_000_000 + 1_000_000)
+        for i, text in enumerate(("A zebra.", "A trumpet.", "A cow."))
+    ]
+    sources = Sources(pairs, images, texts, windows, encoder="test")
+    policy = _POLICY.model_copy(update={"max_similarity": 1.0, "min_similarity": 0.0, "max_per_positive": 9})
+    result, report = make_batch(sources, net, lambda new: np.ones((len(new), 4), np.float32), policy)
+    made = {one.negative.strategy for one in result.judged}
+    assert made == set(Strategy) - {Strategy.LLM_SYNTHETIC}
+    assert "no language model" in report.note
+    timed = [one for one in result.judged if one.negative.strategy is Strategy.TEMPORAL_SHIFT]
+    assert {one.outcome for one in timed} == {Outcome.KEPT}
+    positions = {pair.positive_id: 0 for pair in [*pairs, *(window.positive for window in windows)]}
+    assert result.rows("b", positions).height == len(result.judged)
+    assert len({one.negative.negative_id for one in result.judged}) == len(result.judged)
 
 
 def test_the_evaluation_changes_with_the_verdicts() -> None:

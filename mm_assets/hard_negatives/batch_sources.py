@@ -1,0 +1,84 @@
+# pyright: strict
+"""Positives of a batch from the rows of its tables."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from mm_assets.hard_negatives.negatives import Positive
+from mm_assets.hard_negatives.temporal_shift import Window
+
+Floats = NDArray[np.float32]
+
+
+def caption_positives(
+    captions: pl.DataFrame, boxes: pl.DataFrame, image_embeddings: pl.DataFrame, caption_embeddings: pl.DataFrame
+) -> tuple[list[Positive], Floats, Floats]:
+    """English captions with both embeddings, in the order of the delivery.
+
+    Args:
+        captions: rows of ``captions``.
+        boxes: columns image_id and label of ``boxes``.
+        image_embeddings: columns image_id and embedding.
+        caption_embeddings: columns caption_id and embedding.
+
+    Returns:
+        Positives, and the unit vectors of their pictures and texts, float32, shape (N, D).
+    """
+    said = captions.group_by("image_id").agg(all_texts=pl.col("text"), all_ids=pl.col("caption_id"))
+    labels = boxes.drop_nulls().group_by("image_id").agg(labels=pl.col("label").unique().sort())
+    rows = (
+        captions.filter(pl.col("language").fill_null("en") == "en")
+        .join(image_embeddings.select("image_id", picture="embedding"), on="image_id")
+        .join(caption_embeddings.select("caption_id", words="embedding"), on="caption_id")
+        .join(said, on="image_id")
+        .join(labels, on="image_id", how="left")
+        .sort("position", "caption_index", "caption_id")
+    )
+    images, texts = _matrix(rows["picture"]), _matrix(rows["words"])
+    scores = np.einsum("ij,ij->i", images, texts) if len(rows) else np.empty(0, np.float32)
+    columns = ("caption_id", "image_id", "text", "all_texts", "all_ids", "labels", "position")
+    positives = [
+        Positive(
+            positive_id=caption_id,
+            image_id=image_id,
+            text=text,
+            siblings=tuple(other for other, own in zip(all_texts, all_ids, strict=True) if own != caption_id),
+            labels=tuple(known or ()),
+            position=position,
+            similarity=float(score),
+        )
+        for (caption_id, image_id, text, all_texts, all_ids, known, position), score in zip(
+            rows.select(columns).iter_rows(), scores, strict=True
+        )
+    ]
+    return positives, images, texts
+
+
+def cue_windows(cues: pl.DataFrame) -> list[Window]:
+    """Cues of clips as windows.
+
+    Args:
+        cues: rows of ``cues``.
+    """
+    columns = ("cue_id", "clip_id", "text", "position", "start_us", "end_us")
+    english = cues.filter(pl.col("language").fill_null("en") == "en").sort("position", "clip_id", "start_us")
+    return [
+        Window(Positive(cue_id, clip_id, text, position=position), start_us, end_us)
+        for cue_id, clip_id, text, position, start_us, end_us in english.select(columns).iter_rows()
+    ]
+
+
+def latest_decisions(rows: Iterable[tuple[str, str, int]]) -> dict[str, str]:
+    """The latest decision on each subject, from (subject, decision, time); of equal times the later row.
+
+    >>> latest_decisions([("n", "accepted", 2), ("n", "rejected", 1)])
+    {'n': 'accepted'}
+    """
+    return {subject: decision for subject, decision, _ in sorted(rows, key=lambda row: row[2])}
+
+
+def _matrix(vectors: pl.Series) -> Floats:
+    return np.asarray(vectors.to_list(), np.float32).reshape(len(vectors), -1)

@@ -1,0 +1,49 @@
+import numpy as np
+import polars as pl
+
+from mm_assets.hard_negatives.batch_sources import caption_positives, cue_windows, latest_decisions
+
+
+def test_captions_know_their_siblings_labels_and_score() -> None:
+    captions = pl.DataFrame(
+        {
+            "caption_id": ["b", "a", "c", "d"],
+            "image_id": ["i", "i", "j", "j"],
+            "position": [1, 1, 0, 0],
+            "caption_index": [1, 0, 0, 1],
+            "text": ["A bird.", "A duck.", "A car.", "Une voiture."],
+            "language": ["en", None, "en", "fr"],
+        }
+    )
+    boxes = pl.DataFrame({"image_id": ["i", "i", "j"], "label": ["duck", "duck", None]})
+    images = pl.DataFrame({"image_id": ["i", "j"], "embedding": [[1.0, 0.0], [0.0, 1.0]]})
+    texts = pl.DataFrame({"caption_id": list("abcd"), "embedding": [[0.6, 0.8], [1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]})
+    positives, pictures, words = caption_positives(captions, boxes, images, texts)
+    assert [positive.positive_id for positive in positives] == ["c", "a", "b"]
+    assert positives[0].siblings == ("Une voiture.",)
+    assert positives[1].siblings == ("A bird.",)
+    assert positives[1].labels == ("duck",)
+    assert np.allclose([positive.similarity for positive in positives], [0.6, 0.6, 1.0])
+    assert pictures.shape == words.shape == (3, 2)
+    empty = caption_positives(captions.clear(), boxes.clear(), images.clear(), texts.clear())
+    assert empty[0] == []
+
+
+def test_cues_become_windows_in_order() -> None:
+    cues = pl.DataFrame(
+        {
+            "cue_id": ["y", "x"],
+            "clip_id": ["v", "v"],
+            "text": ["A cow.", "A dog."],
+            "position": [0, 0],
+            "start_us": [5, 1],
+            "end_us": [6, 2],
+            "language": ["en", "en"],
+        }
+    )
+    assert [(w.positive.positive_id, w.start_us, w.end_us) for w in cue_windows(cues)] == [("x", 1, 2), ("y", 5, 6)]
+
+
+def test_the_latest_decision_counts() -> None:
+    rows = [("n", "accepted", 3), ("m", "rejected", 1), ("n", "rejected", 2)]
+    assert latest_decisions(rows) == {"n": "accepted", "m": "rejected"}
