@@ -64,7 +64,7 @@ def read_words(page: PdfTextPage, frame: PageFrame) -> Words:
 
     def end_word() -> None:
         if letters and run is not None:
-            texts.append("".join(letters))
+            texts.append(_whole("".join(letters)))
             spans.append((start, last + 1))
             runs.append(run)
         letters.clear()
@@ -96,6 +96,17 @@ def _apart(boxes: "ctypes.Array[raw.FS_RECTF]", origins: NDArray[np.float64], la
     if abs(step[1]) > _RAISED * run.size:
         return True
     return bool(boxes[index].left < boxes[last].left - _BACKWARD * run.size)
+
+
+def _whole(text: str) -> str:
+    """Letters that PDFium gives as two surrogates as one; a lone surrogate is no letter.
+
+    >>> _whole("\ud835\udc4e\ud835") == "\U0001d44e\ufffd"
+    True
+    """
+    if not any("\ud800" <= letter <= "\udfff" for letter in text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _placed(

@@ -18,6 +18,7 @@ from mm_assets.policy.claims import FaithfulnessPolicy
 from mm_assets.policy.cleaning import CaptionPolicy, DuplicatePolicy, ImagePolicy, TextPolicy
 from mm_assets.policy.document_captions import DocumentCaptionPolicy
 from mm_assets.policy.document_reading import DocumentReadingPolicy, DocumentRecognitionPolicy
+from mm_assets.policy.document_structure import DocumentStructurePolicy
 from mm_assets.policy.features import AudioCodebookPolicy, AudioFeaturePolicy, CodebookPolicy, FeaturePolicy
 from mm_assets.policy.hard_negatives import HardNegativePolicy
 from mm_assets.policy.ingest import IngestPolicy
@@ -42,6 +43,7 @@ __all__ = [
     "DocumentCaptionPolicy",
     "DocumentReadingPolicy",
     "DocumentRecognitionPolicy",
+    "DocumentStructurePolicy",
     "DuplicatePolicy",
     "FaithfulnessPolicy",
     "FeaturePolicy",
@@ -104,6 +106,7 @@ class Policy(Section):
     segments: SegmentPolicy = SegmentPolicy()
     document_reading: DocumentReadingPolicy = DocumentReadingPolicy()
     document_recognition: DocumentRecognitionPolicy = DocumentRecognitionPolicy()
+    document_structure: DocumentStructurePolicy = DocumentStructurePolicy()
     document_captions: DocumentCaptionPolicy = DocumentCaptionPolicy()
     tiles: TilePolicy = TilePolicy()
     windows: WindowPolicy = WindowPolicy()

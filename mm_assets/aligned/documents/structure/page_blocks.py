@@ -1,0 +1,150 @@
+# pyright: strict
+"""Pages as blocks in the order in which they are read."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from mm_assets.aligned.documents.structure.columns import Leaf, Part, order_parts
+from mm_assets.aligned.documents.structure.lines import Line
+from mm_assets.aligned.documents.structure.paragraphs import (
+    TextBlock,
+    Typography,
+    goes_on,
+    join_lines,
+    read_paragraphs,
+)
+from mm_assets.aligned.documents.structure.running_lines import without_running_lines
+from mm_assets.aligned.documents.structure.tables import FoundTable, find_tables
+from mm_assets.documents.blocks import Block, Picture
+from mm_assets.documents.pages import Box, Page, PageFigure
+from mm_assets.policy.document_structure import DocumentStructurePolicy
+
+_MOST_BETWEEN: Final = 24
+_INSIDE: Final = 0.7
+
+
+def page_blocks(pages: Iterable[Page], policy: DocumentStructurePolicy) -> Iterator[Block]:
+    """Blocks of a document with pages.
+
+    In memory are a few pages and the paragraph that may go on.
+
+    Args:
+        pages: in their order.
+        policy: what separates lines, columns and paragraphs.
+
+    Yields:
+        Blocks with positions from 0; running lines and page numbers are left out.
+    """
+    looks = Typography()
+    writer = _Writer()
+    for page, lines in without_running_lines(pages, policy):
+        looks.learn(lines)
+        tables = find_tables(page, lines, policy)
+        free = [line for line in lines if not _is_in(line.box, [table.box for table in tables])]
+        free = [line for line in free if not _is_in(line.box, [figure.box for figure in page.figures])]
+        parts = [Part(line.box, line) for line in free]
+        parts += [Part(table.box, None, table) for table in tables]
+        parts += [Part(figure.box, None, figure) for figure in page.figures]
+        for leaf in order_parts(parts, page.width, looks.body, policy):
+            for run in _runs(leaf):
+                other = run[0].other
+                if isinstance(other, FoundTable):
+                    yield from writer.table(other, page.number)
+                elif isinstance(other, PageFigure):
+                    yield from writer.figure(other, page.number)
+                else:
+                    for block in read_paragraphs(run, page, looks, policy):
+                        yield from writer.text(block)
+    yield from writer.end()
+
+
+def _is_in(box: Box, around: Iterable[Box]) -> bool:
+    area = max((box[2] - box[0]) * (box[3] - box[1]), 1e-6)
+    return any(
+        max(0.0, min(box[2], other[2]) - max(box[0], other[0]))
+        * max(0.0, min(box[3], other[3]) - max(box[1], other[1]))
+        > _INSIDE * area
+        for other in around
+    )
+
+
+def _runs(leaf: Leaf) -> Iterator[Leaf]:
+    """Lines that follow each other together, anything else alone."""
+    run: Leaf = []
+    for part in leaf:
+        if isinstance(part.line, Line):
+            run.append(part)
+            continue
+        if run:
+            yield run
+            run = []
+        yield [part]
+    if run:
+        yield run
+
+
+class _Writer:
+    """Numbers blocks, and holds back a paragraph that may go on behind figures, tables and the end of a page."""
+
+    def __init__(self) -> None:
+        self._position = 0
+        self._open: TextBlock | None = None
+        self._between: list[Block] = []
+
+    def text(self, block: TextBlock) -> Iterator[Block]:
+        if self._open is not None and goes_on(self._open, block):
+            joined = join_lines([self._open.text, block.text])
+            self._open = replace(self._open, text=joined, last_page=block.page, ends_column=block.ends_column)
+            return
+        if self._open is not None and block.type in ("footnote", "caption"):
+            yield from self._hold(_as_block(block))
+            return
+        yield from self.end()
+        if block.type == "paragraph":
+            self._open = block
+        else:
+            yield self._numbered(_as_block(block))
+
+    def table(self, table: FoundTable, page: int) -> Iterator[Block]:
+        text = "\n".join("\t".join(row) for row in table.cells)
+        yield from self._hold(Block(0, page, "table", text, table.box, cells=table.cells, last_page=page))
+
+    def figure(self, figure: PageFigure, page: int) -> Iterator[Block]:
+        picture = Picture(figure.kind, None, page, figure.box)
+        yield from self._hold(Block(0, page, "figure", "", figure.box, picture=picture, last_page=page))
+
+    def end(self) -> Iterator[Block]:
+        """Everything that is held back."""
+        if self._open is not None:
+            yield self._numbered(_as_block(self._open))
+            self._open = None
+        for block in self._between:
+            yield self._numbered(block)
+        self._between = []
+
+    def _hold(self, block: Block) -> Iterator[Block]:
+        if self._open is None:
+            yield self._numbered(block)
+            return
+        self._between.append(block)
+        if len(self._between) > _MOST_BETWEEN:
+            yield from self.end()
+
+    def _numbered(self, block: Block) -> Block:
+        numbered = replace(block, position=self._position)
+        self._position += 1
+        return numbered
+
+
+def _as_block(block: TextBlock) -> Block:
+    return Block(
+        position=0,
+        page=block.page,
+        type=block.type,
+        text=block.text,
+        box=block.box,
+        level=block.level,
+        label=block.label,
+        last_page=block.page if block.last_page is None else block.last_page,
+    )

@@ -1,0 +1,232 @@
+# pyright: strict
+"""The lines of a column as blocks: headings, paragraphs, lists, captions, code and footnotes."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Final
+
+from mm_assets.aligned.documents.structure.columns import Leaf
+from mm_assets.aligned.documents.structure.lines import MARKER, Line, union
+from mm_assets.documents.blocks import BlockType
+from mm_assets.documents.labels import label_of_caption, label_of_heading
+from mm_assets.documents.pages import Box, Page
+from mm_assets.policy.document_structure import DocumentStructurePolicy
+
+_ENDS: Final = re.compile(r"[.!?:;…。！？]['\"”’)\]]*$")  # noqa: RUF001 - marks of other scripts
+_HYPHEN: Final = re.compile(r"(\w)[-\u00ad\u2010]$")
+_NOTE: Final = re.compile(r"^(?:\d{1,3}|[*†‡§])\s")
+_LOWER_PART: Final = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class TextBlock:
+    """Lines that belong together.
+
+    Attributes:
+        type: what they are.
+        text: their text.
+        box: around them.
+        page: page they start on.
+        level: depth of a heading.
+        label: number it is known by.
+        starts_column: whether nothing stands before it in its column.
+        ends_column: whether nothing stands behind it.
+        last_page: page it ends on.
+    """
+
+    type: BlockType
+    text: str
+    box: Box
+    page: int
+    level: int | None = None
+    label: str | None = None
+    starts_column: bool = False
+    ends_column: bool = False
+    last_page: int | None = None
+
+
+@dataclass
+class Typography:
+    """What a document's text looks like, learnt as its pages pass.
+
+    Attributes:
+        sizes: characters by font size.
+        steps: pairs of lines by distance, rounded to half a unit.
+        headings: font sizes of headings, largest first.
+    """
+
+    sizes: dict[float, int] = field(default_factory=dict[float, int])
+    steps: dict[float, int] = field(default_factory=dict[float, int])
+    headings: list[float] = field(default_factory=list[float])
+
+    def learn(self, lines: Sequence[Line]) -> None:
+        """Count the characters of a page by size, and how far its lines are apart."""
+        for line in lines:
+            self.sizes[line.size] = self.sizes.get(line.size, 0) + len(line.text)
+        for one, other in pairwise(lines):
+            step = round(2 * (other.box[1] - one.box[1])) / 2
+            if abs(one.size - other.size) < 0.1 * one.size and 0.8 * one.size < step < 3.0 * one.size:
+                self.steps[step] = self.steps.get(step, 0) + 1
+
+    @property
+    def pitch(self) -> float:
+        """Usual distance from one line of a paragraph to the next, so far."""
+        return max(self.steps, key=lambda step: (self.steps[step], -step), default=1.25 * self.body)
+
+    @property
+    def body(self) -> float:
+        """The size of most of the text so far."""
+        return max(self.sizes, key=lambda size: self.sizes[size], default=10.0)
+
+    def level(self, line: Line, label: str | None) -> int:
+        """Depth of a heading: by its number, else by its size among those seen so far."""
+        if label is not None:
+            return label.count(".") + 1
+        size = round(line.size, 0)
+        if size not in self.headings:
+            self.headings = sorted([*self.headings, size], reverse=True)
+        return min(self.headings.index(size) + 1, 6)
+
+
+def read_paragraphs(leaf: Leaf, page: Page, looks: Typography, policy: DocumentStructurePolicy) -> list[TextBlock]:
+    """Blocks of a run of lines of one column."""
+    lines = [part.line for part in leaf if part.line is not None]
+    if not lines:
+        return []
+    left, right = min(line.box[0] for line in lines), max(line.box[2] for line in lines)
+    groups: list[list[Line]] = []
+    for line in lines:
+        if groups and _goes_on(groups[-1], line, left, right, _pitch(line, looks), policy):
+            groups[-1].append(line)
+        else:
+            groups.append([line])
+    blocks = [_block(group, page, looks, policy) for group in groups]
+    return _with_ends(_lists(blocks))
+
+
+def _goes_on(
+    group: Sequence[Line], line: Line, left: float, right: float, pitch: float, policy: DocumentStructurePolicy
+) -> bool:
+    before = group[-1]
+    size = max(before.size, line.size, 1.0)
+    if abs(before.size - line.size) > policy.size_change * size or before.is_code != line.is_code:
+        return False
+    if before.is_bold != line.is_bold or _mark(line) is not None:
+        return False
+    if line.box[1] - before.box[1] > policy.max_line_pitch * max(pitch, before.box[3] - before.box[1]):
+        return False
+    if line.is_code:
+        return True
+    hangs = _mark(group[0]) is not None
+    indent = line.box[0] - (group[0].box[0] if hangs or len(group) > 1 else before.box[0])
+    if not hangs and indent > policy.min_indent * size:
+        return False
+    is_short = before.box[2] < right - 0.25 * (right - left)
+    return not (is_short and _ENDS.search(before.text))
+
+
+def _pitch(line: Line, looks: Typography) -> float:
+    """Distance of lines of this size: that of the body, larger for larger text."""
+    return looks.pitch * max(1.0, line.size / max(looks.body, 1.0))
+
+
+def _mark(line: Line) -> str | None:
+    first, _, rest = line.text.partition(" ")
+    return first if rest and MARKER.match(first) else None
+
+
+def _block(group: Sequence[Line], page: Page, looks: Typography, policy: DocumentStructurePolicy) -> TextBlock:
+    first = group[0]
+    box = first.box
+    for line in group[1:]:
+        box = union(box, line.box)
+    text = "\n".join(_indented(line, box) for line in group) if first.is_code else join_lines([x.text for x in group])
+    caption = label_of_caption(text)
+    kind: BlockType = "paragraph"
+    level: int | None = None
+    label: str | None = None
+    if first.is_code:
+        kind = "code"
+    elif caption is not None and (first.is_bold or re.match(r"^\W*\w+\.?\s*[\w.\-]+\s*[.:–—|]", text)):  # noqa: RUF001
+        kind, label = "caption", caption
+    elif _is_heading(group, text, page, looks, policy):
+        kind, label = "heading", label_of_heading(text)
+        level = looks.level(first, label)
+    elif _mark(first) is not None:
+        kind = "list"
+    elif (
+        first.size <= policy.footnote_size * looks.body
+        and _NOTE.match(text)
+        and first.middle > _LOWER_PART * page.height
+    ):
+        kind = "footnote"
+    return TextBlock(kind, text, box, page.number, level, label)
+
+
+def _is_heading(
+    group: Sequence[Line], text: str, page: Page, looks: Typography, policy: DocumentStructurePolicy
+) -> bool:
+    first = group[0]
+    words = text.split()
+    if len(words) > policy.max_heading_words or not any(character.isalpha() for character in text):
+        return False
+    if any(_plain(title) == _plain(text) for title in page.outline):
+        return True
+    stands_out = first.size >= policy.min_heading_size * looks.body or first.is_bold
+    return stands_out and not (text.rstrip().endswith((".", ",", ";")) and label_of_heading(text) is None)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\W\d_]+", " ", text).strip().casefold()
+
+
+def _indented(line: Line, box: Box) -> str:
+    return " " * max(0, round((line.box[0] - box[0]) / max(0.6 * line.size, 1.0))) + line.text
+
+
+def join_lines(texts: Sequence[str]) -> str:
+    """Lines of a paragraph as one; a word that is divided at the end of a line is made whole.
+
+    >>> join_lines(["The hyphen-", "ated word of a self-", "Test"])
+    'The hyphenated word of a self-Test'
+    """
+    joined = ""
+    for text in texts:
+        if not joined:
+            joined = text
+        elif _HYPHEN.search(joined):
+            joined = (joined[:-1] if text[:1].islower() else joined) + text
+        else:
+            joined = f"{joined} {text}"
+    return joined
+
+
+def goes_on(before: TextBlock, after: TextBlock) -> bool:
+    """Whether a paragraph that ends a column continues in the next."""
+    if before.type != "paragraph" or after.type != "paragraph" or not (before.ends_column and after.starts_column):
+        return False
+    if _HYPHEN.search(before.text):
+        return after.text[:1].islower()
+    return not _ENDS.search(before.text) and (after.text[:1].islower() or before.text.endswith(","))
+
+
+def _lists(blocks: Sequence[TextBlock]) -> list[TextBlock]:
+    """Items that follow each other as one list."""
+    found: list[TextBlock] = []
+    for block in blocks:
+        before = found[-1] if found else None
+        if before is not None and before.type == "list" and block.type == "list":
+            found[-1] = TextBlock("list", f"{before.text}\n{block.text}", union(before.box, block.box), before.page)
+        else:
+            found.append(block)
+    return found
+
+
+def _with_ends(blocks: Sequence[TextBlock]) -> list[TextBlock]:
+    last = len(blocks) - 1
+    return [
+        TextBlock(block.type, block.text, block.box, block.page, block.level, block.label, place == 0, place == last)
+        for place, block in enumerate(blocks)
+    ]
