@@ -38,7 +38,9 @@ class HtmlReader:
                 "[document_reading] max_html_bytes",
             )
         self._policy = policy
-        self._tree = LexborHTMLParser(prepare_html(decode_html(content, name), policy, name))
+        text = prepare_html(decode_html(content, name), policy, name)
+        self._size = len(text)
+        self._tree = LexborHTMLParser(text)
         self.name = name
         head = self._tree.head
         title = None if head is None else head.css_first("title")
@@ -53,7 +55,7 @@ class HtmlReader:
         Raises:
             DecodeError: code ``TABLE_TOO_LARGE`` or ``HTML_TOO_COMPLEX``.
         """
-        flow = HtmlFlow(self.name, self._policy, self.faults)
+        flow = HtmlFlow(self.name, self._size, self._policy, self.faults)
         body = self._tree.body
         if body is None:
             return

@@ -9,11 +9,11 @@ from urllib.parse import unquote
 from selectolax.lexbor import LexborNode
 
 from mm_assets.documents.blocks import Block, BlockType, Link, Picture
-from mm_assets.documents.html_boilerplate import is_boilerplate, is_navigation_line, names_of
+from mm_assets.documents.html_boilerplate import Boilerplate, is_navigation_line, names_of
 from mm_assets.documents.html_drafts import Assembly, Draft, Holder
 from mm_assets.documents.html_lists import ListText
 from mm_assets.documents.html_pictures import locate_picture, pixels
-from mm_assets.documents.html_tables import holds_data, read_cells
+from mm_assets.documents.html_tables import caption_of, holds_data, read_cells
 from mm_assets.documents.html_text import InlinePicture, RunningText, Span, with_icons
 from mm_assets.errors import InputError
 from mm_assets.policy import DocumentReadingPolicy
@@ -68,7 +68,7 @@ class _Kind:
 class HtmlFlow:
     """Takes elements and texts in the order of the page and gives blocks."""
 
-    def __init__(self, name: str, policy: DocumentReadingPolicy, faults: list[InputError]) -> None:
+    def __init__(self, name: str, size: int, policy: DocumentReadingPolicy, faults: list[InputError]) -> None:
         self._name = name
         self._file = name.rsplit("/", 1)[-1]
         self._policy = policy
@@ -79,6 +79,7 @@ class HtmlFlow:
         self._kinds: list[_Kind] = []
         self._assembly = Assembly(name, policy)
         self._lists = ListText()
+        self._boilerplate = Boilerplate(size)
         self._verbatim = 0
         self._notes: list[int] = []
         self._links: list[int] = []
@@ -105,7 +106,7 @@ class HtmlFlow:
             if tag == "-text":
                 self._text.add(node.text_content or "", keep_space=self._verbatim > 0)
             return False
-        if self._depth and is_boilerplate(node, tag, self._content):
+        if self._depth and self._boilerplate.holds(node, tag, self._content):
             if tag in _BLOCKS:
                 self._flush()
             self._picture += len(node.css("img"))
@@ -190,7 +191,7 @@ class HtmlFlow:
             tag == "figure"
             or not _FIGURES.isdisjoint(names)
             or (tag == "div" and not _TABLES.isdisjoint(names))
-            or (tag == "table" and node.css_first("caption") is not None)
+            or (tag == "table" and caption_of(node) is not None)
         ):
             self._end_list_line()
             self._assembly.open_holder(self._depth)
@@ -234,7 +235,7 @@ class HtmlFlow:
         cells = read_cells(node, self._policy, self._name)
         self._end_list_line()
         holder = self._assembly.open_holder(self._depth + 1)
-        caption = node.css_first("caption")
+        caption = caption_of(node)
         if caption is not None:
             text = " ".join(caption.text(deep=True).split())
             if text:

@@ -74,7 +74,8 @@ def prepare_html(text: str, policy: DocumentReadingPolicy, where: str) -> str:
         text = _SELF_CLOSED.sub(_close, text)
     depths: dict[str, int] = {}
     depth = 0
-    for closing, tag, attributes in _TAG.findall(text):
+    for found in _TAG.finditer(text):
+        closing, tag, attributes = found.groups()
         if attributes.count("=") > _MAX_ATTRIBUTES and len(attributes.split()) > _MAX_ATTRIBUTES:
             raise DecodeError(
                 "HTML_TOO_COMPLEX", f"{where}: an element has more than {_MAX_ATTRIBUTES} attributes; write it again"

@@ -46,6 +46,14 @@ def rows_of(table: LexborNode) -> Iterator[LexborNode]:
         child = child.next
 
 
+def caption_of(table: LexborNode) -> LexborNode | None:
+    """The caption of the table itself."""
+    child = table.child
+    while child is not None and child.tag != "caption":
+        child = child.next
+    return child
+
+
 def cells_of(row: LexborNode) -> Iterator[LexborNode]:
     """Cells of a row."""
     cell = row.child
