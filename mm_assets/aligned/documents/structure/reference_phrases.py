@@ -37,6 +37,7 @@ _NAMED: Final = re.compile(
     re.IGNORECASE,
 )
 _ONE: Final = re.compile(rf"{_NUMBER}|\b(?:{_LETTER})\b")
+_OF_MANY: Final = re.compile(_ONE.pattern.replace(r"[.\-]", r"\."))  # Figure 3-5 is one, Figures 3-5 are three
 _RANGE: Final = re.compile(r"\)?\s*(?:[-\u2013\u2014]|to|bis|through)\s*\(?")
 _LISTED: Final = re.compile(r"[IVXL]{1,6}|[A-Z]")
 _BARE: Final = re.compile(
@@ -165,7 +166,8 @@ def _numbers(found: re.Match[str], kind: Kind, max_range: int) -> Iterator[Named
     offset = found.start("numbers")
     numbers = found["numbers"]
     before: re.Match[str] | None = None
-    for index, one in enumerate(_ONE.finditer(numbers)):
+    many = found["name"].lower().endswith(("s", "pp", "§§", "en"))
+    for index, one in enumerate((_OF_MANY if many else _ONE).finditer(numbers)):
         start = found.start() if index == 0 else offset + one.start()
         end = offset + one.end()
         closing = numbers[one.end() : one.end() + 1] == ")"
