@@ -144,7 +144,9 @@ def judge(truth: Sequence[TruePicture], blocks: Sequence[Block], mode: str, coun
         if bound is not None and caption is not None:
             counts[f"by {bound.bound_by}"] += 1
         if not right:
-            wrong.append(f"{group}: {picture.file}: {picture.caption} != {caption}" + (" LOST" if block is None else ""))
+            wrong.append(
+                f"{group}: {picture.file}: {picture.caption} != {caption}" + (" LOST" if block is None else "")
+            )
     return wrong
 
 
@@ -166,9 +168,10 @@ def order_of(keys: Sequence[str], blocks: Sequence[Block]) -> tuple[int, int, fl
     )
     once = [key for key, times in Counter(keys).items() if times == 1]
     places = [whole.find(key) for key in once if whole.count(key) == 1]
-    if len(places) < 2:  # noqa: PLR2004 - one thing has no order
+    if len(places) < 2:
         return len(places), len(once), 1.0
-    return len(places), len(once), float(kendalltau(range(len(places)), places).statistic)
+    tau, _ = kendalltau(range(len(places)), places)
+    return len(places), len(once), float(tau)
 
 
 def judge_references(blocks: Sequence[Block], counts: Counter[str]) -> list[Reference]:
