@@ -31,7 +31,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scipy.stats import kendalltau
+import numpy as np
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from mm_assets.aligned.documents.structure.captions import bind_captions
@@ -170,8 +170,14 @@ def order_of(keys: Sequence[str], blocks: Sequence[Block]) -> tuple[int, int, fl
     places = [whole.find(key) for key in once if whole.count(key) == 1]
     if len(places) < 2:
         return len(places), len(once), 1.0
-    tau, _ = kendalltau(range(len(places)), places)
-    return len(places), len(once), float(tau)
+    return len(places), len(once), tau_of(places)
+
+
+def tau_of(places: Sequence[int]) -> float:
+    """Kendall's tau of places against ascending order: 1 for the same order, -1 for the reverse."""
+    order = np.asarray(places)
+    later = sum(int((order[index + 1 :] > place).sum()) for index, place in enumerate(order))
+    return 4.0 * later / (len(order) * (len(order) - 1)) - 1.0
 
 
 def judge_references(blocks: Sequence[Block], counts: Counter[str]) -> list[Reference]:
