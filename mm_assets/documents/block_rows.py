@@ -99,7 +99,6 @@ def _row(
         "cells_json": None if block.cells is None else json.dumps(block.cells, ensure_ascii=False),
         "picture_json": None if picture is None else json.dumps(_picture_document(picture), ensure_ascii=False),
         "anchors": list(block.anchors),
-        "caption_of": block.of,
         "of": block.of,
         "text_from": text_from,
     }
@@ -133,7 +132,6 @@ def _block(row: dict[str, Any]) -> Block:
         picture=None if row["picture_json"] is None else _picture(row["picture_json"]),
         label=row["label"],
         anchors=tuple(row["anchors"]),
-        of=row["caption_of"],
         of=row["of"],
         last_page=row["last_page"],
     )

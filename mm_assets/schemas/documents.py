@@ -82,9 +82,6 @@ TABLES: Final[tuple[Table, ...]] = (
             "of": Column(
                 pl.Int64, "Position of the figure or table the source says this caption belongs to.", nullable=True
             ),
-            "caption_of": Column(
-                pl.Int64, "Position of the figure or table that the markup says it is the caption of.", nullable=True
-            ),
             "text_from": Column(pl.String, "layer, ocr, markup or none."),
         },
         order_by=("document_id", "position"),
