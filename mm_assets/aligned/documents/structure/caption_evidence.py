@@ -51,6 +51,17 @@ def kind_of(caption: Block) -> str:
     return label.partition(" ")[0] if label else ""
 
 
+def starts_as_caption(text: str, policy: DocumentCaptionPolicy) -> bool:
+    """Whether a paragraph starts with a number of a figure or table as a caption does, not as a sentence does.
+
+    >>> starts_as_caption("Figure 3: A cat", DocumentCaptionPolicy())
+    True
+    >>> starts_as_caption("Figure 3 shows a cat.", DocumentCaptionPolicy())
+    False
+    """
+    return 0 < len(text) <= policy.max_caption_characters and bool(_STARTS.match(text) and label_of_caption(text))
+
+
 class Layout:
     """The blocks of a document with what stands between them.
 
@@ -142,10 +153,8 @@ class Layout:
 
     def _is_caption(self, index: int) -> bool:
         block = self._blocks[index]
-        if not block.text or len(block.text) > self._policy.max_caption_characters or not _STARTS.match(block.text):
-            return False
         beside = (block.position - 1, block.position + 1)
-        return label_of_caption(block.text) is not None and any(place in self._of for place in beside)
+        return any(place in self._of for place in beside) and starts_as_caption(block.text, self._policy)
 
 
 def weigh_pairs(layout: Layout, similarity: Similarity | None, policy: DocumentCaptionPolicy) -> dict[Pair, Evidence]:

@@ -37,12 +37,15 @@ _NAMED: Final = re.compile(
     re.IGNORECASE,
 )
 _ONE: Final = re.compile(rf"{_NUMBER}|\b(?:{_LETTER})\b")
+_OF_MANY: Final = re.compile(_ONE.pattern.replace(r"[.\-]", r"\."))  # Figure 3-5 is one, Figures 3-5 are three
 _RANGE: Final = re.compile(r"\)?\s*(?:[-\u2013\u2014]|to|bis|through)\s*\(?")
 _LISTED: Final = re.compile(r"[IVXL]{1,6}|[A-Z]")
 _BARE: Final = re.compile(
     r"\b(?:see|by|from|in|of|using|and|with|to|cf\.|via|into|equals?|satisf(?:y|ies))\s+\((\d{1,3}(?:\.\d{1,3}){0,3}[a-z]?)\)"
 )
 _VERB: Final = re.compile(r"\b(?:i|we|you|they|to|can|could|would|will|must|not)\s+$", re.IGNORECASE)
+_PAGE: Final = frozenset({"p", "pp"})
+_ON: Final = re.compile(r"(?:\bsee|\bon|\bcf\.?|\bat|\()\s+$|\($", re.IGNORECASE)
 _SHOWN: Final = (
     "figure image picture illustration screenshot diagram graph chart plot table example listing equation formula"
 )
@@ -50,7 +53,8 @@ _NOUN: Final = f"(?:{'|'.join(_words(_SHOWN))})s?"
 _RELATIVE: Final = re.compile(
     rf"\b(?:(?P<side>following|next|above|below|preceding|previous|last)\s+(?P<noun>{_NOUN})\b"
     rf"|(?P<noun2>{_NOUN})\s+(?:(?:shown|given)\s+)?(?P<side2>above|below|on\s+the\s+(?:next|previous)\s+page)\b"
-    r"|(?:see|shown|seen|as|illustrated|depicted|listed)\s+(?:also\s+)?(?P<side3>above|below)\b)",
+    r"(?!\s+(?:each|one|it|the|this)\b)"
+    r"|(?:see|shown|seen|illustrated|depicted)\s+(?:also\s+)?(?P<side3>above|below)\b(?!\s+(?:and|the|it)\b))",
     re.IGNORECASE,
 )
 _UP: Final = frozenset({"above", "preceding", "previous", "last"})
@@ -146,8 +150,8 @@ def _is_reference(found: re.Match[str], name: str, text: str) -> bool:
         return False
     if name in _SHORT and not found["dot"] and not found["name"][0].isupper():
         return False
-    if name in {"p", "pp"} and (not found["dot"] or found["name"] not in {"p", "pp"}):
-        return False
+    if name in _PAGE and not (found["dot"] and found["name"] in _PAGE and _ON.search(text, 0, found.start())):
+        return False  # the pages of a book that is cited
     if found["dot"] and name not in _SHORT and not name.startswith("§"):
         return False  # the word ends a sentence
     if not any(character.isdigit() for character in numbers):  # a letter alone: appendices, Roman numbers
@@ -165,7 +169,8 @@ def _numbers(found: re.Match[str], kind: Kind, max_range: int) -> Iterator[Named
     offset = found.start("numbers")
     numbers = found["numbers"]
     before: re.Match[str] | None = None
-    for index, one in enumerate(_ONE.finditer(numbers)):
+    many = found["name"].lower().endswith(("s", "pp", "§§", "en"))
+    for index, one in enumerate((_OF_MANY if many else _ONE).finditer(numbers)):
         start = found.start() if index == 0 else offset + one.start()
         end = offset + one.end()
         closing = numbers[one.end() : one.end() + 1] == ")"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from string import ascii_lowercase
 from typing import Final, NamedTuple
 
-from mm_assets.aligned.documents.structure.caption_evidence import without_text
+from mm_assets.aligned.documents.structure.caption_evidence import starts_as_caption, without_text
 from mm_assets.aligned.documents.structure.captions import bind_captions
 from mm_assets.aligned.documents.structure.reference_phrases import (
     Direction,
@@ -83,6 +83,7 @@ class ReferenceFinder:
         self._labels: dict[str, int] = {}
         self._floats: list[Block] = []
         self._shown: dict[str, list[int]] = {}
+        self._of_caption: dict[int, int] = {}
         self._paged = False
 
     def add(self, block: Block) -> None:
@@ -97,6 +98,8 @@ class ReferenceFinder:
         if block.type in _FLOATS:
             label = block.label or label_of_caption(block.text) if block.type == "caption" else block.label
             self._floats.append(replace(without_text(block), label=label))
+        elif own and block.type == "paragraph":
+            self._floats.append(replace(block, label=label_of_caption(block.text), links=(), anchors=()))
         self._read(block, own)
 
     def add_page_label(self, page: int, label: str | None) -> None:
@@ -117,9 +120,10 @@ class ReferenceFinder:
             if number:
                 self._numbers.setdefault(("section", number.lower()), []).append(block.position)
                 return block.text.find(number) + len(number)
-        elif block.type == "caption":
+        elif block.type == "caption" or (block.type == "paragraph" and starts_as_caption(block.text, self._policy)):
             label = label_of_caption(block.text)
-            return block.text.find(label.rpartition(" ")[2]) + len(label.rpartition(" ")[2]) if label else 0
+            number = label.rpartition(" ")[2] if label else ""
+            return block.text.find(number) + len(number)
         elif block.type == "formula":
             number = _number_of_formula(block)
             if number:
@@ -165,10 +169,11 @@ class ReferenceFinder:
 
     def _name_figures(self) -> None:
         """Numbers of captions lead to their figures and tables, or to the captions where those are not there."""
-        of_caption: dict[int, int] = {}
+        of_caption = {block.position: block.of for block in self._floats if block.of is not None}
         for bound in bind_captions(self._floats, None, self._policy):
             if bound.caption_position is not None:
                 of_caption.setdefault(bound.caption_position, bound.position)
+        self._of_caption = of_caption
         named: dict[tuple[Kind, str], dict[int, None]] = {}
         for block in self._floats:
             kind, _, number = (block.label or "").rpartition(" ")
@@ -176,11 +181,14 @@ class ReferenceFinder:
                 named.setdefault((_LABELS[kind], number.lower()), {})[
                     of_caption.get(block.position, block.position)
                 ] = None
+        kinds = {block.position: block.type for block in self._floats}
         for key, places in named.items():
-            self._numbers[key] = sorted(places)
+            sure = [place for place in places if kinds.get(place) != "paragraph"]
+            self._numbers[key] = sorted(sure or places)
 
     def _resolved(self, one: _Waiting) -> Reference | None:
         target, reason = self._target(one)
+        target = None if target is None else self._of_caption.get(target, target)
         if target is None and not one.sure:
             return None
         return Reference(
