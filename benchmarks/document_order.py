@@ -131,8 +131,9 @@ def shift_captions(step: int) -> Fault:
 
     def shifted(document: Document, _rng: random.Random) -> Document | None:
         count = len(document.captions)
-        if count < 2:
-            return None
+        texts = {block.position: block.text for block in document.blocks}
+        if len({texts[caption] for _, caption in document.captions}) < 2:
+            return None  # captions that read alike, or one: nothing changes
         at = {caption: place for place, (_, caption) in enumerate(document.captions)}
         source = {block.position: block for block in document.blocks}
         blocks = tuple(

@@ -177,7 +177,7 @@ class _Reading:
         self.lost_captions: list[int] = []
         self._bound = {b.position: b.caption_position for b in document.bindings if b.caption_position is not None}
         self._captions = set(self._bound.values())
-        self._group = FigureGroup(self._captions, self.lost_captions)
+        self._group = FigureGroup(self._captions)
         self._own: dict[int, str] = {}
         self._context: dict[int, list[str]] = {}
         self._open: list[tuple[int, int]] = []
@@ -206,6 +206,8 @@ class _Reading:
         """End the document."""
         self.columns.close()
         self._group.close()
+        others = self._group.others if self.captioned else []
+        self.lost_captions = sorted([*self._group.numbered, *others])
         self.adjacent = sum(self._is_adjacent(figure, caption) for figure, caption in self.captioned.items())
 
     def figure_words(self) -> list[FigureWords]:

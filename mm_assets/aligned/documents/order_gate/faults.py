@@ -134,8 +134,10 @@ def _of_pages(pages: PageOrder | None, policy: OrderGatePolicy) -> list[Fault]:
     surprise = -math.log(policy.misread_number)
     steps = len(pages.printed) - 1
     descents, links = pages.link_disorder
+    is_long = pages.steady >= policy.min_numbered - 1
     by_numbers = surprise * min(steps, 5) if pages.numbers.is_reversed else 0.0
-    turned = by_numbers + max(pages.reversed_gain, -2.0)
+    against = surprise * min(pages.steady, 5) if is_long and not pages.numbers.is_reversed else 0.0
+    turned = by_numbers - against + max(pages.reversed_gain, -2.0)
     if turned > 0.0 and pages.pages > 2:  # noqa: PLR2004 - two pages are reversed by a swap
         told = (
             f"{steps} steps of printed numbers descend" if by_numbers else "sentences go on from page to page backward"
@@ -143,8 +145,10 @@ def _of_pages(pages: PageOrder | None, policy: OrderGatePolicy) -> list[Fault]:
         faults.append(Fault("pages_reversed", turned, told))
     if not pages.numbers.is_reversed:
         # In a long steady series a number that is one of the others' neighbours and stands elsewhere was not misread.
-        each = surprise * (2.0 if pages.steady >= policy.min_numbered - 1 else 1.0)
+        each = surprise * (2.0 if is_long else 1.0)
         swapped = each * min(len(pages.displaced), 5) + max(pages.swap_gain, 0.0)
+        if is_long and not pages.displaced:
+            swapped -= surprise
         if links and 0 < descents <= links // 4:
             swapped += surprise * min(descents, 2) / 2
         where = pages.displaced or (pages.swap or ())

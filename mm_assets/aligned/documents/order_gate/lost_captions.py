@@ -11,18 +11,23 @@ class FigureGroup:
     """Figures and captions that stand together, looked at when the next text ends the group.
 
     Where the source itself says what its captions belong to, one of which it says nothing is lost. Elsewhere a figure
-    may have two captions, a numbered one and a sentence, of which one is bound: there a caption that is bound to nothing
-    is lost only if no figure or table stands in its group or, numbered as a figure, if the group has no figure left for
-    its number.
+    may have two captions, a numbered one and a sentence, of which one is bound: there a caption that is bound to
+    nothing is lost only if no figure or table stands in its group or, numbered as a figure, if the group has no figure
+    left for its number. One without a number may be the heading of a table that was no table; it counts only where
+    other figures of the document have captions.
+
+    Attributes:
+        numbered: positions of lost captions that are numbered as figures.
+        others: positions of lost captions without a number.
 
     Args:
         bound: positions of captions that belong to a figure or table.
-        lost: takes the positions of lost captions.
     """
 
-    def __init__(self, bound: Collection[int], lost: list[int]) -> None:
+    def __init__(self, bound: Collection[int]) -> None:
+        self.numbered: list[int] = []
+        self.others: list[int] = []
         self._bound = bound
-        self._lost = lost
         self._has_markup = False
         self._clear()
 
@@ -36,7 +41,7 @@ class FigureGroup:
             number = read_number(block.label or block.text)
             kind = "" if number is None else number[0]
             if block.position in self._bound or block.of is not None:
-                self._numbered += kind == "figure"
+                self._kept += kind == "figure"
                 self._has_markup |= block.of is not None
             elif kind == "figure":
                 self._unbound_numbered.append(block.position)
@@ -47,13 +52,13 @@ class FigureGroup:
 
     def close(self) -> None:
         """End the group."""
-        left = 0 if self._has_markup else max(self._figures - self._numbered, 0)
-        self._lost += self._unbound_numbered[left:]
+        left = 0 if self._has_markup else max(self._figures - self._kept, 0)
+        self.numbered += self._unbound_numbered[left:]
         if self._has_markup or not (self._figures or self._tables):
-            self._lost += self._unbound
+            self.others += self._unbound
         self._clear()
 
     def _clear(self) -> None:
-        self._figures = self._tables = self._numbered = 0
+        self._figures = self._tables = self._kept = 0
         self._unbound: list[int] = []
         self._unbound_numbered: list[int] = []
