@@ -81,4 +81,4 @@ def latest_decisions(rows: Iterable[tuple[str, str, int]]) -> dict[str, str]:
 
 
 def _matrix(vectors: pl.Series) -> Floats:
-    return np.asarray(vectors.to_list(), np.float32).reshape(len(vectors), -1)
+    return np.asarray(vectors.to_list(), np.float32) if len(vectors) else np.empty((0, 1), np.float32)

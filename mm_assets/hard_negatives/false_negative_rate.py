@@ -3,8 +3,8 @@
 
 Where people have looked at enough of a strategy's kept negatives, they alone tell. Else the rate follows from what the
 verdicts found: they find a share ``c`` of all true texts (measured once on planted ones, see ``verdict_caught`` in the
-policy), so that of ``f`` found ones ``f (1 - c) / c`` slipped through, as in counting animals by marked ones. It is never
-taken to be lower than among the negatives that were labelled by hand once (``labelled_true`` of ``labelled``).
+policy), so that of ``f`` found ones ``f (1 - c) / c`` slipped through, as in counting animals by marked ones. It is
+never taken to be lower than among the negatives that were labelled by hand once (``labelled_true`` of ``labelled``).
 """
 
 import math

@@ -148,6 +148,18 @@ def test_all_strategies_meet_in_one_batch(net: WordNet, pairs: list[Positive]) -
     assert len({one.negative.negative_id for one in result.judged}) == len(result.judged)
 
 
+def test_a_batch_without_pictures_has_its_windows_only(net: WordNet) -> None:
+    nothing = np.empty((0, 1), np.float32)
+    windows = [
+        Window(Positive(f"w{i}", "clip", text), i * 3_000_000, i * 3_000_000 + 1_000_000)
+        for i, text in enumerate(("A zebra.", "A trumpet."))
+    ]
+    for own, strategies in ((windows, {Strategy.TEMPORAL_SHIFT}), ([], set())):
+        result, _ = make_batch(Sources([], nothing, nothing, own), net, lambda _: nothing, _POLICY)
+        assert {one.negative.strategy for one in result.judged} == strategies
+        assert audit_row("b", result, _POLICY)["passed"]
+
+
 def test_the_evaluation_changes_with_the_verdicts() -> None:
     judged = _judged(30, Outcome.KEPT)
     first = audit_row("b", _batch(judged), _POLICY)["evaluation_id"]

@@ -1,5 +1,10 @@
-import numpy as np
+from io import BytesIO
 
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from mm_assets.hard_negatives.edit_pictures import edit_pictures, plan_batch
 from mm_assets.hard_negatives.interfaces import WordNet
 from mm_assets.hard_negatives.negatives import EditKind, Positive
 from mm_assets.hard_negatives.region_edits import Region, exchange_regions, plan_edits, recolor_region
@@ -88,3 +93,39 @@ def test_edits_are_planned_where_the_caption_speaks_of_a_box() -> None:
     ]
     twice = [*regions, Region("apple", (0, 30, 20, 50))]
     assert "recolored" not in {plan.form for plan in plan_edits(positive, twice)}
+
+
+def test_a_batch_of_pictures_is_edited_within_its_bound() -> None:
+    positives = [
+        Positive("a", "1", "A red apple."),
+        Positive("b", "2", "A red apple."),
+        Positive("c", "3", "From left to right: a camel and a rose."),
+    ]
+    boxes = pl.DataFrame(
+        [
+            ("1", "apple", 8, 8, 42, 52),
+            ("2", "apple", 44, 0, 49, 9),
+            ("3", "camel", 8, 8, 42, 52),
+            ("3", "rose", 48, 8, 72, 52),
+        ],
+        schema=["image_id", "label", "x1", "y1", "x2", "y2"],
+        orient="row",
+    )
+    tasks = plan_batch(positives, boxes, HardNegativePolicy())
+    stored: dict[str, bytes] = {}
+
+    def store(name: str, data: bytes) -> str:
+        stored[name] = data
+        return f"negatives/{name}"
+
+    made = list(edit_pictures(((image_id, _apple()) for image_id in tasks), tasks, store))
+    assert [(negative.positive_id, dict(negative.media or {})["form"]) for negative in made] == [
+        ("a", "recolored"),
+        ("c", "exchanged"),
+    ]
+    for negative, data in zip(made, stored.values(), strict=True):
+        edited = np.asarray(Image.open(BytesIO(data)))
+        assert edited.shape == _apple().shape
+        assert (edited != _apple()).any()
+        assert negative.text == negative.positive_text
+    assert len(plan_batch(positives, boxes, HardNegativePolicy(max_recolored=1))) == 1

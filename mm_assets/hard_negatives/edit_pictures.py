@@ -1,0 +1,83 @@
+"""Edits the pictures of a batch that captions and boxes plan, a bounded number, one picture in memory at a time."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from PIL import Image
+
+from mm_assets.hard_negatives.negatives import Negative, Positive
+from mm_assets.hard_negatives.region_edits import (
+    PlannedEdit,
+    Region,
+    edited_picture,
+    exchange_regions,
+    plan_edits,
+    recolor_region,
+)
+from mm_assets.identifiers import make_id
+from mm_assets.policy import HardNegativePolicy
+
+
+@dataclass(frozen=True)
+class EditTask:
+    """One edit of one picture."""
+
+    positive: Positive
+    plan: PlannedEdit
+
+
+def plan_batch(
+    positives: Sequence[Positive], boxes: pl.DataFrame, policy: HardNegativePolicy
+) -> Mapping[str, list[EditTask]]:
+    """The first edits of a batch, by picture, at most ``max_recolored``.
+
+    Args:
+        positives: captions with pictures.
+        boxes: columns image_id, label, x1, y1, x2 and y2.
+        policy: the policy.
+    """
+    regions: dict[str, list[Region]] = {}
+    for image_id, label, *box in boxes.select("image_id", "label", "x1", "y1", "x2", "y2").iter_rows():
+        if label is not None:
+            regions.setdefault(image_id, []).append(Region(label, (box[0], box[1], box[2], box[3])))
+    found: dict[str, list[EditTask]] = {}
+    left = policy.max_recolored
+    for positive in positives:
+        for plan in plan_edits(positive, regions.get(positive.image_id, ())):
+            if left == 0:
+                return found
+            left -= 1
+            found.setdefault(positive.image_id, []).append(EditTask(positive, plan))
+    return found
+
+
+def edit_pictures(
+    pictures: Iterable[tuple[str, NDArray[np.uint8]]],
+    tasks: Mapping[str, Sequence[EditTask]],
+    store: Callable[[str, bytes], str],
+) -> Iterator[Negative]:
+    """Negatives of edited pictures; a recolouring that changes nothing is not stored.
+
+    Args:
+        pictures: id and uint8 RGB pixels, shape (H, W, 3).
+        tasks: by picture.
+        store: keeps an encoded PNG under a name and says where.
+    """
+    for image_id, pixels in pictures:
+        for task in tasks[image_id]:
+            change = 0.0
+            if task.plan.form == "recolored":
+                edited, change = recolor_region(pixels, task.plan.boxes[0], task.plan.before, task.plan.after)
+                if change == 0.0:
+                    continue
+            else:
+                edited = exchange_regions(pixels, *task.plan.boxes)
+            buffer = BytesIO()
+            Image.fromarray(edited).save(buffer, "PNG")
+            name = make_id("edit", task.positive.positive_id, task.plan.form, str(task.plan.boxes), task.plan.after)
+            path = store(f"{name}.png", buffer.getvalue())
+            yield edited_picture(task.positive, task.plan, path, change)
