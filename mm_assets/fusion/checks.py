@@ -26,7 +26,7 @@ def every_caption_and_text_is_packed_or_rejected(
         .iter_rows()
     )
     samples = lake.scan("fusion_samples", batch)
-    packed = samples.filter(~pl.col("kind").is_in(["object", "segment"])).select(pl.len()).collect().item()
+    packed = samples.filter(~pl.col("kind").is_in(["object", "segment", "document"])).select(pl.len()).collect().item()
     records = lake.count("captions", batch) + lake.count("texts", batch)
     lost = records - packed - rejected.get("caption", 0) - rejected.get("text", 0)
     return judged(

@@ -41,7 +41,7 @@ class OrderGatePolicy(Section):
         default=0.1, description="Share of the pages with columns that may be interleaved in a sound document."
     )
     broken_joins: tuple[float, float] = Field(
-        default=(0.02, 0.08),
+        default=(0.01, 0.04),
         description="Share of joins between words that no sentence has, among those that could be told: in sound text "
         "and where lines of two columns alternate.",
     )

@@ -151,7 +151,8 @@ def observe_documents(lake: DeltaLake, batch: str) -> Iterator[ObservedDocument]
     pages = rows_by_document(
         lake, batch, "document_pages", ("page", "label", "words", "digest", "top", "bottom", "links")
     )
-    names = dict(lake.scan("documents", batch).select("document_id", "file_name").collect().iter_rows())
+    told = lake.scan("documents", batch).select("document_id", "file_name", "language").collect().iter_rows()
+    names = {document: (file_name, language) for document, file_name, language in told}
     placed = lake.scan(WINDOWS, batch).select("document_id", "window_index", "block_position", "type", "role").collect()
     cuts = count_cuts(placed, lake.scan("caption_bindings", batch).collect())
     for document, blocks in blocks_by_document(lake, batch):
@@ -163,7 +164,7 @@ def observe_documents(lake: DeltaLake, batch: str) -> Iterator[ObservedDocument]
         marks = pages.get(document)
         yield ObservedDocument(
             document_id=document,
-            file_name=names[document],
+            file_name=names[document][0],
             blocks=(owned.block for owned in blocks),
             bindings=[BoundCaption(*row) for row in bound.select("position", "caption_position", "score").iter_rows()],
             references=[
@@ -173,6 +174,7 @@ def observe_documents(lake: DeltaLake, batch: str) -> Iterator[ObservedDocument]
             similarity=likeness(shown, captioned),
             lost_pictures=sorted(set(of_figures) - set(shown["position"].to_list())),
             window_cuts=cuts.get(document, 0),
+            language=names[document][1],
         )
 
 

@@ -19,6 +19,8 @@ class ColumnOrder:
     """What the blocks of a document tell about its columns, added up one by one.
 
     Attributes:
+        policy: rates and weights.
+        language: ISO 639-1 code of the text, None if unknown.
         pages_with_columns: pages on which text goes on to the side.
         interleaved: pages on which a column is returned to ``min_zigzags`` times or more.
         backward: blocks that stand above the one before them in the same column.
@@ -27,6 +29,7 @@ class ColumnOrder:
     """
 
     policy: OrderGatePolicy
+    language: str | None = "en"
     pages_with_columns: int = 0
     interleaved: list[int] = field(default_factory=list[int])
     backward: int = 0
@@ -41,7 +44,7 @@ class ColumnOrder:
     def add(self, block: Block) -> None:
         """Take the next block in reading order."""
         if block.type in _PROSE:
-            self.joins += count_joins(block.text)
+            self.joins += count_joins(block.text, self.language)
         if block.box is None or (block.last_page or block.page) != block.page:
             self._before = None
             return

@@ -56,6 +56,7 @@ class ObservedDocument:
         lost_pictures: positions of figures whose picture could not be read.
         ocr_disagreement: by page, share of words that recognition and text layer do not share, of sampled pages.
         window_cuts: figures, tables and captions that windows cut or part.
+        language: ISO 639-1 code of its text, None if unknown.
     """
 
     document_id: str
@@ -68,6 +69,7 @@ class ObservedDocument:
     lost_pictures: Sequence[int] = ()
     ocr_disagreement: Mapping[int, float] = field(default_factory=dict[int, float])
     window_cuts: int = 0
+    language: str | None = "en"
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +171,7 @@ class _Reading:
     """What is kept while the blocks pass."""
 
     def __init__(self, document: ObservedDocument, policy: OrderGatePolicy) -> None:
-        self.columns = ColumnOrder(policy)
+        self.columns = ColumnOrder(policy, document.language)
         self.numbers: dict[str, list[Key]] = {}
         self.figures = 0
         self.adjacent = 0

@@ -6,23 +6,24 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-# Words that open a noun phrase, and words that cannot follow them. Only joins of these are counted.
-_OPENER_WORDS: Final = (
-    "the a an their its our your my his her these those every "  # English
-    "der die das den dem des ein eine einen einem einer eines "  # German
-    "le la les un une des du ces cette cet "  # French
-    "el los las una unos unas o os as um uma il lo gli i"  # Spanish, Portuguese, Italian
-)
-_NEVER_AFTER_WORDS: Final = (
-    "the a an of and or is are was were be been to in on at by for with from that which has have had it they "
-    "der die das und oder ist sind war waren von mit für auf bei zu nach wurde wird "
-    "et ou est sont était dans avec pour sur par qui que "
-    "y es son fue en con por para que e é são foi no na com sono di che nel"
-)
-_OPENERS: Final = frozenset(_OPENER_WORDS.split())
-_NEVER_AFTER: Final = frozenset(_NEVER_AFTER_WORDS.split())
+# By language, words that open a noun phrase, and words that cannot follow them: "la que" is a phrase. Only joins of
+# these count.
+_RULES: Final = {
+    "en": (
+        "the a an their its our your my his her every",
+        "the a an of and or is are was were be been to in on at by for with from that which has have had it they",
+    ),
+    "de": ("einen einem eines", "und oder ist sind war waren von mit für auf bei zu nach wurde wird der die das"),
+    "fr": ("le la les un une des du ces cette cet", "le la les un une et ou est sont était dans avec pour sur par qui"),
+    "es": ("el la los las un una unos unas", "el los las y es son fue en con por para"),
+    "pt": ("os um uma uns umas", "os um uma e é são foi no na com por para"),
+    "it": ("il lo gli un una", "il lo gli un una e è sono di con per nel"),
+}
+_WORDS: Final = {
+    language: (frozenset(openers.split()), frozenset(never.split())) for language, (openers, never) in _RULES.items()
+}
 _WORD: Final = re.compile(r"[^\W\d_]+|[.!?;:,()\"“”]")
-_TERMINAL: Final = re.compile(r"[^\W\d_]{3,}[.!?]\s+(?=[^\W\d_])")
+_TERMINAL: Final = re.compile(r"[^\W\d_]{5,}[.!?]\s+(?=[^\W\d_])")
 _HYPHEN: Final = re.compile(r"[^\W\d_]{2,}-\s+(?=[^\W\d_])")
 
 
@@ -37,8 +38,8 @@ class Joins:
         return Joins(self.told + other.told, self.broken + other.broken)
 
 
-def count_joins(text: str) -> Joins:
-    """Count joins: behind the end of a sentence, and behind a word that opens a noun phrase.
+def count_joins(text: str, language: str | None = "en") -> Joins:
+    """Count joins: behind the end of a sentence and, in the languages known here, behind what opens a noun phrase.
 
     >>> count_joins("He took the boat. The river ran past the mill.")
     Joins(told=3, broken=0)
@@ -49,9 +50,9 @@ def count_joins(text: str) -> Joins:
     for found in _TERMINAL.finditer(text):
         told += 1
         broken += text[found.end()].islower()
-    words = _WORD.findall(text)
-    for word, after in pairwise(words):
-        if word in _OPENERS and after[0].isalpha():
+    openers, never_after = _WORDS.get(language or "", (frozenset[str](), frozenset[str]()))
+    for word, after in pairwise(_WORD.findall(text)):
+        if word in openers and after[0].isalpha():
             told += 1
-            broken += after in _NEVER_AFTER
+            broken += after in never_after
     return Joins(told, broken)
