@@ -124,6 +124,11 @@ def test_charts_are_drawings_with_their_axes(first_page: Callable, kind: str) ->
     assert drawing.box[1] <= 288 - lower
     assert drawing.box[3] >= 288 - upper
     assert area(drawing.box) < 432 * 288
+    labels = np.asarray(
+        [box for text, box in zip(page.words.texts, page.words.boxes, strict=True) if text in {"0", "time"}]
+    )
+    assert np.all(labels[:, :2] >= np.asarray(drawing.box[:2]) - 0.01)
+    assert np.all(labels[:, 2:] <= np.asarray(drawing.box[2:]) + 2)
     assert len(page.rules) == 0
 
 
