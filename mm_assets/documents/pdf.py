@@ -51,6 +51,7 @@ class PdfProcess:
         self._child: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._errors: IO[bytes] | None = None
+        self._reader: PdfReader | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +75,18 @@ class PdfProcess:
         """
         with on_disk(stream) as file:
             info = self.ask(OpenDocument(self._limits), DocumentInfo, name, file)
-            yield PdfReader(self, info, name)
+            self._reader = reader = PdfReader(self, info, name)
+            yield reader
+
+    def ask_of(self, reader: "PdfReader", request: Request, kind: type[AnswerT]) -> AnswerT:
+        """As `ask`, of the document opened last.
+
+        Raises:
+            ContractError: another document was opened since.
+        """
+        if self._reader is not reader:
+            raise ContractError(f"{reader.name}: another document was opened since; open one at a time")
+        return self.ask(request, kind, reader.name)
 
     def ask(self, request: Request, kind: type[AnswerT], name: str, file: IO[bytes] | None = None) -> AnswerT:
         """One request and its answer. Raises as `open` and `PdfReader.page`."""
@@ -178,7 +190,7 @@ class PdfReader:
             DecodeError: code ``BROKEN_PDF``, ``PAGE_TOO_LARGE``, ``PAGE_TOO_COMPLEX``, ``PDF_CRASHED`` or
                 ``PDF_STALLED``.
         """
-        found = self._process.ask(ReadPage(number), PageFound, self.name)
+        found = self._process.ask_of(self, ReadPage(number), PageFound)
         self.image_share = found.image_share
         count = len(found.texts)
         words = Words(
@@ -211,7 +223,7 @@ class PdfReader:
         return self._render(Render(number, box, dpi))
 
     def _render(self, request: Render) -> NDArray[np.uint8]:
-        pixels = self._process.ask(request, Pixels, self.name)
+        pixels = self._process.ask_of(self, request, Pixels)
         return np.frombuffer(pixels.content, np.uint8).reshape(pixels.height, pixels.width, 3)
 
 

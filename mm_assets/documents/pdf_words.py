@@ -99,7 +99,7 @@ def _apart(boxes: "ctypes.Array[raw.FS_RECTF]", origins: NDArray[np.float64], la
 
 
 def _whole(text: str) -> str:
-    """Letters that PDFium gives as two surrogates as one; a lone surrogate is no letter.
+    r"""Letters that PDFium gives as two surrogates as one; a lone surrogate is no letter.
 
     >>> _whole("\ud835\udc4e\ud835") == "\U0001d44e\ufffd"
     True

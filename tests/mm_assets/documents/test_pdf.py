@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from mm_assets.documents.pages import BOLD, ITALIC, MONOSPACE
 from mm_assets.documents.pdf import PdfProcess
+from mm_assets.errors import ContractError
 
 TEXT = "BT /F1 12 Tf 60 120 Td (Hello big) Tj 0 -30 Td (world) Tj ET"
 GREY = "BI /W 1 /H 1 /CS /G /BPC 8 ID \x80 EI"
@@ -124,6 +125,11 @@ def test_charts_are_drawings_with_their_axes(first_page: Callable, kind: str) ->
     assert drawing.box[1] <= 288 - lower
     assert drawing.box[3] >= 288 - upper
     assert area(drawing.box) < 432 * 288
+    labels = np.asarray(
+        [box for text, box in zip(page.words.texts, page.words.boxes, strict=True) if text in {"0", "time"}]
+    )
+    assert np.all(labels[:, :2] >= np.asarray(drawing.box[:2]) - 0.01)
+    assert np.all(labels[:, 2:] <= np.asarray(drawing.box[2:]) + 2)
     assert len(page.rules) == 0
 
 
@@ -166,6 +172,14 @@ def test_links_outline_and_labels(pdfium: PdfProcess, make_pdf: Callable) -> Non
     assert (outside.page, outside.address) == (None, "https://a.example")
     assert (first.outline, second.outline) == ((), ("Chapter",))
     assert (first.label, second.label) == ("i", "ii")
+
+
+def test_one_document_is_open_at_a_time(pdfium: PdfProcess, make_pdf: Callable) -> None:
+    with pdfium.open(io.BytesIO(make_pdf(TEXT)), "a.pdf") as first:
+        with pdfium.open(io.BytesIO(make_pdf("")), "b.pdf") as second:
+            assert second.page(1).words.texts == ()
+        with pytest.raises(ContractError, match=r"a\.pdf: another document"):
+            first.page(1)
 
 
 def test_regions_are_rendered_as_they_are_shown(pdfium: PdfProcess, make_pdf: Callable) -> None:
