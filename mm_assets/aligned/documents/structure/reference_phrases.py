@@ -41,7 +41,8 @@ _OF_MANY: Final = re.compile(_ONE.pattern.replace(r"[.\-]", r"\."))  # Figure 3-
 _RANGE: Final = re.compile(r"\)?\s*(?:[-\u2013\u2014]|to|bis|through)\s*\(?")
 _LISTED: Final = re.compile(r"[IVXL]{1,6}|[A-Z]")
 _BARE: Final = re.compile(
-    r"\b(?:see|by|from|in|of|using|and|with|to|cf\.|via|into|equals?|satisf(?:y|ies))\s+\((\d{1,3}(?:\.\d{1,3}){0,3}[a-z]?)\)"
+    r"\b(?:see|by|from|in|of|using|and|with|to|cf\.|via|into|equals?|satisf(?:y|ies))\s+\((\d{1,3}(?:\.\d{1,3}){0,3}[a-z]?)\)",
+    re.IGNORECASE,
 )
 _VERB: Final = re.compile(r"\b(?:i|we|you|they|to|can|could|would|will|must|not)\s+$", re.IGNORECASE)
 _PAGE: Final = frozenset({"p", "pp"})
@@ -173,7 +174,7 @@ def _numbers(found: re.Match[str], kind: Kind, max_range: int) -> Iterator[Named
     for index, one in enumerate((_OF_MANY if many else _ONE).finditer(numbers)):
         start = found.start() if index == 0 else offset + one.start()
         end = offset + one.end()
-        closing = numbers[one.end() : one.end() + 1] == ")"
+        closing = numbers[one.end() : one.end() + 1] == ")" and numbers[one.start() - 1 : one.start()] == "("
         if before is not None and _RANGE.fullmatch(numbers, before.end(), one.start()):
             for between in _between(before[0], one[0], max_range):
                 yield Named(offset + before.start(), end, kind, between)
