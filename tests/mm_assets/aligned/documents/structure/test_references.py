@@ -65,6 +65,9 @@ def test_names_are_found(text, found):
         "Table 3rd from the left",
         "stable 3 and transfiguration 4",
         "Vision 11(1) (2005), pp. 13-24",
+        "Conference on, pages 382-390. IEEE",
+        'see Section 3.4, of "Concrete Mathematics"',
+        "Chapter 5 of the book",
         "sec 4 and fig 3",
         "the figure a shows",
         "in 2024 figures 12000 rose",
@@ -77,7 +80,7 @@ def test_what_names_nothing_is_no_reference(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["put the images below each other", "as above", "the temperature is below 3", "the last one", "listed below"],
+    ["put the images below each other", "as above", "the temperature is below 3", "get the next image", "listed below"],
 )
 def test_above_and_below_of_other_things_are_no_references(text):
     assert list(find_relative(text)) == []
@@ -160,6 +163,22 @@ def test_equations_are_known_by_the_number_behind_them():
         block(2, "formula", "a = b (x)"),
     ]
     assert ends(blocks) == [("equation", "(3)", 0), ("equation", "equation (4)", None), ("equation", "(3)", 0)]
+
+
+def test_titles_of_equations_name_the_formula_beside_them():
+    blocks = [
+        block(0, "paragraph", "Equation 8.1 and Equation 8.2 differ."),
+        block(1, "paragraph", "Equation 8.1. Normal mode"),
+        block(2, "formula", "E = M"),
+        block(3, "paragraph", "x"),
+        block(4, "caption", "Equation 8.2. Screen mode"),
+    ]
+    assert ends(blocks) == [("equation", "Equation 8.1", 2), ("equation", "Equation 8.2", 4)]
+
+
+def test_marks_and_links_to_their_own_block_are_no_references():
+    links = (Link(6, 7, "here"), Link(0, 4, "here"))
+    assert references([block(0, "list", "emptyp \u00b6", anchors=("here",), links=links)]) == []
 
 
 def test_above_and_below_lead_to_the_nearest_in_reach():
