@@ -41,9 +41,19 @@ _OF_MANY: Final = re.compile(_ONE.pattern.replace(r"[.\-]", r"\."))  # Figure 3-
 _RANGE: Final = re.compile(r"\)?\s*(?:[-\u2013\u2014]|to|bis|through)\s*\(?")
 _LISTED: Final = re.compile(r"[IVXL]{1,6}|[A-Z]")
 _BARE: Final = re.compile(
-    r"\b(?:see|by|from|in|of|using|and|with|to|cf\.|via|into|equals?|satisf(?:y|ies))\s+\((\d{1,3}(?:\.\d{1,3}){0,3}[a-z]?)\)"
+    r"\b(?:see|by|from|in|of|using|and|with|to|cf\.|via|into|equals?|satisf(?:y|ies))\s+\((\d{1,3}(?:\.\d{1,3}){0,3}[a-z]?)\)",
+    re.IGNORECASE,
+)
+_EQUATION: Final = re.compile(
+    r"(?:equation|eqn?\.|gleichung|\u00e9quation|ecuaci\u00f3n)\s+\(?(\d{1,3}(?:\.\d{1,3}){0,3}[a-z]?)\)?(?:[.:]\s|[.:]?$)",
+    re.IGNORECASE,
 )
 _VERB: Final = re.compile(r"\b(?:i|we|you|they|to|can|could|would|will|must|not)\s+$", re.IGNORECASE)
+_PAGES: Final = frozenset({"pages", "seiten"})
+_ELSEWHERE: Final = re.compile(
+    r"\s{0,3},?\s{0,3}(?:of|in)\s+(?:the\s+(?:book|paper|article|report|thesis|standard)\b|[\"\u201c\u2018\[]|ref(?:erence)?s?\b)",
+    re.IGNORECASE,
+)
 _PAGE: Final = frozenset({"p", "pp"})
 _ON: Final = re.compile(r"(?:\bsee|\bon|\bcf\.?|\bat|\()\s+$|\($", re.IGNORECASE)
 _SHOWN: Final = (
@@ -51,7 +61,7 @@ _SHOWN: Final = (
 )
 _NOUN: Final = f"(?:{'|'.join(_words(_SHOWN))})s?"
 _RELATIVE: Final = re.compile(
-    rf"\b(?:(?P<side>following|next|above|below|preceding|previous|last)\s+(?P<noun>{_NOUN})\b"
+    rf"\b(?:(?P<side>following|above|below|(?:next|preceding|previous|last)(?!\s+(?:image|picture)))\s+(?P<noun>{_NOUN})\b"
     rf"|(?P<noun2>{_NOUN})\s+(?:(?:shown|given)\s+)?(?P<side2>above|below|on\s+the\s+(?:next|previous)\s+page)\b"
     r"(?!\s+(?:each|one|it|the|this)\b)"
     r"|(?:see|shown|seen|illustrated|depicted)\s+(?:also\s+)?(?P<side3>above|below)\b(?!\s+(?:and|the|it)\b))",
@@ -118,6 +128,16 @@ def find_named(text: str, max_range: int) -> Iterator[Named]:
         yield Named(found.start(1) - 1, found.end(1) + 1, "equation", found[1], sure=False)
 
 
+def number_of_equation(text: str) -> str | None:
+    """The number of a title of an equation.
+
+    >>> number_of_equation("Equation 8.2. Normal mode"), number_of_equation("Equation 8.2 says more")
+    ('8.2', None)
+    """
+    found = _EQUATION.match(text)
+    return found[1] if found else None
+
+
 def find_relative(text: str) -> Iterator[Relative]:
     """What a text says is shown above or below.
 
@@ -145,24 +165,34 @@ def _types(noun: str | None) -> frozenset[str]:
 
 
 def _is_reference(found: re.Match[str], name: str, text: str) -> bool:
-    numbers = found["numbers"]
+    numbers, written = found["numbers"], found["name"]
     if found["after"] or text[found.end() : found.end() + 2].strip()[:1] in {"%", "\u00b0"}:
         return False
-    if name in _SHORT and not found["dot"] and not found["name"][0].isupper():
+    if _is_cited(found, name, text) or _lacks_stop(found, name):
         return False
-    if name in _PAGE and not (found["dot"] and found["name"] in _PAGE and _ON.search(text, 0, found.start())):
-        return False  # the pages of a book that is cited
-    if found["dot"] and name not in _SHORT and not name.startswith("§"):
-        return False  # the word ends a sentence
     if not any(character.isdigit() for character in numbers):  # a letter alone: appendices, Roman numbers
-        return (
-            found["name"][0].isupper()
-            and numbers.isupper()
-            and (name.startswith(("appendi", "anhang")) or len(numbers) > 1 or numbers in "IVX")
+        known = name.startswith(("appendi", "anhang")) or len(numbers) > 1 or numbers in "IVX"
+        return written[0].isupper() and numbers.isupper() and known
+    verb = name == "figure" and written.islower()
+    return not (verb and _VERB.search(text, max(0, found.start() - 12), found.start()))
+
+
+def _is_cited(found: re.Match[str], name: str, text: str) -> bool:
+    """Whether another work is cited: its chapters, the pages of a journal."""
+    if _ELSEWHERE.match(text, found.end()):
+        return True
+    if name in _PAGE:
+        return not (
+            found["dot"] and found["name"] in _PAGE and _ON.search(text, max(found.start() - 12, 0), found.start())
         )
-    return not (
-        name == "figure" and found["name"].islower() and _VERB.search(text, max(0, found.start() - 12), found.start())
-    )
+    return name in _PAGES and text[max(found.start() - 3, 0) : found.start()].rstrip().endswith(",")
+
+
+def _lacks_stop(found: re.Match[str], name: str) -> bool:
+    """Whether a short form has no full stop, or a whole word has one, which ends a sentence."""
+    if name in _SHORT:
+        return not found["dot"] and not found["name"][0].isupper()
+    return bool(found["dot"]) and not name.startswith("§")
 
 
 def _numbers(found: re.Match[str], kind: Kind, max_range: int) -> Iterator[Named]:
@@ -173,7 +203,7 @@ def _numbers(found: re.Match[str], kind: Kind, max_range: int) -> Iterator[Named
     for index, one in enumerate((_OF_MANY if many else _ONE).finditer(numbers)):
         start = found.start() if index == 0 else offset + one.start()
         end = offset + one.end()
-        closing = numbers[one.end() : one.end() + 1] == ")"
+        closing = numbers[one.end() : one.end() + 1] == ")" and numbers[one.start() - 1 : one.start()] == "("
         if before is not None and _RANGE.fullmatch(numbers, before.end(), one.start()):
             for between in _between(before[0], one[0], max_range):
                 yield Named(offset + before.start(), end, kind, between)

@@ -15,12 +15,14 @@ from mm_assets.aligned.documents.structure.reference_phrases import (
     Relative,
     find_named,
     find_relative,
+    number_of_equation,
 )
 from mm_assets.documents.blocks import Block
 from mm_assets.documents.labels import label_of_caption, label_of_heading
 from mm_assets.policy.document_captions import DocumentCaptionPolicy
 
 _READ: Final = frozenset({"paragraph", "list", "table", "caption", "footnote", "heading"})
+_TITLES: Final = frozenset({"paragraph", "caption"})
 _FLOATS: Final = frozenset({"figure", "table", "caption"})
 _RELATIVE: Final = frozenset({"figure", "table", "formula", "code"})
 _LABELS: Final[dict[str, Kind]] = {"Figure": "figure", "Plate": "figure", "Chart": "figure", "Table": "table"}
@@ -83,6 +85,7 @@ class ReferenceFinder:
         self._labels: dict[str, int] = {}
         self._floats: list[Block] = []
         self._shown: dict[str, list[int]] = {}
+        self._equations: dict[str, int] = {}
         self._of_caption: dict[int, int] = {}
         self._paged = False
 
@@ -110,6 +113,7 @@ class ReferenceFinder:
     def resolve(self) -> list[Reference]:
         """All references, by position and place in the text; call it once, behind the last block."""
         self._name_figures()
+        self._name_equations()
         found = [self._resolved(one) for one in self._waiting]
         return sorted((one for one in found if one is not None), key=lambda one: (one.position, one.start, one.end))
 
@@ -120,6 +124,9 @@ class ReferenceFinder:
             if number:
                 self._numbers.setdefault(("section", number.lower()), []).append(block.position)
                 return block.text.find(number) + len(number)
+        elif block.type in _TITLES and (number := number_of_equation(block.text)) is not None:
+            self._equations[number] = block.position if block.of is None else block.of
+            return block.text.find(number) + len(number)
         elif block.type == "caption" or (block.type == "paragraph" and starts_as_caption(block.text, self._policy)):
             label = label_of_caption(block.text)
             number = label.rpartition(" ")[2] if label else ""
@@ -154,7 +161,8 @@ class ReferenceFinder:
                 )
             self._waiting += [_relative(place, text, found) for found in find_relative(text)]
         for index, link in enumerate(links):
-            if index not in used and (link.anchor is not None or link.page is not None):
+            shown = any(map(str.isalnum, text[link.start : link.end]))  # a mark is a link to where it stands
+            if shown and index not in used and (link.anchor is not None or link.page is not None):
                 self._waiting.append(
                     _Waiting(
                         place,
@@ -186,10 +194,17 @@ class ReferenceFinder:
             sure = [place for place in places if kinds.get(place) != "paragraph"]
             self._numbers[key] = sorted(sure or places)
 
+    def _name_equations(self) -> None:
+        """Titles of equations lead to the formula behind or before them, or to themselves."""
+        formulas = frozenset(self._shown.get("formula", []))
+        for number, place in self._equations.items():
+            beside = next((near for near in (place, place + 1, place - 1) if near in formulas), place)
+            self._numbers.setdefault(("equation", number), [beside])
+
     def _resolved(self, one: _Waiting) -> Reference | None:
         target, reason = self._target(one)
         target = None if target is None else self._of_caption.get(target, target)
-        if target is None and not one.sure:
+        if (target is None and not one.sure) or (one.kind == "anchor" and target == one.position):
             return None
         return Reference(
             one.position, one.start, one.end, one.kind, one.text, target, None if target is not None else reason
