@@ -116,6 +116,28 @@ def find_text_duplicates(
     return pl.DataFrame(told, schema=_VERDICTS)
 
 
+def find_near_pairs(rows: pl.DataFrame, read: TextReader, policy: TextDuplicatePolicy) -> pl.DataFrame:
+    """All pairs of texts of a batch that are near-duplicates, whichever are kept.
+
+    Args:
+        rows: rows of ``text_fingerprints`` of one batch.
+        read: reads texts of candidates.
+        policy: bounds.
+
+    Returns:
+        One row per pair: first, second (ids, by position) and similarity.
+    """
+    numbered = rows.sort("position", "text_id").with_row_index("row")
+    compare = _Comparison(read, policy)
+    ids = numbered["text_id"].to_list()
+    pairs = [
+        (ids[match.first], ids[match.second], match.similarity)
+        for part in numbered.iter_slices(policy.block_rows)
+        for match in compare.matches(numbered[: part["row"][-1] + 1], part)
+    ]
+    return pl.DataFrame(pairs, schema={"first": pl.String, "second": pl.String, "similarity": pl.Float64}, orient="row")
+
+
 _Shingles = tuple[str, Hashes | None, Hashes | None]
 """Digest, sorted word shingles of a long text, sorted character shingles of a short one."""
 
