@@ -261,6 +261,15 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         code_version="2",
     ),
     Step(
+        name="hard_negatives",
+        assets=("hard_negatives", "hard_negative_audit"),
+        tables=("hard_negatives", "hard_negative_audit"),
+        upstream=("cleaned_images", "image_embeddings", "caption_embeddings", "image_text_recall", "boxes", "cues"),
+        parts=(*IMAGES, *MEDIA),
+        policy=("hard_negatives", "images"),
+        models=("encoder", "wordnet", "language_model", "entailment"),
+    ),
+    Step(
         name="visual_codes",
         assets=("visual_codes",),
         tables=("visual_codes",),

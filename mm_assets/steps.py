@@ -64,6 +64,7 @@ INGEST_STEPS: Final = (
     "document_figures",
     "document_windows",
     "document_order",
+    "hard_negatives",
 )
 ASSEMBLY_STEPS: Final = ("visual_codes", "audio_codes", "figure_codes", "fusion_samples")
 GATE_STEPS: Final[dict[str, str]] = {
@@ -73,6 +74,7 @@ GATE_STEPS: Final[dict[str, str]] = {
     "faithfulness": "caption_claims",
     "offset": "segment_offsets",
     "order": "document_order",
+    "hard_negatives": "hard_negatives",
     "budget": RAW_POOLS,
 }
 """The step that measures each gate; what stands on the step waits for the gate."""
