@@ -19,6 +19,7 @@ from mm_assets.batch_graph import (
     CUE_CORRECTIONS,
     LANDING,
     RAW_POOLS,
+    REVIEWS,
     SOUND_CORRECTIONS,
     Step,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "CUE_CORRECTIONS",
     "LANDING",
     "RAW_POOLS",
+    "REVIEWS",
     "SOUND_CORRECTIONS",
     "Step",
 ]
