@@ -11,6 +11,8 @@ CODEBOOKS: Final = (CODEBOOK, AUDIO_CODEBOOK)
 BOX_CORRECTIONS: Final = "box_corrections"
 CUE_CORRECTIONS: Final = "cue_corrections"
 SOUND_CORRECTIONS: Final = "sound_corrections"
+REVIEWS: Final = "reviews"
+"""People's decisions on a batch's hard negatives."""
 CORRECTIONS: Final = (BOX_CORRECTIONS, CUE_CORRECTIONS, SOUND_CORRECTIONS)
 """Parts of the correction layer: correcting cues must not have the sound recognised again."""
 
@@ -259,6 +261,23 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         policy=("faithfulness", "captions"),
         models=("detector", "entailment", "vision_language"),
         code_version="2",
+    ),
+    Step(
+        name="hard_negatives",
+        assets=("hard_negatives", "hard_negative_audit"),
+        tables=("hard_negatives", "hard_negative_audit"),
+        upstream=(
+            "cleaned_images",
+            "image_embeddings",
+            "caption_embeddings",
+            "image_text_recall",
+            "boxes",
+            "cues",
+            REVIEWS,
+        ),
+        parts=(*IMAGES, *MEDIA),
+        policy=("hard_negatives", "images"),
+        models=("encoder", "wordnet", "language_model", "entailment"),
     ),
     Step(
         name="visual_codes",

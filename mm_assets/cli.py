@@ -168,6 +168,43 @@ def release_hold(
         _console().print(f"Released {gate} of {batch}; run it on with: mm run --batch {batch}")
 
 
+@app.command("review-tasks")
+def review_tasks(
+    batch: Annotated[str, typer.Argument(help="The batch.")],
+    out: Annotated[Path, typer.Option(help="File to write Label Studio tasks to.")],
+    picture_url: Annotated[
+        str, typer.Option(help="Address of a picture as the labelling server reaches it; {id} and {uri} are filled in.")
+    ] = "{uri}",
+    as_json: Json = False,
+) -> None:
+    """Write random hard negatives of a batch as Label Studio tasks, with the labelling interface beside them."""
+    from mm_assets.commands.review import write_tasks  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+
+    written = write_tasks(open_workspace(), batch, out, picture_url)
+    if as_json:
+        _print_json({"batch": batch, "tasks": written.tasks, "path": str(out), "interface": str(written.interface)})
+    else:
+        _console().print(f"{written.tasks} tasks in {out}, the interface in {written.interface}")
+
+
+@app.command("review-import")
+def review_import(
+    path: Annotated[Path, typer.Argument(help="A JSON export of Label Studio.")], as_json: Json = False
+) -> None:
+    """Take people's verdicts on hard negatives from a Label Studio export; they win on the next run."""
+    from mm_assets.commands.review import import_decisions  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+
+    found = import_decisions(open_workspace(), path)
+    counts = {"decisions": found.decisions, "batches": found.batches, "open": found.open}
+    counts |= {"unknown": found.unknown, "malformed": found.malformed}
+    if as_json:
+        _print_json(counts)
+    else:
+        _console().print(", ".join(f"{name}: {value}" for name, value in counts.items()))
+
+
 @app.command()
 def repair(
     batch: Annotated[str, typer.Argument(help="The held batch.")],

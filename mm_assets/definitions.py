@@ -40,6 +40,8 @@ from mm_assets.gates import checks as gates_checks
 from mm_assets.gates import views as gates_views
 from mm_assets.gates.correction_job import apply_correction
 from mm_assets.gates.release_job import release_hold
+from mm_assets.hard_negatives import assets as hard_negatives_assets
+from mm_assets.hard_negatives import checks as hard_negatives_checks
 from mm_assets.jobs import assemble_batch, batch_pipeline, ingest_batch, make_release, refresh_views, train_codebook
 from mm_assets.mixtures import assets as mixtures_assets
 from mm_assets.mixtures import checks as mixtures_checks
@@ -56,6 +58,7 @@ from resources.entailment import EntailmentResource
 from resources.holds import Holds
 from resources.image_text_encoder import ImageTextEncoderResource
 from resources.language_identifier import LanguageIdentifierResource
+from resources.language_model import LanguageModelResource
 from resources.layout_model import LayoutResource
 from resources.model_set import ModelSet
 from resources.object_detector import ObjectDetectorResource
@@ -72,6 +75,7 @@ from resources.speech_recognizer import SpeechRecognizerResource
 from resources.vision_language import VisionLanguageResource
 from resources.voice_activity import VoiceActivityResource
 from resources.word_aligner import WordAlignerResource
+from resources.wordnet import WordNetResource
 from sensors.features_ready import features_ready
 from sensors.new_batches import new_batches
 from sensors.offset_halt import offset_halt
@@ -106,6 +110,8 @@ def make_resources(landing_root: str, lake_root: str, policy_path: str) -> dict[
         ),
         "entailment": EntailmentResource(folder=faithfulness.entailment, threads=features.encoder_threads),
         "vision_language": VisionLanguageResource(),
+        "language_model": LanguageModelResource(),
+        "wordnet": WordNetResource(),
         "voice": VoiceActivityResource(),
         "sound_events": SoundEventsResource(),
         "speech": SpeechRecognizerResource(
@@ -164,6 +170,7 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
                 offsets_assets,
                 gates_assets,
                 gates_views,
+                hard_negatives_assets,
                 fusion_assets,
                 mixtures_assets,
             ]
@@ -186,6 +193,7 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
             *claims_checks.CHECKS,
             *offsets_checks.CHECKS,
             *gates_checks.CHECKS,
+            *hard_negatives_checks.CHECKS,
             *fusion_checks.CHECKS,
             *mixtures_checks.CHECKS,
         ],

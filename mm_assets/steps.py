@@ -19,6 +19,7 @@ from mm_assets.batch_graph import (
     CUE_CORRECTIONS,
     LANDING,
     RAW_POOLS,
+    REVIEWS,
     SOUND_CORRECTIONS,
     Step,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "CUE_CORRECTIONS",
     "LANDING",
     "RAW_POOLS",
+    "REVIEWS",
     "SOUND_CORRECTIONS",
     "Step",
 ]
@@ -64,6 +66,7 @@ INGEST_STEPS: Final = (
     "document_figures",
     "document_windows",
     "document_order",
+    "hard_negatives",
 )
 ASSEMBLY_STEPS: Final = ("visual_codes", "audio_codes", "figure_codes", "fusion_samples")
 GATE_STEPS: Final[dict[str, str]] = {
@@ -73,6 +76,7 @@ GATE_STEPS: Final[dict[str, str]] = {
     "faithfulness": "caption_claims",
     "offset": "segment_offsets",
     "order": "document_order",
+    "hard_negatives": "hard_negatives",
     "budget": RAW_POOLS,
 }
 """The step that measures each gate; what stands on the step waits for the gate."""

@@ -6,6 +6,7 @@ from mm_assets.models import Identified
 from resources.entailment import EntailmentResource
 from resources.image_text_encoder import ImageTextEncoderResource
 from resources.language_identifier import LanguageIdentifierResource
+from resources.language_model import LanguageModelResource
 from resources.layout_model import LayoutResource
 from resources.object_detector import ObjectDetectorResource
 from resources.ocr import OcrResource
@@ -17,6 +18,7 @@ from resources.speech_recognizer import SpeechRecognizerResource
 from resources.vision_language import VisionLanguageResource
 from resources.voice_activity import VoiceActivityResource
 from resources.word_aligner import WordAlignerResource
+from resources.wordnet import WordNetResource
 
 
 class ModelSet(dg.ConfigurableResource):
@@ -31,6 +33,8 @@ class ModelSet(dg.ConfigurableResource):
     detector: dg.ResourceDependency[ObjectDetectorResource]
     entailment: dg.ResourceDependency[EntailmentResource]
     vision_language: dg.ResourceDependency[VisionLanguageResource]
+    language_model: dg.ResourceDependency[LanguageModelResource]
+    wordnet: dg.ResourceDependency[WordNetResource]
     voice: dg.ResourceDependency[VoiceActivityResource]
     sound_events: dg.ResourceDependency[SoundEventsResource]
     speech: dg.ResourceDependency[SpeechRecognizerResource]
@@ -50,6 +54,8 @@ class ModelSet(dg.ConfigurableResource):
             "detector": self.detector,
             "entailment": self.entailment,
             "vision_language": self.vision_language,
+            "language_model": self.language_model,
+            "wordnet": self.wordnet,
             "voice": self.voice,
             "sound_events": self.sound_events,
             "speech": self.speech,

@@ -23,6 +23,7 @@ from mm_assets.steps import (
     CORRECTIONS,
     LANDING,
     RAW_POOLS,
+    REVIEWS,
     STEPS,
     Step,
     downstream_steps,
@@ -36,6 +37,7 @@ from resources.delta_lake import DeltaLake, Written
 from resources.policy_file import PolicyFile
 
 NO_CODEBOOK = "none"
+NO_REVIEWS = "none"
 _TRAINED_ON = {CODEBOOK: ("image_embeddings", "key_frames", "document_figures"), AUDIO_CODEBOOK: ("audio_embeddings",)}
 RELEASE_STEP = "release_packages"
 RELEASE_CODE_VERSION = "1"
@@ -119,10 +121,20 @@ class Provenance(dg.ConfigurableResource):
             for table in _TRAINED_ON[codebook]
         )
 
+    def review_digest(self, batch: str) -> str:
+        """Hash of the latest decision on each hard negative of the batch; who decided and when does not count."""
+        made = self.lake.scan("hard_negatives", batch).select(subject_id="negative_id")
+        decided = self.lake.scan("review_decisions").join(made, on="subject_id", how="semi").collect()
+        latest = decided.sort("at_us", maintain_order=True).group_by("subject_id").agg(pl.col("decision").last())
+        if latest.is_empty():
+            return NO_REVIEWS
+        return hashlib.sha256(json.dumps(latest.sort("subject_id").rows()).encode()).hexdigest()[:32]
+
     def stale(self, batch: str, landing: str, models: Mapping[str, Identified], among: tuple[str, ...]) -> list[str]:
         """Steps of the batch that have something to do and are not up to date, in graph order."""
         identities = {name: str(model.identity) for name, model in models.items()}
         beside = {LANDING: landing, **self.codebook_versions(), **self.corrections.digests(batch)}
+        beside[REVIEWS] = self.review_digest(batch)
         expected = expected_digests(self.policy_file.policy, identities, beside, parts_of(landing))
         return stale_steps(expected, self.recorded(batch), among)
 
@@ -193,6 +205,8 @@ class Provenance(dg.ConfigurableResource):
             upstream |= {name: version for name, version in self.codebook_versions().items() if name in upstream}
         if upstream.keys() & set(CORRECTIONS):
             upstream |= {name: digest for name, digest in self.corrections.digests(batch).items() if name in upstream}
+        if REVIEWS in upstream:
+            upstream[REVIEWS] = self.review_digest(batch)
         return upstream
 
     def _invalidate(self, step: Step, batch: str) -> None:

@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from sklearn.feature_extraction import FeatureHasher
 
 Pairs = Sequence[tuple[str, str]]
 Matrix = csr_matrix
@@ -129,6 +128,8 @@ def _dense(read: Callable[[str], list[float]], pairs: Pairs) -> NDArray[np.float
 
 
 def _hashed(sides: Sequence[tuple[Counter[str], Counter[str]]]) -> Matrix:
+    from sklearn.feature_extraction import FeatureHasher  # noqa: PLC0415 - takes a second to load
+
     differences = []
     for true, false in sides:
         difference = Counter(true)

@@ -36,7 +36,10 @@ def audit_row(batch: str, result: BatchNegatives, policy: HardNegativePolicy) ->
     telling = _most_telling(result)
     passed, reason, measured, threshold = _decide(worst, telling, len(kept), policy)
     diagnosis = {
-        "rates": {"all": _tell_rate(whole)} | {strategy.value: _tell_rate(rate) for strategy, rate in rates.items()},
+        "rates": [
+            {"strategy": name} | _tell_rate(rate)
+            for name, rate in (("all", whole), *((strategy.value, rate) for strategy, rate in rates.items()))
+        ],
         "blind_readers": {
             strategy.value: {r.reader: round(r.accuracy, 4) for r in found.readers}
             for strategy, found in result.audits.items()
@@ -131,7 +134,10 @@ def _decide(
         return False, reason, found.accuracy, ceiling
     if worst is None:
         return True, f"{kept} negatives are kept, too few to judge.", math.nan, math.nan
-    accuracy = f"; blind readers tell {telling[1].accuracy:.1%}" if telling else ""
+    accuracy = ""
+    if telling is not None:
+        luck = ", no more than luck gives so few" if telling[1].accuracy > ceiling else ""
+        accuracy = f"; blind readers tell {telling[1].accuracy:.1%} of {telling[1].pairs} pairs{luck}"
     rate = worst[1]
     reason = f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%}) true texts among {kept} kept negatives{accuracy}."
     return True, reason, rate.value, limit

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mm_assets.errors import EmbeddingShapeError
 from mm_assets.hard_negatives.negatives import EditKind, Negative, Positive, Strategy, find_edits
-from mm_assets.hard_negatives.neighbours import nearest
+from mm_assets.hard_negatives.neighbours import nearest_of_many
 from mm_assets.identifiers import make_id
 from mm_assets.policy import HardNegativePolicy
 
@@ -48,7 +48,14 @@ class InBatch:
             raise EmbeddingShapeError(
                 f"{len(positives)} positives, {len(self._images)} pictures, {len(self._texts)} texts; give one of each"
             )
-        _, rows = nearest(self._images, self._texts, self._policy.neighbours, block_rows=self._policy.block_rows)
+        _, rows = nearest_of_many(
+            self._images,
+            self._texts,
+            self._policy.neighbours,
+            index_rows=self._policy.index_rows,
+            probes=self._policy.index_probes,
+            block_rows=self._policy.block_rows,
+        )
         pictures = _numbered([positive.image_id for positive in positives])
         texts = _numbered([positive.text.lower() for positive in positives])
         for one, other, _ in exchange(self._images, self._texts, rows, pictures, texts, self._policy.max_per_positive):

@@ -104,21 +104,51 @@ def nearest_by_index(vectors: Floats, k: int, *, probes: int, seed: int = 0) -> 
         EmbeddingShapeError: the shapes do not fit.
     """
     _check(vectors, vectors, k)
-    count, width = vectors.shape
+    count = len(vectors)
     k = min(k, max(0, count - 1))
-    lists = max(1, min(count, round(_LISTS_PER_ROOT * math.sqrt(count))))
-    index = cast("Any", faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT))
-    index.cp.seed, index.cp.max_points_per_centroid, index.cp.min_points_per_centroid = seed, _TRAINED_PER_LIST, 1
-    whole = np.ascontiguousarray(vectors)
-    index.train(whole)
-    index.add(whole)
-    index.nprobe = min(probes, lists)
-    values, rows = index.search(whole, k + 1)
+    values, rows = _search_index(vectors, vectors, k + 1, probes, seed)
     self_at = rows == np.arange(count)[:, None]
     self_at[~self_at.any(axis=1), -1] = True  # a duplicate pushed the row itself out: the last goes instead
     keep = ~self_at
-    kept = values[keep].reshape(count, k), rows[keep].reshape(count, k)
-    return np.where(kept[1] < 0, np.float32(-np.inf), kept[0]), kept[1]
+    return values[keep].reshape(count, k), rows[keep].reshape(count, k)
+
+
+def nearest_of_many(
+    queries: Floats, corpus: Floats, k: int, *, index_rows: int, probes: int, block_rows: int = 4_096
+) -> tuple[Floats, Rows]:
+    """Nearest rows of a corpus for each query: exact, or by an index from a size on.
+
+    Args:
+        queries: float32, shape (N, D), unit length.
+        corpus: float32, shape (M, D), unit length.
+        k: neighbours per query.
+        index_rows: rows of the corpus from which the index is used.
+        probes: lists of the index that each query looks into.
+        block_rows: queries searched at once.
+
+    Returns:
+        As `nearest`; where the index's lists hold too few, the row is -1 and the product -inf.
+
+    Raises:
+        EmbeddingShapeError: the shapes do not fit.
+    """
+    if len(corpus) < index_rows:
+        return nearest(queries, corpus, k, block_rows=block_rows)
+    _check(queries, corpus, k)
+    return _search_index(queries, corpus, min(k, len(corpus)), probes, 0)
+
+
+def _search_index(queries: Floats, corpus: Floats, k: int, probes: int, seed: int) -> tuple[Floats, Rows]:
+    count, width = corpus.shape
+    lists = max(1, min(count, round(_LISTS_PER_ROOT * math.sqrt(count))))
+    index = cast("Any", faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT))
+    index.cp.seed, index.cp.max_points_per_centroid, index.cp.min_points_per_centroid = seed, _TRAINED_PER_LIST, 1
+    whole = np.ascontiguousarray(corpus)
+    index.train(whole)
+    index.add(whole)
+    index.nprobe = min(probes, lists)
+    values, rows = index.search(np.ascontiguousarray(queries), k)
+    return np.where(rows < 0, np.float32(-np.inf), values), rows
 
 
 def recall_of(found: Rows, exact: Rows) -> float:

@@ -23,8 +23,10 @@ from mm_assets.hard_negatives.negatives import Negative, Positive, Strategy
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 _HALF_CIRCLE: Final = 180
-_HUE_SPREAD: Final = 35
-"""Degrees around a named colour's hue that count as it."""
+_HUE_SPREAD: Final = 60
+"""Degrees around a named colour's hue that count as it: a green apple is half way to yellow."""
+_LEAST_OF_COLORED: Final = 0.6
+"""Share of the coloured pixels in a box that must turn; with less the thing keeps its colour, or has several."""
 _LEAST_SATURATION: Final = 60
 _LEAST_VALUE: Final = 40
 _LEAST_SHARE: Final = 0.05
@@ -126,10 +128,11 @@ def recolor_region(
     region = np.ascontiguousarray(pixels[top:bottom, left:right])
     hsv = cv2.cvtColor(region, cv2.COLOR_RGB2HSV).astype(np.int16)
     away = (hsv[..., 0] * 2 - hues[before] + _HALF_CIRCLE) % 360 - _HALF_CIRCLE
-    meant = (np.abs(away) <= _HUE_SPREAD) & (hsv[..., 1] >= _LEAST_SATURATION) & (hsv[..., 2] >= _LEAST_VALUE)
+    colored = (hsv[..., 1] >= _LEAST_SATURATION) & (hsv[..., 2] >= _LEAST_VALUE)
     if mask is not None:
-        meant &= mask[top:bottom, left:right]
-    if meant.mean() < _LEAST_SHARE:
+        colored &= mask[top:bottom, left:right]
+    meant = colored & (np.abs(away) <= _HUE_SPREAD)
+    if meant.mean() < _LEAST_SHARE or meant.sum() < _LEAST_OF_COLORED * colored.sum():
         return pixels, 0.0
     turned = hsv.copy()
     turned[..., 0] = ((hues[after] + away) % 360) // 2

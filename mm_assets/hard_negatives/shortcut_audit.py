@@ -15,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import vstack
 from scipy.stats import binomtest
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import MaxAbsScaler
 
 from mm_assets.hard_negatives.blind_readers import READERS, Matrix, read_pairs
 from mm_assets.hard_negatives.negatives import Negative
@@ -137,6 +135,9 @@ def _margins(negatives: Sequence[Negative], policy: HardNegativePolicy, seed: in
 
 def _fit(learnt: Matrix, held: Matrix) -> Margins:
     """Margins of held-out pairs from a linear classifier without a constant: sides carry no meaning."""
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - takes a second to load
+    from sklearn.preprocessing import MaxAbsScaler  # noqa: PLC0415 - as above
+
     scaler = MaxAbsScaler().fit(learnt)
     x = cast("Matrix", scaler.transform(learnt))
     if x.nnz == 0:

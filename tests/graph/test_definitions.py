@@ -69,6 +69,8 @@ ASSETS = {
     "caption_claims",
     "caption_faithfulness",
     "caption_rewrites",
+    "hard_negatives",
+    "hard_negative_audit",
     "codebook",
     "visual_codes",
     "fusion_samples",
@@ -117,6 +119,7 @@ def test_assets_of_a_batch_are_partitioned_by_batch_and_grouped_by_folder(graph)
         "aligned_segments",
         "aligned_documents",
         "gates",
+        "hard_negatives",
         "fusion",
         "mixtures",
     }
@@ -162,6 +165,7 @@ def test_steps_write_declared_tables_and_flow_downward():
         "image_text_recall",
         "orientation_checks",
         "caption_claims",
+        "hard_negatives",
         "visual_codes",
         "fusion_samples",
     ]

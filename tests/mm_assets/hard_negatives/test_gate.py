@@ -123,7 +123,7 @@ def test_a_whole_batch_is_settled_stored_and_read_back(net: WordNet, pairs: list
     assert audit.is_empty()
     row = audit_row("b", result, _POLICY)
     assert set(row) == set(TABLES["hard_negative_audit"].columns)
-    assert json.loads(row["diagnosis_json"])["rates"]["all"]["kept"] == len(result.kept())
+    assert json.loads(row["diagnosis_json"])["rates"][0]["kept"] == len(result.kept())
     counts = np.unique([one.negative.positive_id for one in result.kept()], return_counts=True)[1]
     assert counts.max() <= _POLICY.max_per_positive
 

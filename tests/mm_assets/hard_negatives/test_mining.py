@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from mm_assets.errors import EmbeddingShapeError
 from mm_assets.hard_negatives.in_batch import InBatch, hardest_in_batch
 from mm_assets.hard_negatives.negatives import Positive
-from mm_assets.hard_negatives.neighbours import nearest, nearest_among, nearest_by_index, recall_of
+from mm_assets.hard_negatives.neighbours import nearest, nearest_among, nearest_by_index, nearest_of_many, recall_of
 from mm_assets.policy import HardNegativePolicy
+from resources.device_neighbours import nearest_on_device
 
 
 def _unit(rows: int, width: int, seed: int) -> np.ndarray:
@@ -44,6 +45,24 @@ def test_two_sets_are_searched_exactly() -> None:
     expected = np.argsort(-(queries @ corpus.T), axis=1)[:, :5]
     assert (rows == expected).all()
     assert np.allclose(values, np.take_along_axis(queries @ corpus.T, expected, axis=1), atol=1e-5)
+
+
+def test_an_index_takes_over_from_a_size_on() -> None:
+    queries, corpus = _unit(200, 16, 2), _unit(900, 16, 3)
+    _, exact = nearest_of_many(queries, corpus, 5, index_rows=901, probes=1)
+    assert (exact == nearest(queries, corpus, 5)[1]).all()
+    _, few = nearest_of_many(queries, corpus, 5, index_rows=900, probes=1)
+    _, all_lists = nearest_of_many(queries, corpus, 5, index_rows=900, probes=10_000)
+    assert recall_of(few, exact) < 0.95 < recall_of(all_lists, exact) == 1.0
+
+
+@pytest.mark.parametrize("k", [1, 7, 400])
+def test_another_device_gives_the_same_neighbours(k: int) -> None:
+    vectors = _unit(300, 24, 6)
+    values, rows = nearest_among(vectors, k, block_rows=64)
+    other_values, other_rows = nearest_on_device(vectors, k, "cpu", block_rows=77)
+    assert (rows == other_rows).all()
+    assert np.allclose(values, other_values, atol=1e-6)
 
 
 def test_widths_must_agree() -> None:

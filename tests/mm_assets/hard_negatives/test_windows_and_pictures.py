@@ -74,6 +74,14 @@ def test_a_colour_that_is_not_there_changes_nothing() -> None:
     assert (edited == _apple()).all()
 
 
+def test_a_thing_of_several_colours_is_left_alone() -> None:
+    pixels = _apple()
+    pixels[10:35, 10:40] = (30, 40, 200)
+    edited, change = recolor_region(pixels, (8, 8, 42, 52), "red", "green")
+    assert change == 0.0
+    assert (edited == pixels).all()
+
+
 def test_regions_trade_places() -> None:
     pixels = np.full((50, 100, 3), 255, np.uint8)
     pixels[10:30, 10:30], pixels[10:30, 60:80] = (255, 0, 0), (0, 0, 255)
