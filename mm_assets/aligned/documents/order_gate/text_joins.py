@@ -23,7 +23,7 @@ _WORDS: Final = {
     language: (frozenset(openers.split()), frozenset(never.split())) for language, (openers, never) in _RULES.items()
 }
 _WORD: Final = re.compile(r"[^\W\d_]+|[.!?;:,()\"“”]")
-_TERMINAL: Final = re.compile(r"[^\W\d_]{5,}[.!?]\s+(?=[^\W\d_])")
+_TERMINAL: Final = re.compile(r"[^\W\d_]{3,}[.!?]\s+(?=[^\W\d_])")
 _HYPHEN: Final = re.compile(r"[^\W\d_]{2,}-\s+(?=[^\W\d_])")
 
 
