@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mm_assets.aligned.documents.document_figures import show_pages, show_window
 from mm_assets.aligned.documents.order_gate.document_check import BoundCaption, FoundReference, ObservedDocument
 from mm_assets.aligned.documents.order_gate.order_gate import judge_order
 from mm_assets.aligned.documents.order_gate.page_marks import from_frame
@@ -20,6 +21,8 @@ from mm_assets.aligned.documents.windows.interleave import DocumentNames, Window
 from mm_assets.aligned.documents.windows.tile_plan import figure_tokens
 from mm_assets.aligned.documents.windows.token_counts import EstimatedTokens, TokenizerTokens
 from mm_assets.aligned.documents.windows.units import Binding, Use
+from mm_assets.display.metadata import picture
+from mm_assets.display.page_sheet import LEGEND
 from mm_assets.documents.block_rows import OwnedBlock, block_id_of, read_blocks
 from mm_assets.documents.blocks import Block
 from mm_assets.gates.guard import refuse_if_held
@@ -28,6 +31,7 @@ from mm_assets.schemas import TABLES
 from mm_assets.step_assets import table_specs, written_metadata
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
+from resources.object_store import LandingStore
 from resources.policy_file import PolicyFile
 from resources.provenance import Provenance
 
@@ -98,6 +102,7 @@ def lay_out(lake: DeltaLake, batch: str, policy: Policy, counter: TokenCounter) 
 def document_windows(
     context: dg.AssetExecutionContext,
     lake: DeltaLake,
+    landing: LandingStore,
     holds: Holds,
     provenance: Provenance,
     policy_file: PolicyFile,
@@ -117,10 +122,13 @@ def document_windows(
                 context.log.info("laid out %s", totals)
         lake.replace("rejected", batch, staging, within={"stage": WINDOWS})
         writing.written.append(lake.replace(WINDOWS, batch, staging))
+    preview = show_window(lake, landing, batch, policy)
     for done in writing.written:
         metadata = written_metadata(lake, batch, done)
         metadata |= totals
         metadata |= {"budget_tokens": policy.windows.budget_tokens, "token_counter": counter.identity}
+        if preview is not None:
+            metadata["window_to_look_at"] = dg.MetadataValue.path(f"{lake.root.rstrip('/')}/{preview}")
         yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
 
 
@@ -197,21 +205,25 @@ def observe_documents(lake: DeltaLake, batch: str) -> Iterator[ObservedDocument]
 def document_order(
     context: dg.AssetExecutionContext,
     lake: DeltaLake,
+    landing: LandingStore,
     holds: Holds,
     provenance: Provenance,
     policy_file: PolicyFile,
 ) -> Iterator[dg.MaterializeResult]:
     """One row per batch: do its documents stand in the order they were written in?"""
     refuse_if_held(context, holds)
-    batch, policy = context.partition_key, policy_file.policy.order_gate
+    batch, policy = context.partition_key, policy_file.policy
     with provenance.writing(ORDER, batch) as writing:
-        verdict = judge_order(observe_documents(lake, batch), policy)
+        verdict = judge_order(observe_documents(lake, batch), policy.order_gate)
         sources = lake.scan("documents", batch).select("source").head(1).collect()["source"].to_list()
         row = pl.DataFrame([verdict.to_row(batch, sources[0] if sources else "")], schema=TABLES[ORDER].schema)
-        checks = verdict.to_frame(batch, policy)
+        checks = verdict.to_frame(batch, policy.order_gate)
         writing.written += [lake.replace(ORDER, batch, row), lake.replace("document_checks", batch, checks)]
     for done in writing.written:
         metadata: dict[str, Any] = written_metadata(lake, batch, done)
         if done.table == ORDER:
             metadata["reason"] = verdict.reason
+            sheet = show_pages(lake, landing, batch, [check.document_id for check, _ in verdict.affected], policy)
+            if sheet is not None:
+                metadata["pages"] = picture(sheet, LEGEND)
         yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
