@@ -123,6 +123,16 @@ def test_a_paragraph_that_is_a_caption_does_not_refer_to_itself():
     assert ends(blocks) == [("figure", "Figure 2", 0)]
 
 
+def test_a_section_is_not_its_line_in_the_contents():
+    blocks = [
+        block(0, "heading", "2 Mills 17", level=1),
+        block(1, "paragraph", "See Section 2 and Section 3."),
+        block(5, "heading", "2 Mills", level=1),
+        block(6, "heading", "3 Wheels of 1890", level=1),
+    ]
+    assert [one.refers_to for one in references(blocks)] == [5, 6]
+
+
 def test_of_equal_numbers_the_nearest_is_meant():
     chapters = [
         block(at + offset, kind, text)
