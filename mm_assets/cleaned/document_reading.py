@@ -51,6 +51,7 @@ class _Told:
         for page in pages:
             self.marks.append(mark_page(page))
             self.origins[page.number] = page.text_from
+            self.finder.add_page_label(page.number, page.label)
             yield page
 
     def origin(self, block: Block) -> str:

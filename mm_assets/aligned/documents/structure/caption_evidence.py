@@ -21,6 +21,7 @@ _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WORD: Final = re.compile(r"[^\W_]{2,}")
 _FLOOR: Final = -3.0  # log-odds of place for a pair that an equal number brings together from afar
 _MAX_BETWEEN: Final = 512  # blocks between a caption and its figure that are looked at
+_MAX_WALK: Final = 128  # blocks on either side of a caption among which its figure is looked for
 _MAX_SHOWN: Final = 24  # figures and tables looked at on either side of a caption
 _HABIT_LIMIT: Final = 2.5  # log-odds; some captions of every document stand on the other side
 
@@ -94,18 +95,19 @@ class Layout:
         return position in self._of
 
     def candidates(self, caption: Block) -> Iterator[Block]:
-        """Figures and tables near a caption, either way."""
+        """Figures and tables near a caption, either way; on its own page, however much text stands between."""
         start = bisect_left(self._places, caption.position)
         for step in (-1, 1):
-            index, texts, seen = start + step, 0, 0
-            while 0 <= index < len(self._blocks) and texts <= self._policy.reach_blocks and seen < _MAX_SHOWN:
+            texts = seen = 0
+            for index in range(start + step, start + step * (_MAX_WALK + 1), step):
+                if not 0 <= index < len(self._blocks) or texts > self._policy.reach_blocks or seen >= _MAX_SHOWN:
+                    break
                 block = self._blocks[index]
                 if block.type in _SHOWN:
                     seen += 1
                     yield block
                 elif block.position not in self._captions:
-                    texts += 1
-                index += step
+                    texts += block.box is None or block.page != caption.page
 
     def neighbours(self, caption: Block) -> tuple[Block | None, Block | None]:
         """The blocks directly before and behind it, if they are figures or tables."""

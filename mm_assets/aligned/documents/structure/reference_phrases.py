@@ -49,7 +49,8 @@ _EQUATION: Final = re.compile(
     re.IGNORECASE,
 )
 _VERB: Final = re.compile(r"\b(?:i|we|you|they|to|can|could|would|will|must|not)\s+$", re.IGNORECASE)
-_PAGES: Final = frozenset({"pages", "seiten"})
+_FULL_PAGES: Final = frozenset(_words("page pages seite seiten"))
+_PLURALS: Final = frozenset(_words("figures tables sections chapters appendices equations pages"))
 _ELSEWHERE: Final = re.compile(
     r"\s{0,3},?\s{0,3}(?:of|in)\s+(?:the\s+(?:book|paper|article|report|thesis|standard)\b|[\"\u201c\u2018\[]|ref(?:erence)?s?\b)",
     re.IGNORECASE,
@@ -178,14 +179,17 @@ def _is_reference(found: re.Match[str], name: str, text: str) -> bool:
 
 
 def _is_cited(found: re.Match[str], name: str, text: str) -> bool:
-    """Whether another work is cited: its chapters, the pages of a journal."""
+    """Whether another work is cited, its chapters or pages, or a line of contents is read."""
     if _ELSEWHERE.match(text, found.end()):
         return True
     if name in _PAGE:
         return not (
             found["dot"] and found["name"] in _PAGE and _ON.search(text, max(found.start() - 12, 0), found.start())
         )
-    return name in _PAGES and text[max(found.start() - 3, 0) : found.start()].rstrip().endswith(",")
+    if name in _PLURALS and len(_OF_MANY.findall(found["numbers"])) == 1:
+        return True  # a line of contents: List of Figures 129
+    before = text[max(found.start() - 3, 0) : found.start()].rstrip()
+    return name in _FULL_PAGES and (before.endswith(",") or (not before and found["name"].islower()))
 
 
 def _lacks_stop(found: re.Match[str], name: str) -> bool:

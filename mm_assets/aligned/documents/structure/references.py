@@ -1,6 +1,7 @@
 # pyright: strict
 """References of a document: what its text names and links to, resolved to positions of blocks."""
 
+import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from string import ascii_lowercase
@@ -22,6 +23,7 @@ from mm_assets.documents.labels import label_of_caption, label_of_heading
 from mm_assets.policy.document_captions import DocumentCaptionPolicy
 
 _READ: Final = frozenset({"paragraph", "list", "table", "caption", "footnote", "heading"})
+_CONTENTS: Final = re.compile(r"[\s.](\d{1,4})$")  # a heading in a table of contents ends with its page
 _TITLES: Final = frozenset({"paragraph", "caption"})
 _FLOATS: Final = frozenset({"figure", "table", "caption"})
 _RELATIVE: Final = frozenset({"figure", "table", "formula", "code"})
@@ -85,6 +87,7 @@ class ReferenceFinder:
         self._labels: dict[str, int] = {}
         self._floats: list[Block] = []
         self._shown: dict[str, list[int]] = {}
+        self._contents: dict[tuple[Kind, str], list[int]] = {}
         self._equations: dict[str, int] = {}
         self._of_caption: dict[int, int] = {}
         self._paged = False
@@ -114,6 +117,8 @@ class ReferenceFinder:
         """All references, by position and place in the text; call it once, behind the last block."""
         self._name_figures()
         self._name_equations()
+        for key, places in self._contents.items():
+            self._numbers.setdefault(key, places)
         found = [self._resolved(one) for one in self._waiting]
         return sorted((one for one in found if one is not None), key=lambda one: (one.position, one.start, one.end))
 
@@ -122,7 +127,9 @@ class ReferenceFinder:
         if block.type == "heading":
             number = block.label or label_of_heading(block.text)
             if number:
-                self._numbers.setdefault(("section", number.lower()), []).append(block.position)
+                page = _CONTENTS.search(block.text)
+                kept = self._contents if page is not None and page[1] != number else self._numbers
+                kept.setdefault(("section", number.lower()), []).append(block.position)
                 return block.text.find(number) + len(number)
         elif block.type in _TITLES and (number := number_of_equation(block.text)) is not None:
             self._equations[number] = block.position if block.of is None else block.of

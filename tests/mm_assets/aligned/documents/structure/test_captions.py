@@ -122,6 +122,13 @@ def test_a_caption_beside_its_figure_is_found():
     assert bound(blocks) == {2: 1, 4: None}
 
 
+def test_on_a_page_a_figure_is_found_however_much_text_was_read_between():
+    # The figure stands at the top of the right column; its caption below it is read after the left column.
+    column = [text(at, box=(50, 60 * at, 250, 60 * at + 50)) for at in range(1, 12)]
+    blocks = [figure(0, box=(300, 60, 500, 200)), *column, caption(12, "Figure 1. Mill", box=(300, 210, 500, 222))]
+    assert bound(blocks) == {0: 12}
+
+
 def test_pictures_in_a_row_share_a_caption():
     blocks = [
         figure(0, box=(50, 100, 250, 300)), figure(1, box=(300, 100, 500, 300)),

@@ -68,6 +68,9 @@ def test_names_are_found(text, found):
         "Conference on, pages 382-390. IEEE",
         'see Section 3.4, of "Concrete Mathematics"',
         "Chapter 5 of the book",
+        "[Buc85], page 431.",
+        "pages 133-136. Three volumes.",
+        "List of Figures 129",
         "sec 4 and fig 3",
         "the figure a shows",
         "in 2024 figures 12000 rose",
@@ -118,6 +121,16 @@ def test_a_caption_without_its_figure_is_led_to_itself():
 def test_a_paragraph_that_is_a_caption_does_not_refer_to_itself():
     blocks = [block(0, "figure"), block(1, "paragraph", "Figure 2: A mill"), block(2, "paragraph", "As Figure 2 shows")]
     assert ends(blocks) == [("figure", "Figure 2", 0)]
+
+
+def test_a_section_is_not_its_line_in_the_contents():
+    blocks = [
+        block(0, "heading", "2 Mills 17", level=1),
+        block(1, "paragraph", "See Section 2 and Section 3."),
+        block(5, "heading", "2 Mills", level=1),
+        block(6, "heading", "3 Wheels of 1890", level=1),
+    ]
+    assert [one.refers_to for one in references(blocks)] == [5, 6]
 
 
 def test_of_equal_numbers_the_nearest_is_meant():
