@@ -4,7 +4,6 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +17,7 @@ from mm_assets.cleaned.text_shingles import (
     jaccard,
     normalise_words,
     shingle_characters,
+    shingle_sets,
     shingle_words,
 )
 from mm_assets.errors import SchemaMismatchError
@@ -138,8 +138,8 @@ def find_near_pairs(rows: pl.DataFrame, read: TextReader, policy: TextDuplicateP
     return pl.DataFrame(pairs, schema={"first": pl.String, "second": pl.String, "similarity": pl.Float64}, orient="row")
 
 
-_Shingles = tuple[str, Hashes | None, Hashes | None]
-"""Digest, sorted word shingles of a long text, sorted character shingles of a short one."""
+_Shingles = tuple[str, frozenset[int] | None, frozenset[int] | None]
+"""Digest, word shingles of a long text, character shingles of a short one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +194,9 @@ class _Comparison:
             missing = joined.filter(pl.col("normal").is_null())["text_id"][0]
             raise SchemaMismatchError(f"text {missing} of batch {rows['batch'][0]} is not there; fingerprint it again")
         policy = self._policy
-        by_words = _sets(*shingle_words(joined["normal"], policy.shingle))
+        by_words = shingle_sets(*shingle_words(joined["normal"], policy.shingle))
         is_short = joined["words"] < policy.short_words
-        by_characters = iter(_sets(*shingle_characters(joined["normal"].filter(is_short), policy.shingle)))
+        by_characters = iter(shingle_sets(*shingle_characters(joined["normal"].filter(is_short), policy.shingle)))
         told: dict[int, _Shingles] = {}
         for (row, words, digest), long in zip(
             joined.select("row", "words", "digest").iter_rows(), by_words, strict=True
@@ -253,11 +253,6 @@ def _band_keys(normalised: pl.Series, is_word: bool, policy: TextDuplicatePolicy
     place: NDArray[np.uint64] = np.arange(policy.bands, dtype=np.uint64) * np.uint64(2) + np.uint64(is_word)
     marked = np.concatenate([digests, np.broadcast_to(place[None, :, None], (*digests.shape[:2], 1))], axis=2)
     return hash_rows(marked)
-
-
-def _sets(shingles: Hashes, offsets: NDArray[np.int64]) -> list[Hashes]:
-    """Sorted distinct shingles of each text."""
-    return [np.unique(shingles[start:end]) for start, end in pairwise(offsets.tolist())]
 
 
 def _digest(normal: str) -> str:

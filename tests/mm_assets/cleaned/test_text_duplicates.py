@@ -1,14 +1,13 @@
 import random
-from itertools import combinations, pairwise
+from itertools import combinations
 
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm_assets.cleaned.text_duplicates import find_text_duplicates, fingerprint_texts
-from mm_assets.cleaned.text_shingles import jaccard, normalise_words, shingle_characters, shingle_words
+from mm_assets.cleaned.text_shingles import jaccard, normalise_words, shingle_characters, shingle_sets, shingle_words
 from mm_assets.errors import SchemaMismatchError
 from mm_assets.policy.text_quality import TextDuplicatePolicy
 
@@ -45,7 +44,7 @@ def test_shingles_are_those_of_a_set_of_tuples(texts):
     joined = pl.Series([" ".join(words) for words in texts], dtype=pl.String)
     for cut, split in ((shingle_words, str.split), (shingle_characters, list)):
         hashes, offsets = cut(joined, 5)
-        sets = [np.unique(hashes[a:b]) for a, b in pairwise(offsets)]
+        sets = shingle_sets(hashes, offsets)
         by_hand = []
         for text in joined:
             items = split(text)

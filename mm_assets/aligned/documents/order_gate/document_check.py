@@ -12,7 +12,14 @@ from mm_assets.aligned.documents.order_gate.caption_pairing import FigureWords, 
 from mm_assets.aligned.documents.order_gate.columns import ColumnOrder
 from mm_assets.aligned.documents.order_gate.faults import Fault, explain
 from mm_assets.aligned.documents.order_gate.lost_captions import FigureGroup
-from mm_assets.aligned.documents.order_gate.number_series import LETTERS, Key, SeriesFinding, judge_series, read_number
+from mm_assets.aligned.documents.order_gate.number_series import (
+    LETTERS,
+    Key,
+    SeriesFinding,
+    judge_sections,
+    judge_series,
+    read_number,
+)
 from mm_assets.aligned.documents.order_gate.page_marks import PageMarks
 from mm_assets.aligned.documents.order_gate.page_order import PageOrder, judge_pages
 from mm_assets.documents.blocks import Block
@@ -134,8 +141,10 @@ def check_document(document: ObservedDocument, policy: OrderGatePolicy) -> Docum
     for block in document.blocks:
         seen.add(block)
     seen.close()
-    series = {kind: judge_series(keys) for kind, keys in seen.numbers.items() if len(keys) >= policy.min_numbered}
-    shorter = {kind: judge_series(keys) for kind, keys in seen.numbers.items()}
+    shorter = {
+        kind: judge_sections(keys) if kind == "section" else judge_series(keys) for kind, keys in seen.numbers.items()
+    }
+    series = {kind: finding for kind, finding in shorter.items() if finding.count >= policy.min_numbered}
     figure_numbers = set(seen.numbers.get("figure", ()))
     unresolved = [reference for reference in document.references if reference.refers_to is None]
     named = {number[1] for r in unresolved if r.kind == "figure" and (number := read_number(r.text)) is not None}

@@ -92,6 +92,30 @@ def judge_series(keys: Sequence[Key]) -> SeriesFinding:
     return SeriesFinding(len(keys), displaced, tuple(missing), is_reversed, 0 if is_reversed else _rotation(keys))
 
 
+def judge_sections(keys: Sequence[Key]) -> SeriesFinding:
+    """Judge the numbers of headings: of several levels where there are any, and anew where they start again.
+
+    Contents list the numbers of the headings behind them, steps inside a section are numbered from 1: a number that is
+    not above the first of its run starts a new run, each judged for itself.
+
+    >>> judge_sections([(1, 1), (2, 1), (3, 1), (1, 1), (1, 2), (2, 1)]).displaced
+    ()
+    >>> judge_sections([(1, 1), (2, 2), (2, 1), (2, 3)]).displaced
+    (1,)
+    """
+    deep = [key for key in keys if len(key) > 1] or list(keys)
+    whole = judge_series(deep)
+    if whole.is_reversed:
+        return whole
+    starts = [0]
+    for at, key in enumerate(deep):
+        if key <= deep[starts[-1]] and at:
+            starts.append(at)
+    runs = [(start, judge_series(deep[start:end])) for start, end in pairwise([*starts, len(deep)])]
+    displaced = tuple(start + at for start, run in runs for at in run.displaced)
+    return SeriesFinding(len(deep), displaced, (), is_reversed=False, rotation=0)
+
+
 def _longest_ascent(keys: Sequence[Key]) -> set[int]:
     """Indices of the longest strictly ascending subsequence (patience sorting)."""
     tails: list[Key] = []
