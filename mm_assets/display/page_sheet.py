@@ -1,4 +1,4 @@
-"""A page with its blocks drawn over it: boxes by type, order numbers, and lines from captions to what they belong to."""
+"""A page with its blocks drawn over it: boxes by type, order numbers, and lines from captions to their figures."""
 
 import io
 from collections.abc import Sequence
