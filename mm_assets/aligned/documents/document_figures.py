@@ -26,7 +26,7 @@ PREVIEWS: Final = "previews"
 
 
 def show_pages(lake: DeltaLake, landing: Landing, batch: str, affected: Sequence[str], policy: Policy) -> bytes | None:
-    """A sheet of the first pages with figures or tables, of an affected document if there is one.
+    """A sheet of the pages with most figures and tables, else most blocks, of an affected document if there is one.
 
     None for a batch without pages, or if the document can no longer be read.
     """
@@ -38,8 +38,9 @@ def show_pages(lake: DeltaLake, landing: Landing, batch: str, affected: Sequence
     document = row["document_id"]
     own = pl.col("document_id") == document
     rows = lake.scan("document_blocks", batch).filter(own).sort("position").collect()
-    shown = rows.filter(pl.col("type").is_in(["figure", "table", "caption"]))["page"].unique().sort().to_list()
-    pages = sorted([*shown[:_PAGES], *[page for page in range(1, row["pages"] + 1) if page not in shown]][:_PAGES])
+    told = rows.group_by("page").agg(floats=pl.col("type").is_in(["figure", "table", "caption"]).sum(), blocks=pl.len())
+    fullest = told.sort("floats", "blocks", "page", descending=[True, True, False]).head(_PAGES)
+    pages = fullest["page"].sort().to_list()
     bound = lake.scan("caption_bindings", batch).filter(own).drop_nulls("caption_position")
     links = list(bound.select("position", "caption_position").collect().iter_rows())
     blocks = [owned.block for owned in read_blocks([rows.filter(pl.col("page").is_in(pages))])]

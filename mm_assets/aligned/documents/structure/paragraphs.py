@@ -16,7 +16,7 @@ from mm_assets.policy.document_structure import DocumentStructurePolicy
 
 _ENDS: Final = re.compile(r"[.!?:;…。！？]['\"”’)\]]*$")  # noqa: RUF001 - marks of other scripts
 _HYPHEN: Final = re.compile(r"(\w)[-\u00ad\u2010]$")
-_NOTE: Final = re.compile(r"^(?:\d{1,3}|[*†‡§])\s")
+_NOTE: Final = re.compile(r"^(?:\d{1,3}|[*†‡§])\s*[^\W\d_]")
 _LOWER_PART: Final = 0.6
 
 
