@@ -19,9 +19,10 @@ from mm_assets.documents.html import HtmlReader
 from mm_assets.documents.html_pictures import inside_picture
 from mm_assets.documents.pages import Page
 from mm_assets.documents.reading import DocumentReader, Models, read_html
+from mm_assets.documents.text_layers import is_sampled
 from mm_assets.errors import DecodeError
 from mm_assets.landing import Landing
-from mm_assets.policy import Policy
+from mm_assets.policy import DocumentRecognitionPolicy, Policy
 from mm_assets.schemas import TABLES
 
 STAGE: Final = "documents"
@@ -45,11 +46,15 @@ class _Told:
     characters: int = 0
     read_characters: int = 0
     sample: str = ""
+    sampled: list[int] = field(default_factory=list[int])
+    apart: dict[int, float | None] = field(default_factory=dict[int, float | None])
 
-    def pages(self, pages: Iterable[Page]) -> Iterator[Page]:
+    def pages(self, pages: Iterable[Page], document_id: str, policy: DocumentRecognitionPolicy) -> Iterator[Page]:
         """Hand the pages on."""
         for page in pages:
             self.marks.append(mark_page(page))
+            if len(self.sampled) < policy.max_sampled_pages and is_sampled(document_id, page, policy):
+                self.sampled.append(page.number)
             self.origins[page.number] = page.text_from
             self.finder.add_page_label(page.number, page.label)
             yield page
@@ -110,11 +115,16 @@ def clean_document(row: Row, reader: DocumentReader, landing: Landing, policy: P
         pages = 1
     else:
         with reader.open(row) as document:
-            _store_blocks(row, told, page_blocks(told.pages(document.pages()), policy.document_structure), sink)
+            pages_read = told.pages(document.pages(), row["document_id"], policy.document_recognition)
+            _store_blocks(row, told, page_blocks(pages_read, policy.document_structure), sink)
             title, pages = title or document.title, len(document)
+            for number in told.sampled:
+                told.apart[number] = document.compare(number)
     if not told.blocks:
         raise DecodeError("EMPTY_DOCUMENT", f"{row['record_ref']}: no text and no figure was found; see its file")
-    sink("document_pages", to_frame(row["batch"], row["document_id"], told.marks))
+    marks = to_frame(row["batch"], row["document_id"], told.marks)
+    apart = pl.Series([told.apart.get(page) for page in marks["page"]], dtype=pl.Float64)
+    sink("document_pages", marks.with_columns(ocr_disagreement=apart))
     sink("document_references", _references(row, told.finder))
     described = row | {
         "title": title or told.heading,

@@ -15,6 +15,7 @@ from mm_assets.documents.page_pictures import PagePictures
 from mm_assets.documents.pages import Box, Page, Words
 from mm_assets.documents.pdf import PdfProcess, PdfReader
 from mm_assets.documents.recognition import needs_recognition, recognise_pages
+from mm_assets.documents.text_layers import disagreement
 from mm_assets.errors import ContractError
 from mm_assets.landing import Landing
 from mm_assets.policy import DocumentReadingPolicy, DocumentRecognitionPolicy
@@ -78,6 +79,15 @@ class PagedDocument:
                 yield from self._recognised(waiting)
                 waiting = []
         yield from self._recognised(waiting)
+
+    def compare(self, number: int) -> float | None:
+        """How far text layer and recognition of a page are apart, 0 to 1; None without a model. Raises as `pages`."""
+        ocr = self._models.ocr
+        if ocr is None or isinstance(self._source, PagePictures):
+            return None
+        layer = self._source.page(number).words.texts
+        (read,) = ocr.read_pages([self._source.render_page(number, self._recognition.dpi)])
+        return disagreement(layer, (word.text for word in read))
 
     def render_page(self, number: int, dpi: float) -> Pixels:
         """A page, from 1, as uint8 RGB (H, W, 3); a picture in its own pixels. Raises as `pages`."""

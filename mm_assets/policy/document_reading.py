@@ -104,3 +104,10 @@ class DocumentRecognitionPolicy(Section):
         default=0.5, description="Score a region of the layout model needs; its own default."
     )
     pages_at_once: PositiveInt = Field(default=8, description="Pages whose pixels are held for one call of the models.")
+    sample_share: Share = Field(
+        default=0.01,
+        description="Share of the pages with a text layer that are read from their pixels too, to compare; a page "
+        "takes some ten seconds on a CPU core.",
+    )
+    max_sampled_pages: PositiveInt = Field(default=5, description="Most pages of one document that are compared.")
+    min_sampled_words: PositiveInt = Field(default=40, description="Fewest words of a page that is compared.")

@@ -99,6 +99,11 @@ TABLES: Final[tuple[Table, ...]] = (
             "top": Column(pl.List(pl.String), "Its first lines, from the edge inward, at most four."),
             "bottom": Column(pl.List(pl.String), "Its last lines, from the edge inward, at most four."),
             "links": Column(pl.List(pl.Int64), "Pages its links lead to, in their order."),
+            "ocr_disagreement": Column(
+                pl.Float64,
+                "Share of words that text layer and recognition do not share; null: the page was not sampled.",
+                nullable=True,
+            ),
         },
         order_by=("document_id", "page"),
     ),

@@ -157,7 +157,10 @@ def observe_documents(lake: DeltaLake, batch: str) -> Iterator[ObservedDocument]
     bindings = rows_by_document(lake, batch, "caption_bindings", columns)
     references = rows_by_document(lake, batch, "document_references", ("position", "kind", "text", "refers_to"))
     pages = rows_by_document(
-        lake, batch, "document_pages", ("page", "label", "words", "digest", "top", "bottom", "links")
+        lake,
+        batch,
+        "document_pages",
+        ("page", "label", "words", "digest", "top", "bottom", "links", "ocr_disagreement"),
     )
     told = lake.scan("documents", batch).select("document_id", "file_name", "language").collect().iter_rows()
     names = {document: (file_name, language) for document, file_name, language in told}
@@ -181,6 +184,9 @@ def observe_documents(lake: DeltaLake, batch: str) -> Iterator[ObservedDocument]
             pages=() if marks is None else from_frame(marks),
             similarity=likeness(shown, captioned),
             lost_pictures=sorted(set(of_figures) - set(shown["position"].to_list())),
+            ocr_disagreement={}
+            if marks is None
+            else dict(marks.drop_nulls("ocr_disagreement").select("page", "ocr_disagreement").iter_rows()),
             window_cuts=cuts.get(document, 0),
             language=names[document][1],
         )

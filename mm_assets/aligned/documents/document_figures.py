@@ -17,7 +17,7 @@ from mm_assets.landing import Landing
 from mm_assets.policy import Policy
 from resources.delta_lake import DeltaLake
 
-_PAGES: Final = 3
+_PAGES: Final = 2
 _DPI: Final = 72.0
 _POINTS: Final = 72.0
 _SHEET_PX: Final = 760
