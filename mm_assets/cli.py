@@ -48,7 +48,7 @@ def _console(*, stderr: bool = False) -> Console:
 
 @app.command()
 def demo(as_json: Json = False) -> None:
-    """Run the vendored demo batches, three of them spoiled on purpose, to a release."""
+    """Run the vendored demo batches, four of them spoiled on purpose, to a release."""
     from mm_assets.commands import demo as command  # noqa: PLC0415 - imports dagster
     from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
 

@@ -1,4 +1,4 @@
-"""The demo: the vendored batches, three of them spoiled on purpose, run to a release."""
+"""The demo: the vendored batches, four of them spoiled on purpose, run to a release."""
 
 import os
 from dataclasses import dataclass
@@ -81,7 +81,8 @@ def batch_rows(workspace: Workspace, lake: DeltaLake) -> list[dict[str, Any]]:
                 "batch": batch,
                 "rows_in": delivered.get(batch, 0),
                 "rows_out": sum(
-                    entry["rows"].get(name, 0) for name in ("images", "texts", "audio_clips", "video_clips")
+                    entry["rows"].get(name, 0)
+                    for name in ("images", "texts", "audio_clips", "video_clips", "documents")
                 ),
                 "rejected": entry["rejected"],
                 "recall_at_1": measured["recall_at_1"] if measured and measured["pairs"] else None,
