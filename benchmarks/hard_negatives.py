@@ -1,10 +1,11 @@
-"""Hard negatives: what people say of them, what the verdicts find, and what blind readers tell.
+"""Hard negatives: how they were labelled, what the verdicts find, and what blind readers tell.
 
     python benchmarks/hard_negatives.py labels
     python benchmarks/hard_negatives.py planted [--part development]
     python benchmarks/hard_negatives.py blind --captions FILE
 
-``labels`` counts the hand labels of ``labels/hard_negatives.json``. ``planted`` shows the verdicts true texts of
+``labels`` counts the labels of ``labels/hard_negatives.json``: 36 doubtful negatives were judged beside their pictures,
+the others from the captions of the picture. ``planted`` shows the verdicts true texts of
 ``labels/planted_true_texts.txt`` and, in the part test, captions of the same demo picture re-encoded and scaled.
 ``blind`` audits every text strategy on the captions of a text file, one a line.
 """

@@ -320,8 +320,9 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
             "document_windows",
             "document_order",
             "figure_codes",
+            "hard_negatives",
         ),
-        policy=("fusion",),
-        code_version="4",
+        policy=("fusion", "hard_negatives.max_per_positive"),
+        code_version="5",
     ),
 )

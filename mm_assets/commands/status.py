@@ -13,7 +13,7 @@ from resources.release_store import releases_of_lake
 
 _NOT_COUNTED = {"rejected", "mixtures", "batches", "provenance", "gate_evaluations", "holds", "costs"}
 
-_RECORD_KINDS = ("image", "text", "audio", "video")
+_RECORD_KINDS = ("image", "text", "audio", "video", "document")
 
 
 def rows_per_batch(lake: DeltaLake) -> dict[str, dict[str, int]]:
@@ -90,12 +90,15 @@ def recall_by_batch(lake: DeltaLake) -> dict[str, dict[str, Any]]:
 
 
 def records_in(lake: DeltaLake) -> dict[str, int]:
-    """Records each batch delivered: images, texts, sounds and videos that reading kept, and those it rejected."""
-    raw = ("raw_images", "raw_texts", "raw_audio", "raw_videos")
+    """Records each batch delivered: images, texts, sounds, videos and documents that were kept, and those rejected."""
+    raw = ("raw_images", "raw_texts", "raw_audio", "raw_videos", "raw_documents")
     kept = pl.concat([lake.scan(name).group_by("batch").len().collect() for name in raw])
     turned_away = (
         lake.scan("rejected")
-        .filter(pl.col("stage").is_in(["raw_pools", "raw_media"]), pl.col("record_kind").is_in(_RECORD_KINDS))
+        .filter(
+            pl.col("stage").is_in(["raw_pools", "raw_media", "raw_documents"]),
+            pl.col("record_kind").is_in(_RECORD_KINDS),
+        )
         .group_by("batch")
         .len()
         .collect()

@@ -10,6 +10,7 @@ from mm_assets.aligned.objects.orientation.orientation_verdict import GATE as OR
 from mm_assets.aligned.objects.orientation.write_back import list_contradicted
 from mm_assets.display.metadata import counts_table
 from mm_assets.fusion.document_packing import join_figures, pack_document_chunks
+from mm_assets.fusion.negative_texts import list_negatives, with_negatives
 from mm_assets.fusion.object_packing import pack_object_chunks
 from mm_assets.fusion.packed_samples import PackedSamples
 from mm_assets.fusion.packing import pack_image_text_chunks, pack_texts
@@ -65,20 +66,28 @@ def contradicted_captions(
 
 
 def pack_batch(
-    lake: DeltaLake, batch: str, checks: dict[str, Any], policy: FusionPolicy, captions: pl.DataFrame
+    lake: DeltaLake,
+    batch: str,
+    checks: dict[str, Any],
+    policy: FusionPolicy,
+    captions: pl.DataFrame,
+    max_negatives: int,
 ) -> Iterator[PackedSamples]:
     """Everything of a batch that becomes a sample, in bounded portions."""
+    negatives = list_negatives(lake.read("hard_negatives", batch), max_negatives)
     codes = lake.read("visual_codes", batch)
     codebook_size = _codebook_size(lake, "codebook", codes)
     columns = ("image_id", "batch", "source", "license", "record_ref", "position")
     images = lake.scan("images", batch).select(columns).sort("position").collect()
     embeddings = lake.scan("image_embeddings", batch).select("image_id", "spatial_features").collect()
-    yield from pack_image_text_chunks(images, captions, codes, embeddings, checks, policy, codebook_size=codebook_size)
+    pictures = pack_image_text_chunks(images, captions, codes, embeddings, checks, policy, codebook_size=codebook_size)
+    yield from (with_negatives(packed, negatives) for packed in pictures)
     alignments = lake.read("object_alignments", batch)
     if alignments.height:
-        yield from pack_object_chunks(
+        objects = pack_object_chunks(
             images, captions, alignments, codes, embeddings, checks, policy, codebook_size=codebook_size
         )
+        yield from (with_negatives(packed, negatives) for packed in objects)
     for chunk in lake.chunks("texts", batch):
         yield pack_texts(chunk, policy)
     if lake.count("segment_alignments", batch):
@@ -164,6 +173,7 @@ def _codebook_size(lake: DeltaLake, table: str, codes: pl.DataFrame) -> int:
         "document_windows",
         "document_order",
         "figure_codes",
+        "hard_negatives",
     ],
     kinds={"deltalake", "polars"},
     code_version=STEPS[STAGE].code_version,
@@ -188,7 +198,8 @@ def fusion_samples(
     )
     with provenance.writing(STAGE, batch) as writing, lake.staging() as staging:
         staging.add("rejected", contradicted)
-        for packed in pack_batch(lake, batch, checks, policy.fusion, captions):
+        most = policy.hard_negatives.max_per_positive
+        for packed in pack_batch(lake, batch, checks, policy.fusion, captions, most):
             _add(staging, packed)
         lake.replace("rejected", batch, staging, within={"stage": STAGE})
         written = lake.replace(STAGE, batch, staging)

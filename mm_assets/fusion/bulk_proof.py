@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mm_assets.fusion import line_facts as f
 from mm_assets.fusion.line_kernel import scan_lines
+from mm_assets.fusion.negative_texts import find_negative_fault
 from mm_assets.fusion.placeholders import Vocabulary
 from mm_assets.fusion.samples import FusionLine
 from mm_assets.fusion.shard_index import ShardIndex, UnresolvedReferenceError
@@ -82,7 +83,8 @@ class BulkProof:
 
     def _is_clean_without_boxes(self, raw: bytes) -> bool:
         try:
-            return not self._decoder.decode(raw).boxes
+            line = self._decoder.decode(raw)
+            return not line.boxes and find_negative_fault(line.content, line.negatives) is None
         except (msgspec.DecodeError, RecursionError):
             return False
 

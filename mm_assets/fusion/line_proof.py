@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from mm_assets.fusion.box_markup import check_boxes, strip_tags
+from mm_assets.fusion.negative_texts import find_negative_fault
 from mm_assets.fusion.placeholders import CODE_NAMES, SENTINELS, Modality, Vocabulary, proves_plain
 from mm_assets.fusion.samples import FusionLine
 from mm_assets.fusion.shard_index import Shard, ShardIndex, UnresolvedReferenceError
@@ -65,6 +66,7 @@ class LineProof:
             return None
         content = _without_boxes(line) if line.boxes else line.content
         proven = content is not None and self._is_proven(content, line)
+        proven = proven and find_negative_fault(line.content, line.negatives) is None
         return line.id if proven else None
 
     def _is_proven(self, content: str, line: FusionLine) -> bool:

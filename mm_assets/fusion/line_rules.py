@@ -8,6 +8,7 @@ import msgspec
 
 from mm_assets.fusion.box_markup import check_boxes
 from mm_assets.fusion.findings import LintCode
+from mm_assets.fusion.negative_texts import find_negative_fault
 from mm_assets.fusion.placeholders import (
     Modality,
     ParsedContent,
@@ -90,6 +91,9 @@ class LineRules:
         if (line.boxes or codes is None) and not breaks_structure(faults):
             found = check_boxes(line.content, line.boxes, tags_required=line.kind == "object")
             faults.update((code, f"{message}; repack the sample") for code, message in found.items())
+        wrong = find_negative_fault(line.content, line.negatives)
+        if wrong is not None:
+            faults.setdefault(LintCode.INVALID_FIELD, f"{wrong}; leave it out")
         return LineVerdict(line.id, faults, valid=True)
 
     def _check_proven(self, line: FusionLine, codes: list[int], faults: Faults) -> None:

@@ -17,7 +17,7 @@ _SAMPLES: Final = TABLES["fusion_samples"]
 _REJECTED: Final = TABLES["rejected"]
 _ONLY_SOME_HAVE: Final = (
     "boxes_json", "image_id", "caption_id", "text_id", "text_kind", "spatial_features", "segment_id", "frame_features",
-    "audio_features", "audio_codes", "audio_codebook_version", "segment_json", "document_json",
+    "audio_features", "audio_codes", "audio_codebook_version", "segment_json", "document_json", "negatives_json",
 )  # fmt: skip
 
 

@@ -4,6 +4,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from mm_assets.hard_negatives.negatives import Strategy
+
 Kind = Literal["image_text", "object", "segment", "document", "text", "dialogue"]
 Pool = Literal["text_retention", "coarse_image_text", "fine_grained_interleaved", "dialogue"]
 ReviewStatus = Literal["unreviewed", "accepted", "rejected"]
@@ -35,10 +37,10 @@ class TimeSpan(msgspec.Struct, frozen=True):
 
 
 class Negative(msgspec.Struct, frozen=True):
-    """A hard negative of the sample."""
+    """A false text of the sample, and how it was made."""
 
-    text: str
-    strategy: str
+    text: Annotated[str, msgspec.Meta(pattern=r"\S")]
+    strategy: Strategy
 
 
 class FusionLine(msgspec.Struct, frozen=True, gc=False):

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from mm_assets.errors import REMEDIES, CrossModalCode, FormatError, ReleaseError
 from mm_assets.fusion.box_markup import BOX_START, check_boxes, strip_tags
 from mm_assets.fusion.findings import LintCode
+from mm_assets.fusion.negative_texts import find_negative_fault
 from mm_assets.fusion.placeholders import (
     CODE_NAMES,
     IMAGE_END,
@@ -34,6 +35,7 @@ from mm_assets.fusion.samples import (
     VISUAL_FEATURES,
     Box,
     FusionLine,
+    Negative,
     SegmentDetails,
 )
 from mm_assets.fusion.shard_index import CODES_FOLDER, FEATURES_FOLDER, UnresolvedReferenceError, split_reference
@@ -71,6 +73,7 @@ class TrainingSample(TypedDict):
     ``boxes``: float32, shape (B, 4), corners x1 y1 x2 y2 in pixels of the stored image; ``phrase_places``: int64,
     shape (B, 2), start and end in ``content`` of the phrase each box holds. ``times``: int64, shape (N, 2), start and
     end on the medium's global clock, microseconds; ``segment``: what else its line says of a segment, None of others.
+    ``negatives``: false texts of the sample, with the strategy of each.
     """
 
     id: str
@@ -91,6 +94,7 @@ class TrainingSample(TypedDict):
     phrase_places: torch.Tensor
     times: torch.Tensor
     segment: SegmentDetails | None
+    negatives: list[Negative]
 
 
 class ReleaseDataset(Dataset[TrainingSample]):
@@ -181,6 +185,9 @@ class ReleaseDataset(Dataset[TrainingSample]):
         spans, text = self._take_apart(line.content, name)
         for code, message in check_boxes(line.content, line.boxes, tags_required=line.kind == "object").items():
             raise _format_error(name, code, message)
+        wrong = find_negative_fault(line.content, line.negatives)
+        if wrong is not None:
+            raise _format_error(name, LintCode.INVALID_FIELD, wrong)
         visual, audio = spans
         for path, span, field in (
             (line.visual_features_path, visual, "visual_features_path"),
@@ -212,6 +219,7 @@ class ReleaseDataset(Dataset[TrainingSample]):
             phrase_places=phrases,
             times=torch.tensor(times, dtype=torch.int64).reshape(-1, 2),
             segment=segment,
+            negatives=line.negatives,
         )
 
     def _take_apart(self, content: str, name: str) -> tuple[tuple[_Spans, _Spans], str]:

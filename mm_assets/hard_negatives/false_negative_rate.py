@@ -4,7 +4,7 @@
 Where people have looked at enough of a strategy's kept negatives, they alone tell. Else the rate follows from what the
 verdicts found: they find a share ``c`` of all true texts (measured once on planted ones, see ``verdict_caught`` in the
 policy), so that of ``f`` found ones ``f (1 - c) / c`` slipped through, as in counting animals by marked ones. It is
-never taken to be lower than among the negatives that were labelled by hand once (``labelled_true`` of ``labelled``).
+never taken to be lower than among the negatives that were labelled once (``labelled_true`` of ``labelled``).
 """
 
 import math
@@ -87,7 +87,7 @@ def estimate_rate(judged: Iterable[Judged], policy: HardNegativePolicy) -> False
         (spread[1], ends[0]),
     )
     value, low, high = (doubtful * slipped_share(share, caught) for share, caught in cases)
-    # What is put in by a word net passes the rules by construction; only people saw how often it is true all the same.
+    # What is put in by a word net passes the rules by construction; only labels tell how often it is true all the same.
     seen = doubtful * policy.labelled_true / policy.labelled
     ceiling = doubtful * clopper_pearson(policy.labelled_true, policy.labelled, policy.confidence)[1]
     return FalseNegativeRate(max(value, seen), low, max(high, ceiling), kept, found, len(reviewed), "planted")

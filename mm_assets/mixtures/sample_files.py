@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mm_assets.errors import REMEDIES, CrossModalCode, ReleaseError
 from mm_assets.fusion.box_markup import decode_boxes
+from mm_assets.fusion.negative_texts import decode_negatives
 from mm_assets.fusion.release_format import SAMPLES_FOLDER
 from mm_assets.fusion.samples import DocumentDetails, DocumentLine, FusionLine, SegmentDetails, SegmentLine
 from mm_assets.mixtures.line_spool import LineSpool
@@ -103,13 +104,13 @@ def _refuse_if_not_finite(rows: NDArray[np.float16], references: Sequence[str]) 
 def _lines(frame: pl.DataFrame, placeholder_version: str) -> Iterator[tuple[int, bytes]]:
     columns = ("position", "sample_id", "kind", "modalities", "content", "visual_features_path", "audio_features_path",
                "pool", "weight", "batch", "source", "license", "checks_json", "boxes_json", "segment_json",
-               "document_json")  # fmt: skip
+               "document_json", "negatives_json")  # fmt: skip
     checks_of = {text: msgspec.json.decode(text, type=dict[str, object]) for text in frame["checks_json"].unique()}
     statuses = frame["review_status"] if "review_status" in frame.columns else [_UNREVIEWED] * frame.height
     encoder = msgspec.json.Encoder()
     for row, status in zip(frame.select(columns).iter_rows(), statuses, strict=True):
         (position, sample_id, kind, modalities, content, visual, audio, pool, weight, batch, source, license_, checks,
-         boxes, segment, document) = row  # fmt: skip
+         boxes, segment, document, negatives) = row  # fmt: skip
         details = None if segment is None else _SEGMENTS.decode(segment)
         fields = FusionLine(
             id=sample_id,
@@ -120,7 +121,7 @@ def _lines(frame: pl.DataFrame, placeholder_version: str) -> Iterator[tuple[int,
             audio_features_path=audio,
             boxes=decode_boxes(boxes),
             times=[] if details is None else details.times,
-            negatives=[],
+            negatives=decode_negatives(negatives),
             pool=pool,
             weight=weight,
             batch=batch,

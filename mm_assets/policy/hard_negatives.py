@@ -75,7 +75,7 @@ class HardNegativePolicy(Section):
     )
     verdict_planted: PositiveInt = Field(default=162, description="Planted true texts they were shown there.")
     labelled_true: Annotated[int, Field(ge=0)] = Field(
-        default=6, description="Kept negatives of the demo found true by hand: benchmarks/labels/hard_negatives.json."
+        default=6, description="Kept negatives of the demo labelled true: benchmarks/labels/hard_negatives.json."
     )
     labelled: PositiveInt = Field(
         default=315, description="Kept negatives labelled there; no unreviewed batch is taken to be better than they."

@@ -56,6 +56,9 @@ TABLES: Final[tuple[Table, ...]] = (
                 "content; JSON object.",
                 nullable=True,
             ),
+            "negatives_json": Column(
+                pl.String, "Kept false texts of its caption: text and strategy; JSON array.", nullable=True
+            ),
         },
         order_by=("kind", "sample_id"),
     ),
