@@ -11,15 +11,8 @@ import polars as pl
 import rensa  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
-from mm_assets.cleaned.text_shingles import (
-    Hashes,
-    hash_rows,
-    jaccard,
-    normalise_words,
-    shingle_characters,
-    shingle_sets,
-    shingle_words,
-)
+from mm_assets.cleaned.text_overlap import Offsets, distinct_shingles, pair_similarity
+from mm_assets.cleaned.text_shingles import Hashes, hash_rows, normalise_words, shingle_characters, shingle_words
 from mm_assets.errors import SchemaMismatchError
 from mm_assets.policy.text_quality import TextDuplicatePolicy
 from mm_assets.schemas import TABLES
@@ -38,6 +31,7 @@ _VERDICTS: Final = pl.Schema(
     }
 )
 _DIGESTS_AT_ONCE: Final = 1_024
+Shingles = tuple[Hashes, Offsets]
 
 
 def fingerprint_texts(texts: pl.DataFrame, policy: TextDuplicatePolicy) -> pl.DataFrame:
@@ -138,8 +132,13 @@ def find_near_pairs(rows: pl.DataFrame, read: TextReader, policy: TextDuplicateP
     return pl.DataFrame(pairs, schema={"first": pl.String, "second": pl.String, "similarity": pl.Float64}, orient="row")
 
 
-_Shingles = tuple[str, frozenset[int] | None, frozenset[int] | None]
-"""Digest, word shingles of a long text, character shingles of a short one."""
+@dataclass(frozen=True)
+class _Shingled:
+    """Texts of some rows, in their order: digest, words, and distinct shingles of words and of characters."""
+
+    rows: pl.DataFrame
+    by_words: Shingles
+    by_characters: Shingles
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +165,11 @@ class _Comparison:
         pairs = self._candidates(known, asked)
         if not pairs.height:
             return
-        first = self._shingles(known.filter(pl.col("row").is_in(pairs["first"].implode())))
-        second = self._shingles(asked.filter(pl.col("row").is_in(pairs["second"].implode())))
-        for one, other in pairs.iter_rows():
-            match = self._compare(one, first[one], other, second[other])
-            if match is not None:
-                yield match
+        first = self._shingled(known.filter(pl.col("row").is_in(pairs["first"].implode())))
+        second = self._shingled(asked.filter(pl.col("row").is_in(pairs["second"].implode())))
+        similarity, exact = self._compare(pairs, first, second)
+        for place in np.flatnonzero(similarity > 0.0).tolist():
+            yield _Match(pairs["first"][place], pairs["second"][place], float(similarity[place]), bool(exact[place]))
 
     def _candidates(self, known: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
         """Pairs that share a band, or all their words."""
@@ -183,8 +181,8 @@ class _Comparison:
             pairs = pairs.filter(pl.col("first") < pl.col("second"))
         return pairs.sort("second", "first")
 
-    def _shingles(self, rows: pl.DataFrame) -> dict[int, _Shingles]:
-        """Shingles by row."""
+    def _shingled(self, rows: pl.DataFrame) -> _Shingled:
+        """Texts of rows as shingles."""
         texts = self._read(rows["batch"][0], rows["text_id"])
         normal = texts.select("text_id", normal=normalise_words(pl.col("text")))
         joined = rows.select("row", "text_id", "words", "digest").join(
@@ -194,35 +192,39 @@ class _Comparison:
             missing = joined.filter(pl.col("normal").is_null())["text_id"][0]
             raise SchemaMismatchError(f"text {missing} of batch {rows['batch'][0]} is not there; fingerprint it again")
         policy = self._policy
-        by_words = shingle_sets(*shingle_words(joined["normal"], policy.shingle))
-        is_short = joined["words"] < policy.short_words
-        by_characters = iter(shingle_sets(*shingle_characters(joined["normal"].filter(is_short), policy.shingle)))
-        told: dict[int, _Shingles] = {}
-        for (row, words, digest), long in zip(
-            joined.select("row", "words", "digest").iter_rows(), by_words, strict=True
-        ):
-            short = next(by_characters) if words < policy.short_words else None
-            told[row] = (digest, long if words >= policy.long_words else None, short)
-        return told
+        short = joined.select(pl.when(pl.col("words") < policy.short_words).then("normal").otherwise(pl.lit("")))
+        return _Shingled(
+            joined.drop("normal"),
+            distinct_shingles(*shingle_words(joined["normal"], policy.shingle)),
+            distinct_shingles(*shingle_characters(short.to_series(), policy.shingle)),
+        )
 
     def _compare(
-        self,
-        first: int,
-        one: _Shingles,
-        second: int,
-        other: _Shingles,
-    ) -> _Match | None:
-        if one[0] == other[0]:
-            return _Match(first, second, 1.0, True)
-        for bound, left, right in (
-            (self._policy.similarity, one[1], other[1]),
-            (self._policy.short_similarity, one[2], other[2]),
+        self, pairs: pl.DataFrame, one: _Shingled, other: _Shingled
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Similarity of each pair that is near enough, else 0, and whether both have the same words."""
+        first, second = (
+            np.searchsorted(side.rows["row"].to_numpy(), pairs[name].to_numpy())
+            for side, name in ((one, "first"), (other, "second"))
+        )
+        exact = (one.rows["digest"].gather(first) == other.rows["digest"].gather(second)).to_numpy()
+        words = np.stack([one.rows["words"].to_numpy()[first], other.rows["words"].to_numpy()[second]])
+        similarity = np.zeros(len(first))
+        for bound, are, left, right in (
+            (
+                self._policy.short_similarity,
+                (words < self._policy.short_words).all(axis=0),
+                one.by_characters,
+                other.by_characters,
+            ),
+            (self._policy.similarity, (words >= self._policy.long_words).all(axis=0), one.by_words, other.by_words),
         ):
-            if left is not None and right is not None:
-                similarity = jaccard(left, right)
-                if similarity >= bound:
-                    return _Match(first, second, similarity, False)
-        return None
+            places = np.flatnonzero(are & ~exact)
+            found = pair_similarity(left, right, first[places], second[places])
+            near = found >= bound
+            similarity[places[near]] = found[near]
+        similarity[exact] = 1.0
+        return similarity, exact
 
 
 def _settle(found: dict[int, dict[str, Any]], matches: Iterable[_Match], known: pl.DataFrame) -> None:

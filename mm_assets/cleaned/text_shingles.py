@@ -1,7 +1,6 @@
 # pyright: strict
 """Shingles of texts as 64-bit hashes, the same on every machine and in every version."""
 
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -50,22 +49,6 @@ def shingle_characters(normalised: pl.Series, size: int) -> tuple[Hashes, NDArra
     """Hashes of the character n-grams of texts; arguments and result as of `shingle_words`."""
     points, starts = _code_points(normalised)
     return _rolled(_mixed(points.astype(np.uint64) + np.uint64(1)), starts, size)
-
-
-def shingle_sets(shingles: Hashes, offsets: NDArray[np.int64]) -> list[frozenset[int]]:
-    """The distinct shingles of each text; for a few hundred hashes Python's sets intersect faster than arrays."""
-    return [frozenset(shingles[start:end].tolist()) for start, end in pairwise(offsets.tolist())]
-
-
-def jaccard(one: frozenset[int], other: frozenset[int]) -> float:
-    """Similarity of two sets of hashes; 0 if both are empty.
-
-    >>> jaccard(frozenset({1, 2, 3}), frozenset({2, 3, 4}))
-    0.5
-    """
-    shared = len(one & other)
-    whole = len(one) + len(other) - shared
-    return shared / whole if whole else 0.0
 
 
 def hash_rows(rows: NDArray[np.integer]) -> Hashes:

@@ -1,13 +1,15 @@
 import random
 from itertools import combinations
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm_assets.cleaned.text_duplicates import find_text_duplicates, fingerprint_texts
-from mm_assets.cleaned.text_shingles import jaccard, normalise_words, shingle_characters, shingle_sets, shingle_words
+from mm_assets.cleaned.text_overlap import distinct_shingles, pair_similarity
+from mm_assets.cleaned.text_shingles import normalise_words, shingle_characters, shingle_words
 from mm_assets.errors import SchemaMismatchError
 from mm_assets.policy.text_quality import TextDuplicatePolicy
 
@@ -44,16 +46,18 @@ def test_shingles_are_those_of_a_set_of_tuples(texts):
     joined = pl.Series([" ".join(words) for words in texts], dtype=pl.String)
     for cut, split in ((shingle_words, str.split), (shingle_characters, list)):
         hashes, offsets = cut(joined, 5)
-        sets = shingle_sets(hashes, offsets)
+        values, places = distinct_shingles(hashes, offsets)
         by_hand = []
         for text in joined:
             items = split(text)
             by_hand.append({tuple(items[at : at + 5]) for at in range(max(len(items) - 4, 1))} if items else set())
-        assert [len(s) for s in sets] == [len(s) for s in by_hand]
-        for one, other in combinations(range(len(texts)), 2):
+        assert np.diff(places).tolist() == [len(s) for s in by_hand]
+        pairs = np.array(list(combinations(range(len(texts)), 2)), np.int64).reshape(-1, 2)
+        found = pair_similarity((values, places), (values, places), pairs[:, 0], pairs[:, 1])
+        for (one, other), similarity in zip(pairs.tolist(), found, strict=True):
             whole = len(by_hand[one] | by_hand[other])
             expected = len(by_hand[one] & by_hand[other]) / whole if whole else 0.0
-            assert jaccard(sets[one], sets[other]) == expected
+            assert similarity == expected
 
 
 def test_every_pair_of_the_exact_search_is_found():
