@@ -166,8 +166,8 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         tables=("document_figures", "caption_bindings"),
         upstream=("documents",),
         parts=DOCUMENTS,
-        policy=("document_reading", "document_captions", "features"),
-        models=("encoder",),
+        policy=("document_reading", "document_captions", "features", "images.max_nsfw", "images.nsfw_enabled"),
+        models=("encoder", "safety"),
     ),
     Step(
         name="document_windows",

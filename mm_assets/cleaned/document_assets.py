@@ -7,9 +7,10 @@ import dagster as dg
 import polars as pl
 
 from mm_assets.cleaned.document_reading import STAGE, ReadDocument, clean_document
+from mm_assets.cleaned.image_text_share import report_text_share
 from mm_assets.cleaned.interfaces import LanguageIdentifier
 from mm_assets.cleaned.text_duplicates import find_text_duplicates, fingerprint_texts
-from mm_assets.display.metadata import counts_table
+from mm_assets.display.metadata import counts_table, rows_table
 from mm_assets.documents.reading import DocumentReader, Models
 from mm_assets.documents.timed_ocr import TimedOcr
 from mm_assets.errors import InputError
@@ -29,6 +30,7 @@ from resources.provenance import Provenance, Writing
 from resources.registry import DOCUMENTS, BatchRegistry
 
 GROUP = "cleaned"
+_REPORTED = ("kind", "language", "script", "items", "characters", "characters_in_images", "share")
 _PER_DOCUMENT = ("document_pages", "document_blocks", "document_references")
 
 
@@ -95,6 +97,24 @@ def find_repeated_documents(
         (_kept_fingerprints(lake, one) for one in earlier),
         words,
         policy.text_duplicates,
+    )
+
+
+def text_in_pixels(lake: DeltaLake, batch: str) -> pl.DataFrame:
+    """How much text of a batch's documents was read from pixels, by type of block, language and script."""
+    languages = lake.scan(STAGE, batch).select("document_id", "language")
+    characters = pl.col("text").str.len_chars()
+    return report_text_share(
+        lake.scan("document_blocks", batch)
+        .filter(characters > 0)
+        .join(languages, on="document_id")
+        .select(
+            "language",
+            "text",
+            kind="type",
+            characters_in_images=pl.when(pl.col("text_from") == "ocr").then(characters).otherwise(0),
+        )
+        .collect()
     )
 
 
@@ -205,7 +225,10 @@ def documents(
     references = lake.scan("document_references", batch).select("kind", "refers_to").collect()
     unresolved = references.filter(pl.col("refers_to").is_null()).group_by("kind").len().sort("kind")
     told = {
-        STAGE: {"rejected": counts_table(rejected, "code", "documents")},
+        STAGE: {
+            "rejected": counts_table(rejected, "code", "documents"),
+            "text_in_pixels": rows_table(text_in_pixels(lake, batch).to_dicts(), _REPORTED),
+        },
         "document_blocks": {"blocks": counts_table(dict(types.iter_rows()), "type", "blocks")},
         "document_references": {"unresolved": counts_table(dict(unresolved.iter_rows()), "kind", "references")},
     }

@@ -10,7 +10,7 @@ from mm_assets.cleaned.document_reading import open_figures
 from mm_assets.documents.block_rows import read_blocks
 from mm_assets.features.codebook_ledger import codebook_in_force
 from mm_assets.features.codes import assign_codes
-from mm_assets.features.figure_features import STAGE, read_figures
+from mm_assets.features.figure_features import STAGE, FigureSafety, read_figures
 from mm_assets.features.shards import FIGURE_FEATURES, SpatialReader, write_shard
 from mm_assets.features.timed_encoder import TimedEncoder
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
@@ -24,6 +24,7 @@ from resources.image_text_encoder import ImageTextEncoderResource
 from resources.object_store import LandingStore
 from resources.policy_file import PolicyFile
 from resources.provenance import Provenance
+from resources.safety_model import SafetyModelResource
 
 GROUP = "features"
 CODES_STEP = "figure_codes"
@@ -43,6 +44,7 @@ def document_figures(
     provenance: Provenance,
     policy_file: PolicyFile,
     encoder: ImageTextEncoderResource,
+    safety: SafetyModelResource,
 ) -> Iterator[dg.MaterializeResult]:
     """One row per figure with its embedding, and the caption bound to it; a figure without pixels is rejected."""
     refuse_if_held(context, holds)
@@ -53,8 +55,9 @@ def document_figures(
     documents = lake.read("documents", batch)
     records = dict(documents.select("document_id", "record_ref").iter_rows())
     shards: set[str] = set()
+    guard = FigureSafety(safety.handle, policy.images.max_nsfw) if policy.images.nsfw_enabled else None
     with (
-        provenance.writing(STAGE, batch, models={"encoder": encoder}) as writing,
+        provenance.writing(STAGE, batch, models={"encoder": encoder, "safety": safety}) as writing,
         costs.metered(context, STAGE, model.identity, "images", model.device) as meter,
         lake.staging() as staging,
         open_figures(landing, documents, policy) as pictures,
@@ -62,7 +65,7 @@ def document_figures(
         chunks = figures.sort("document_id", "position").collect_batches(chunk_size=_ROWS_AT_ONCE, maintain_order=True)
         owned = ((figure, pictures.of(figure.document_id)) for figure in read_blocks(chunks))
         read = read_figures(
-            owned, batch, records.__getitem__, model, policy.features.batch_size, policy.features.shard_rows
+            owned, batch, records.__getitem__, model, policy.features.batch_size, policy.features.shard_rows, guard
         )
         for number, chunk in enumerate(read):
             spatial = (

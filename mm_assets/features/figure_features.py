@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mm_assets.cleaned.interfaces import SafetyModel
 from mm_assets.documents.block_rows import OwnedBlock
 from mm_assets.documents.blocks import Picture
 from mm_assets.errors import InputError
@@ -17,6 +18,7 @@ from mm_assets.features.interfaces import ImageTextEncoder
 from mm_assets.schemas import TABLES
 
 STAGE: Final = "document_figures"
+UNSAFE: Final = "NSFW"
 _TABLE: Final = TABLES["document_figures"]
 _REJECTED: Final = TABLES["rejected"]
 Row = dict[str, Any]
@@ -28,6 +30,19 @@ class FigureReader(Protocol):
     def read(self, picture: Picture) -> NDArray[np.uint8]:
         """A figure as uint8 RGB (H, W, 3); raises `InputError` if it cannot be had."""
         ...
+
+
+@dataclass(frozen=True)
+class FigureSafety:
+    """What turns pictures away.
+
+    Attributes:
+        model: scores pictures for unsafe content.
+        highest: score that is kept.
+    """
+
+    model: SafetyModel
+    highest: float
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,7 @@ def read_figures(
     encoder: ImageTextEncoder,
     batch_size: int,
     shard_rows: int,
+    safety: FigureSafety | None = None,
 ) -> Iterator[FigureChunk]:
     """Read and encode figures in their order.
 
@@ -62,11 +78,12 @@ def read_figures(
         encoder: the model; called with ``batch_size`` pictures at once.
         batch_size: pictures per call.
         shard_rows: pictures per chunk.
+        safety: turns away unsafe pictures, code `UNSAFE`; None asks no model.
 
     Raises:
-        ModelError: the encoder failed.
+        ModelError: a model failed.
     """
-    gathered = _Gathered(batch, encoder)
+    gathered = _Gathered(batch, encoder, safety)
     for owned, reader in figures:
         picture = owned.block.picture
         try:
@@ -77,7 +94,7 @@ def read_figures(
         if picture is None or pixels is None:
             gathered.reject(owned, record_of(owned.document_id), "MISSING_PICTURE", "a figure without a picture")
             continue
-        gathered.add(owned, picture, pixels)
+        gathered.add(owned, record_of(owned.document_id), picture, pixels)
         if len(gathered.waiting) >= batch_size:
             gathered.encode()
         if len(gathered.rows) >= shard_rows:
@@ -89,17 +106,23 @@ def read_figures(
 class _Gathered:
     """What becomes the next chunk."""
 
-    def __init__(self, batch: str, encoder: ImageTextEncoder) -> None:
+    def __init__(self, batch: str, encoder: ImageTextEncoder, safety: FigureSafety | None) -> None:
         self._batch = batch
         self._encoder = encoder
+        self._safety = safety
+        self._prepared: list[NDArray[np.float32]] = []
+        self._owners: list[tuple[OwnedBlock, str]] = []
         self._model = str(encoder.identity)
         self.rows: list[Row] = []
         self.rejected: list[Row] = []
         self.waiting: list[NDArray[np.uint8]] = []
         self._spatial: list[NDArray[np.float16]] = []
 
-    def add(self, owned: OwnedBlock, picture: Picture, pixels: NDArray[np.uint8]) -> None:
+    def add(self, owned: OwnedBlock, record_ref: str, picture: Picture, pixels: NDArray[np.uint8]) -> None:
         encoder, block = self._encoder, owned.block
+        self._owners.append((owned, record_ref))
+        if self._safety is not None:
+            self._prepared.append(self._safety.model.prepare(pixels))
         self.waiting.append(make_square(pixels, encoder.input_side_px, encoder.resize_mode, encoder.padding_rgb))
         self.rows.append(
             {
@@ -130,7 +153,8 @@ class _Gathered:
         )
 
     def encode(self) -> None:
-        """Put the waiting pictures, which belong to the last rows, through the encoder."""
+        """Put the waiting pictures, which belong to the last rows, through the models."""
+        self._turn_away_unsafe()
         if not self.waiting:
             return
         features = self._encoder.encode_images(np.stack(self.waiting))
@@ -138,6 +162,26 @@ class _Gathered:
             row["embedding"] = embedding.tolist()
         self._spatial.append(features.spatial)
         self.waiting = []
+
+    def _turn_away_unsafe(self) -> None:
+        """Drop what the safety model scores too high from what waits."""
+        owners, prepared, waiting = self._owners, self._prepared, self.waiting
+        self._owners, self._prepared = [], []
+        if self._safety is None or not prepared:
+            return
+        scores = self._safety.model.score(prepared)
+        rows = self.rows[-len(waiting) :]
+        del self.rows[-len(waiting) :]
+        self.waiting = []
+        for (owned, record_ref), row, square, score in zip(owners, rows, waiting, scores.tolist(), strict=True):
+            if score > self._safety.highest:
+                told = (
+                    f"unsafe content scored {score:.2f}, at most {self._safety.highest:g} is kept; remove it"
+                )
+                self.reject(owned, record_ref, UNSAFE, told)
+            else:
+                self.rows.append(row)
+                self.waiting.append(square)
 
     def take(self) -> FigureChunk:
         self.encode()

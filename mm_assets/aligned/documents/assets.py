@@ -25,6 +25,7 @@ from mm_assets.display.metadata import picture
 from mm_assets.display.page_sheet import LEGEND
 from mm_assets.documents.block_rows import OwnedBlock, block_id_of, read_blocks
 from mm_assets.documents.blocks import Block
+from mm_assets.features.figure_features import UNSAFE
 from mm_assets.gates.guard import refuse_if_held
 from mm_assets.policy import Policy, WindowPolicy
 from mm_assets.schemas import TABLES
@@ -153,7 +154,7 @@ def likeness(figures: pl.DataFrame, captions: pl.DataFrame) -> NDArray[np.float3
 def observe_documents(lake: DeltaLake, batch: str) -> Iterator[ObservedDocument]:
     """What the gate is told of each document of a batch, one after the other."""
     figures = rows_by_document(lake, batch, "document_figures", ("position", "embedding"))
-    columns = ("position", "type", "caption_position", "score", "embedding")
+    columns = ("position", "block_id", "type", "caption_position", "score", "embedding")
     bindings = rows_by_document(lake, batch, "caption_bindings", columns)
     references = rows_by_document(lake, batch, "document_references", ("position", "kind", "text", "refers_to"))
     pages = rows_by_document(
@@ -165,12 +166,13 @@ def observe_documents(lake: DeltaLake, batch: str) -> Iterator[ObservedDocument]
     told = lake.scan("documents", batch).select("document_id", "file_name", "language").collect().iter_rows()
     names = {document: (file_name, language) for document, file_name, language in told}
     placed = lake.scan(WINDOWS, batch).select("document_id", "window_index", "block_position", "type", "role").collect()
+    unsafe = lake.scan("rejected", batch).filter(pl.col("code") == UNSAFE).select("record_id").collect()["record_id"]
     cuts = count_cuts(placed, lake.scan("caption_bindings", batch).collect())
     for document, blocks in blocks_by_document(lake, batch):
         bound = bindings.get(document, _none_of("caption_bindings", columns))
         shown = figures.get(document, _none_of("document_figures", ("position", "embedding")))
         captioned = bound.filter(pl.col("type") == "figure").drop_nulls("caption_position")
-        of_figures = bound.filter(pl.col("type") == "figure")["position"].to_list()
+        wanted = bound.filter((pl.col("type") == "figure") & ~pl.col("block_id").is_in(unsafe.implode()))
         found = references.get(document, _none_of("document_references", ("position", "kind", "text", "refers_to")))
         marks = pages.get(document)
         yield ObservedDocument(
@@ -183,7 +185,7 @@ def observe_documents(lake: DeltaLake, batch: str) -> Iterator[ObservedDocument]
             ],
             pages=() if marks is None else from_frame(marks),
             similarity=likeness(shown, captioned),
-            lost_pictures=sorted(set(of_figures) - set(shown["position"].to_list())),
+            lost_pictures=sorted(set(wanted["position"].to_list()) - set(shown["position"].to_list())),
             ocr_disagreement={}
             if marks is None
             else dict(marks.drop_nulls("ocr_disagreement").select("page", "ocr_disagreement").iter_rows()),
