@@ -175,9 +175,7 @@ class _Gathered:
         self.waiting = []
         for (owned, record_ref), row, square, score in zip(owners, rows, waiting, scores.tolist(), strict=True):
             if score > self._safety.highest:
-                told = (
-                    f"unsafe content scored {score:.2f}, at most {self._safety.highest:g} is kept; remove it"
-                )
+                told = f"unsafe content scored {score:.2f}, at most {self._safety.highest:g} is kept; remove it"
                 self.reject(owned, record_ref, UNSAFE, told)
             else:
                 self.rows.append(row)

@@ -39,6 +39,8 @@ def strip_tags(content: str) -> str | None:
 
     >>> strip_tags("A <box>duck</box>"), strip_tags("A <box>duck"), strip_tags("<box>IMG_TK</box>_3")
     ('A duck', None, None)
+    >>> strip_tags("<box><b</box>ox>") is None
+    True
     """
     last = content.rfind(_SENTINEL_END)
     head = 0 if last < 0 else last + len(_SENTINEL_END)
@@ -49,9 +51,11 @@ def strip_tags(content: str) -> str | None:
         if not tag:
             return None
         segments += [phrase, behind]
-    if BOX_START in content[:head] or not proves_plain(" ".join(segments)):
+    bare = "".join(segments)
+    joins_to_a_tag = BOX_START in bare or BOX_END in bare
+    if BOX_START in content[:head] or joins_to_a_tag or not proves_plain(" ".join(segments)):
         return None
-    return content[:head] + "".join(segments)
+    return content[:head] + bare
 
 
 def decode_boxes(boxes_json: str | None) -> list[Box]:

@@ -18,6 +18,7 @@ GATE_TABLES = {
     "objects": "object_recall",
     "orientation": "orientation_agreement",
     "faithfulness": "caption_faithfulness",
+    "hard_negatives": "hard_negative_audit",
 }
 BLANK = {pl.String: "", pl.Float64: 0.5, pl.Int64: 1, pl.Int32: 1, pl.Boolean: True, pl.List: []}
 

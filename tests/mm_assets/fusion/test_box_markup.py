@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mm_assets.errors import FormatError
@@ -77,6 +77,7 @@ FRAGMENTS = (
 
 @settings(max_examples=500)
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=9).map("".join))
+@example("<box><b</box>ox>")
 def test_stripped_content_has_the_faults_and_the_text_of_the_whole(content):
     stripped = strip_tags(content)
     if stripped is not None:

@@ -65,17 +65,18 @@ def track_pitch(waveform: Waveform, policy: SpeechPolicy) -> NDArray[np.float32]
     lags = np.arange(shortest - 1, longest + 2)
     normal = correlation[:, lags] / np.maximum(power, _FLOOR)[:, None] * (of_window[0] / of_window[lags])
     # A peak of the autocorrelation, no slope of a longer period at the edge of the range.
-    middle = normal[:, 1:-1]
-    is_peak = (middle >= normal[:, :-2]) & (middle >= normal[:, 2:])
-    cost = _OCTAVE_COST * np.log2(lags[1:-1] * policy.min_pitch_hz / SAMPLE_RATE)
-    score = np.where(is_peak, middle - cost, -np.inf)
-    best = np.argmax(score, axis=1)
-    rows = np.arange(len(frames))
-    strength = middle[rows, best]
-    before, behind = normal[rows, best], normal[rows, best + 2]
-    bend = before - 2 * strength + behind
+    before, middle, behind = normal[:, :-2], normal[:, 1:-1], normal[:, 2:]
+    is_peak = (middle >= before) & (middle >= behind)
+    # The height between two lags: a period of 37.5 samples is as strong as one of 75, whatever is sampled of it.
+    bend = before - 2 * middle + behind
     shift = np.where(np.abs(bend) > _FLOOR, 0.5 * (before - behind) / np.where(bend == 0, 1, bend), 0.0)
-    pitch = SAMPLE_RATE / (lags[1:-1][best] + np.clip(shift, -0.5, 0.5))
+    shift = np.clip(shift, -0.5, 0.5)
+    height = middle - 0.25 * (before - behind) * shift
+    cost = _OCTAVE_COST * np.log2(lags[1:-1] * policy.min_pitch_hz / SAMPLE_RATE)
+    best = np.argmax(np.where(is_peak, height - cost, -np.inf), axis=1)
+    rows = np.arange(len(frames))
+    strength = height[rows, best]
+    pitch = SAMPLE_RATE / (lags[1:-1][best] + shift[rows, best])
     voiced = is_peak[rows, best] & (strength >= policy.min_voicing) & (power > _QUIET * power.max())
     return np.where(voiced, pitch, np.nan).astype(np.float32)
 
