@@ -33,7 +33,17 @@ class DocumentStructurePolicy(Section):
         default=1.1, description="Font size of a heading, in sizes of the body's text; bold headings may be smaller."
     )
     max_heading_words: PositiveInt = Field(default=24, description="Most words of a heading.")
-    footnote_size: Share = Field(default=0.9, description="Largest font size of a footnote, in the body's.")
+    footnote_size: Share = Field(
+        default=0.92, description="Largest font size of a footnote, in the body's; nine points stand under ten."
+    )
+    max_formula_prose: Share = Field(
+        default=0.2,
+        description="Share of words of four letters and more in a formula: where, with, names of functions.",
+    )
+    min_region_share: Share = Field(
+        default=0.6,
+        description="Share of a text that lies in a region of the layout model for it to be what that says.",
+    )
     margin_share: Share = Field(
         default=0.12, description="Share of the page's height at each end in which running lines may stand."
     )
@@ -42,6 +52,21 @@ class DocumentStructurePolicy(Section):
     )
     min_repeats: PositiveInt = Field(default=2, description="Other pages on which a running line recurs.")
     min_rules: PositiveInt = Field(default=3, description="Fewest horizontal rules of a table without vertical ones.")
+    min_aligned_rows: PositiveInt = Field(
+        default=3, description="Fewest rows of a table without rules; two may stand below each other by chance."
+    )
+    max_key_words: NonNegativeFloat = Field(
+        default=3.0, description="Mean words of the first cells of a table without rules; columns of text have more."
+    )
+    min_running_characters: PositiveInt = Field(
+        default=12, description="Mean characters from which the lines of a column may be running text; cells are short."
+    )
+    max_running_rows: Share = Field(
+        default=0.3, description="Share of rows that go on from the row above, from which a column is running text."
+    )
+    max_row_pitch: NonNegativeFloat = Field(
+        default=2.5, description="Distance of two rows of a table without rules, in font sizes."
+    )
     max_table_share: Share = Field(
         default=0.8, description="Tallest frame as a share of the page that can be a table; taller ones frame the page."
     )

@@ -63,16 +63,20 @@ def order_parts(parts: Sequence[Part], width: float, size: float, policy: Docume
 def _split(
     parts: Sequence[Part], width: float, size: float, policy: DocumentStructurePolicy
 ) -> tuple[list[Part], list[Part]] | None:
-    """The parts on both sides of the first white strip between two columns."""
+    """The parts on both sides of the white strip between two columns that is nearest to the middle."""
     ordered = sorted(parts, key=lambda part: part.box[0])
     reach = ordered[0].box[2]
+    middle = (ordered[0].box[0] + max(part.box[2] for part in parts)) / 2
+    found: tuple[float, list[Part], list[Part]] | None = None
     for place, part in enumerate(ordered[1:], start=1):
         if part.box[0] - reach >= policy.min_gutter * size:
             left, right = ordered[:place], ordered[place:]
-            if _is_column(left, width, policy) and _is_column(right, width, policy) and _beside(left, right):
-                return left, right
+            away = abs((part.box[0] + reach) / 2 - middle)
+            fits = _is_column(left, width, policy) and _is_column(right, width, policy) and _beside(left, right)
+            if fits and (found is None or away < found[0]):
+                found = away, left, right
         reach = max(reach, part.box[2])
-    return None
+    return None if found is None else found[1:]
 
 
 def _is_column(parts: Sequence[Part], width: float, policy: DocumentStructurePolicy) -> bool:

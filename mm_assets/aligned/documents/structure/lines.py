@@ -10,6 +10,7 @@ from mm_assets.documents.pages import BOLD, MONOSPACE, Box, Page
 from mm_assets.policy.document_structure import DocumentStructurePolicy
 
 MARKER: Final = re.compile(r"^(?:[•◦▪■‣●○∙·*–—-]|\(?(?:\d{1,3}[.)]|[a-z][.)]|[A-Z]\)|[ivx]{1,4}[.)]))$")  # noqa: RUF001 - marks
+_CODE: Final = 0.8  # comments may be set otherwise
 _LEADERS: Final = re.compile(r"(?:\s*\.){4,}\s*")
 
 
@@ -23,7 +24,7 @@ class Line:
         box: around them.
         size: commonest font size.
         is_bold: whether all its words are bold.
-        is_code: whether most of its words are set in a monospaced font.
+        is_code: whether nearly all its words are set in a monospaced font.
         words: texts and boxes, from left to right.
     """
 
@@ -78,6 +79,18 @@ def union(one: Box, other: Box) -> Box:
     return min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3])
 
 
+def share_inside(box: Box, around: Box) -> float:
+    """Share of a box's area that lies in another.
+
+    >>> share_inside((0, 0, 2, 1), (1, 0, 9, 9))
+    0.5
+    """
+    wide = min(box[2], around[2]) - max(box[0], around[0])
+    high = min(box[3], around[3]) - max(box[1], around[1])
+    area = max((box[2] - box[0]) * (box[3] - box[1]), 1e-6)
+    return max(0.0, wide) * max(0.0, high) / area
+
+
 def on_one_baseline(one: Box, other: Box) -> bool:
     """Whether two boxes overlap in height by more than half of the lower one."""
     overlap = min(one[3], other[3]) - max(one[1], other[1])
@@ -122,6 +135,6 @@ def _line(page: int, run: list[_Word]) -> Line:
         box=box,
         size=sizes.most_common(1)[0][0],
         is_bold=all(word.style & BOLD for word in letters),
-        is_code=2 * sum(bool(word.style & MONOSPACE) for word in letters) > len(letters),
+        is_code=sum(bool(word.style & MONOSPACE) for word in letters) > _CODE * len(letters),
         words=tuple((word.text, word.box) for word in ordered),
     )

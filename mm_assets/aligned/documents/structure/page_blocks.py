@@ -5,13 +5,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
+from mm_assets.aligned.documents.structure.aligned_tables import find_aligned_tables
 from mm_assets.aligned.documents.structure.columns import Leaf, Part, order_parts
-from mm_assets.aligned.documents.structure.lines import Line
+from mm_assets.aligned.documents.structure.lines import Line, share_inside
 from mm_assets.aligned.documents.structure.paragraphs import (
+    ASIDE,
     TextBlock,
     Typography,
     goes_on,
-    join_lines,
+    join_blocks,
     read_paragraphs,
 )
 from mm_assets.aligned.documents.structure.running_lines import without_running_lines
@@ -22,6 +24,7 @@ from mm_assets.policy.document_structure import DocumentStructurePolicy
 
 _MOST_BETWEEN: Final = 24
 _INSIDE: Final = 0.7
+_SAME_EDGE: Final = 4.0
 
 
 def page_blocks(pages: Iterable[Page], policy: DocumentStructurePolicy) -> Iterator[Block]:
@@ -43,8 +46,10 @@ def page_blocks(pages: Iterable[Page], policy: DocumentStructurePolicy) -> Itera
         tables = find_tables(page, lines, policy)
         free = [line for line in lines if not _is_in(line.box, [table.box for table in tables])]
         free = [line for line in free if not _is_in(line.box, [figure.box for figure in page.figures])]
+        aligned = find_aligned_tables(free, policy)
+        free = [line for line in free if not _is_in(line.box, [table.box for table in aligned])]
         parts = [Part(line.box, line) for line in free]
-        parts += [Part(table.box, None, table) for table in tables]
+        parts += [Part(table.box, None, table) for table in tables + aligned]
         parts += [Part(figure.box, None, figure) for figure in page.figures]
         for leaf in order_parts(parts, page.width, looks.body, policy):
             for run in _runs(leaf):
@@ -60,13 +65,7 @@ def page_blocks(pages: Iterable[Page], policy: DocumentStructurePolicy) -> Itera
 
 
 def _is_in(box: Box, around: Iterable[Box]) -> bool:
-    area = max((box[2] - box[0]) * (box[3] - box[1]), 1e-6)
-    return any(
-        max(0.0, min(box[2], other[2]) - max(box[0], other[0]))
-        * max(0.0, min(box[3], other[3]) - max(box[1], other[1]))
-        > _INSIDE * area
-        for other in around
-    )
+    return any(share_inside(box, other) > _INSIDE for other in around)
 
 
 def _runs(leaf: Leaf) -> Iterator[Leaf]:
@@ -85,30 +84,39 @@ def _runs(leaf: Leaf) -> Iterator[Leaf]:
 
 
 class _Writer:
-    """Numbers blocks, and holds back a paragraph that may go on behind figures, tables and the end of a page."""
+    """Numbers blocks, and holds back a paragraph, list or table that may go on behind the end of a column or page."""
 
     def __init__(self) -> None:
         self._position = 0
         self._open: TextBlock | None = None
         self._between: list[Block] = []
+        self._table: int | None = None  # of those between, the one that may go on
 
     def text(self, block: TextBlock) -> Iterator[Block]:
         if self._open is not None and goes_on(self._open, block):
-            joined = join_lines([self._open.text, block.text])
-            self._open = replace(self._open, text=joined, last_page=block.page, ends_column=block.ends_column)
+            self._open = join_blocks(self._open, block)
+            self._table = None
             return
-        if self._open is not None and block.type in ("footnote", "caption"):
+        if block.type in ASIDE:
             yield from self._hold(_as_block(block))
             return
         yield from self.end()
-        if block.type == "paragraph":
+        if block.type in ("paragraph", "list"):
             self._open = block
         else:
             yield self._numbered(_as_block(block))
 
     def table(self, table: FoundTable, page: int) -> Iterator[Block]:
-        text = "\n".join("\t".join(row) for row in table.cells)
-        yield from self._hold(Block(0, page, "table", text, table.box, cells=table.cells, last_page=page))
+        if self._table is not None and _is_next_part(self._between[self._table], table, page):
+            before = self._between[self._table]
+            cells = (before.cells or ()) + table.cells[before.cells is not None and before.cells[0] == table.cells[0] :]
+            self._between[self._table] = replace(before, text=_table_text(cells), cells=cells, last_page=page)
+            return
+        block = Block(0, page, "table", _table_text(table.cells), table.box, cells=table.cells, last_page=page)
+        self._between.append(block)
+        self._table = len(self._between) - 1
+        if len(self._between) > _MOST_BETWEEN:
+            yield from self.end()
 
     def figure(self, figure: PageFigure, page: int) -> Iterator[Block]:
         picture = Picture(figure.kind, None, page, figure.box)
@@ -122,9 +130,10 @@ class _Writer:
         for block in self._between:
             yield self._numbered(block)
         self._between = []
+        self._table = None
 
     def _hold(self, block: Block) -> Iterator[Block]:
-        if self._open is None:
+        if self._open is None and self._table is None:
             yield self._numbered(block)
             return
         self._between.append(block)
@@ -135,6 +144,18 @@ class _Writer:
         numbered = replace(block, position=self._position)
         self._position += 1
         return numbered
+
+
+def _is_next_part(before: Block, table: FoundTable, page: int) -> bool:
+    """Whether a table goes on as this one on the next page: as many columns between the same edges."""
+    if before.cells is None or before.box is None or (before.last_page or before.page) != page - 1:
+        return False
+    is_aligned = all(abs(before.box[side] - table.box[side]) <= _SAME_EDGE for side in (0, 2))
+    return is_aligned and len(before.cells[0]) == len(table.cells[0])
+
+
+def _table_text(cells: tuple[tuple[str, ...], ...]) -> str:
+    return "\n".join("\t".join(row) for row in cells)
 
 
 def _as_block(block: TextBlock) -> Block:

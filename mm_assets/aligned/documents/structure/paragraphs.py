@@ -3,12 +3,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
 
 from mm_assets.aligned.documents.structure.columns import Leaf
-from mm_assets.aligned.documents.structure.lines import MARKER, Line, union
+from mm_assets.aligned.documents.structure.lines import MARKER, Line, share_inside, union
 from mm_assets.documents.blocks import BlockType
 from mm_assets.documents.labels import label_of_caption, label_of_heading
 from mm_assets.documents.pages import Box, Page
@@ -18,6 +18,14 @@ _ENDS: Final = re.compile(r"[.!?:;…。！？]['\"”’)\]]*$")  # noqa: RUF00
 _HYPHEN: Final = re.compile(r"(\w)[-\u00ad\u2010]$")
 _NOTE: Final = re.compile(r"^(?:\d{1,3}|[*†‡§])\s*[^\W\d_]")
 _LOWER_PART: Final = 0.6
+_SEEN: Final[dict[str, BlockType]] = {"title": "heading", "caption": "caption", "formula": "formula"}
+_UNSPACED: Final = re.compile(r"[\u2e80-\ua4cf\uf900-\ufaff\uff00-\uffef]")  # Han, kana and their marks
+_OPEN: Final = frozenset[BlockType]({"paragraph", "list"})
+_NUMBERED: Final = re.compile(r"\s(\([A-Z]?\.?\d{1,3}(?:\.\d{1,3})*[a-z]?\))$")  # as formulas are
+_RELATION: Final = re.compile(r"[=<>≤≥≈≡≠≃→↦∈⊂⊆∝∑∫∏]")
+_PROSE: Final = re.compile(r"[^\W\d_]{4,}")
+ASIDE: Final = frozenset[BlockType]({"caption", "footnote"})
+"""Blocks that text passes by where it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +110,57 @@ def read_paragraphs(leaf: Leaf, page: Page, looks: Typography, policy: DocumentS
             groups[-1].append(line)
         else:
             groups.append([line])
-    blocks = [_block(group, page, looks, policy) for group in groups]
+    blocks = [_as_seen(_block(group, page, looks, policy), group[0], page, looks, policy) for group in groups]
+    for place in range(len(blocks) - 1, 0, -1):
+        if blocks[place].type != "footnote" and not _is_note(place, groups, blocks, page, looks, policy):
+            break
+        blocks[place] = replace(blocks[place], type="footnote")
+    for place, (group, block) in enumerate(zip(groups, blocks, strict=True)):
+        if block.type == "paragraph" and _is_formula(group, block.text, left, policy):
+            number = _NUMBERED.search(block.text)
+            blocks[place] = replace(block, type="formula", label=None if number is None else number[1])
     return _with_ends(_lists(blocks))
+
+
+def _as_seen(
+    block: TextBlock, first: Line, page: Page, looks: Typography, policy: DocumentStructurePolicy
+) -> TextBlock:
+    """A paragraph of a page that was read from pixels as what the layout model sees there; type and style are lost."""
+    if page.text_from != "ocr" or block.type not in _OPEN:
+        return block
+    for region in page.regions:
+        if region.type in _SEEN and share_inside(block.box, region.box) >= policy.min_region_share:
+            kind = _SEEN[region.type]
+            if kind == "heading" and len(block.text.split()) > policy.max_heading_words:
+                continue
+            label = label_of_caption(block.text) if kind == "caption" else None
+            if kind == "heading":
+                number = label_of_heading(block.text)
+                return replace(block, type=kind, label=number, level=looks.level(first, number))
+            return replace(block, type=kind, label=label)
+    return block
+
+
+def _is_note(
+    place: int,
+    groups: Sequence[Sequence[Line]],
+    blocks: Sequence[TextBlock],
+    page: Page,
+    looks: Typography,
+    policy: DocumentStructurePolicy,
+) -> bool:
+    """Whether small text that ends a column of larger text stands apart at the foot of the page."""
+    first = groups[place][0]
+    is_small = first.size <= policy.footnote_size * min(looks.body, max(line.size for line in groups[0]))
+    return is_small and blocks[place].type == "paragraph" and first.middle > _LOWER_PART * page.height
+
+
+def _is_formula(group: Sequence[Line], text: str, left: float, policy: DocumentStructurePolicy) -> bool:
+    """Whether indented lines state a relation, with hardly a word of prose in them."""
+    is_indented = min(line.box[0] for line in group) - left > policy.min_indent * group[0].size
+    words = text.split()
+    prose = sum(_PROSE.fullmatch(word.strip(".,;:()")) is not None for word in words)
+    return is_indented and _RELATION.search(text) is not None and prose <= policy.max_formula_prose * len(words)
 
 
 def _goes_on(
@@ -113,18 +170,24 @@ def _goes_on(
     size = max(before.size, line.size, 1.0)
     if abs(before.size - line.size) > policy.size_change * size or before.is_code != line.is_code:
         return False
-    if before.is_bold != line.is_bold or _mark(line) is not None:
+    if before.is_bold != line.is_bold or _mark(line) is not None or _are_numbered(before, line):
         return False
     if line.box[1] - before.box[1] > policy.max_line_pitch * max(pitch, before.box[3] - before.box[1]):
         return False
     if line.is_code:
         return True
     hangs = _mark(group[0]) is not None
-    indent = line.box[0] - (group[0].box[0] if hangs or len(group) > 1 else before.box[0])
-    if not hangs and indent > policy.min_indent * size:
+    indent = line.box[0] - before.box[0]
+    divided = _HYPHEN.search(before.text) or (not _ENDS.search(before.text) and line.text[:1].islower())
+    if not hangs and indent > policy.min_indent * size and not divided:
         return False
     is_short = before.box[2] < right - 0.25 * (right - left)
     return not (is_short and _ENDS.search(before.text))
+
+
+def _are_numbered(*lines: Line) -> bool:
+    """Whether each line ends with a number in brackets, as formulas do."""
+    return all(_NUMBERED.search(line.text) for line in lines)
 
 
 def _pitch(line: Line, looks: Typography) -> float:
@@ -191,6 +254,8 @@ def join_lines(texts: Sequence[str]) -> str:
 
     >>> join_lines(["The hyphen-", "ated word of a self-", "Test"])
     'The hyphenated word of a self-Test'
+    >>> join_lines(["一行目と", "二行目"])
+    '一行目と二行目'
     """
     joined = ""
     for text in texts:
@@ -198,18 +263,34 @@ def join_lines(texts: Sequence[str]) -> str:
             joined = text
         elif _HYPHEN.search(joined):
             joined = (joined[:-1] if text[:1].islower() else joined) + text
+        elif _UNSPACED.match(joined[-1:]) and _UNSPACED.match(text[:1]):
+            joined += text
         else:
             joined = f"{joined} {text}"
     return joined
 
 
 def goes_on(before: TextBlock, after: TextBlock) -> bool:
-    """Whether a paragraph that ends a column continues in the next."""
-    if before.type != "paragraph" or after.type != "paragraph" or not (before.ends_column and after.starts_column):
+    """Whether a paragraph or list that ends a column continues in the next."""
+    if before.type not in _OPEN or after.type not in _OPEN or not (before.ends_column and after.starts_column):
         return False
+    if after.type == "list":
+        return before.type == "list" and _kind(before.text.rpartition("\n")[2]) == _kind(after.text)
     if _HYPHEN.search(before.text):
         return after.text[:1].islower()
     return not _ENDS.search(before.text) and (after.text[:1].islower() or before.text.endswith(","))
+
+
+def join_blocks(before: TextBlock, after: TextBlock) -> TextBlock:
+    """A block and what `goes_on` says continues it."""
+    text = f"{before.text}\n{after.text}" if after.type == "list" else join_lines([before.text, after.text])
+    last_page = after.page if after.last_page is None else after.last_page
+    return replace(before, text=text, last_page=last_page, ends_column=after.ends_column)
+
+
+def _kind(item: str) -> str:
+    """The mark of a list's item without its number or letter."""
+    return re.sub(r"[^\W_]+", "1", item.split(" ", 1)[0])
 
 
 def _lists(blocks: Sequence[TextBlock]) -> list[TextBlock]:
@@ -225,8 +306,9 @@ def _lists(blocks: Sequence[TextBlock]) -> list[TextBlock]:
 
 
 def _with_ends(blocks: Sequence[TextBlock]) -> list[TextBlock]:
-    last = len(blocks) - 1
+    """Which blocks begin and end the run; captions and footnotes at its ends do not count."""
+    texts = [place for place, block in enumerate(blocks) if block.type not in ASIDE]
+    first, last = (texts[0], texts[-1]) if texts else (-1, -1)
     return [
-        TextBlock(block.type, block.text, block.box, block.page, block.level, block.label, place == 0, place == last)
-        for place, block in enumerate(blocks)
+        replace(block, starts_column=place == first, ends_column=place == last) for place, block in enumerate(blocks)
     ]

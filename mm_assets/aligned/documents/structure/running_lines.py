@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from mm_assets.aligned.documents.structure.lines import Line, read_lines
+from mm_assets.aligned.documents.structure.lines import Line, read_lines, share_inside
 from mm_assets.documents.pages import Page
 from mm_assets.policy.document_structure import DocumentStructurePolicy
 
@@ -15,6 +15,7 @@ _ONLY_NUMBER: Final = re.compile(
     r"^\W*(?:page\s+)?(?:\d{1,5}|[ivxlc]{1,7})(?:\s*(?:/|of)\s*\d{1,5})?\W*$", re.IGNORECASE
 )
 _NEAR: Final = 0.4
+_SEEN: Final = frozenset({"header", "footer"})
 
 PageLines = tuple[Page, list[Line]]
 
@@ -23,7 +24,8 @@ def without_running_lines(pages: Iterable[Page], policy: DocumentStructurePolicy
     """Pages with their lines, running ones left out; a few pages before and behind are held.
 
     A line is running if it stands in the outer part of its page and its text, numbers aside, recurs there on other
-    pages, or another line of its size does at the same height, apart from the page's text.
+    pages, or another line of its size does at the same height, apart from the page's text; on a page that was read from
+    pixels, also if the layout model sees a header or footer there.
     """
     around = policy.pages_around
     held: deque[PageLines] = deque(maxlen=2 * around + 1)
@@ -51,6 +53,11 @@ def _is_running(
     end = _end(line, page, policy)
     if end is None:
         return False
+    if page.text_from == "ocr" and any(
+        region.type in _SEEN and share_inside(line.box, region.box) >= policy.min_region_share
+        for region in page.regions
+    ):
+        return True
     if _ONLY_NUMBER.match(line.text) and _is_outermost(line, lines, end):
         return True
     name = _name(line.text)
