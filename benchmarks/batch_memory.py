@@ -131,9 +131,9 @@ def run_whole_batch(work: Path) -> dict:
     workspace.instance.handle_new_event = watch
     started = time.monotonic()
     summary = Runner(workspace, Console(quiet=True)).run([BATCH], None)
-    for batch, gate in summary.held.items():
-        workspace.holds.release(batch, gate, "benchmark", "mixtures of two pictures say little")
-    if summary.held:
+    while (active := workspace.holds.active()).height:  # a gate behind another is measured once that is waived
+        for batch, gate in active.select("batch", "gate").iter_rows():
+            workspace.holds.release(batch, gate, "benchmark", "mixtures of two pictures say little")
         summary = Runner(workspace, Console(quiet=True)).run([BATCH], None)
     seconds = time.monotonic() - started
     peaks.turn(BETWEEN)

@@ -78,9 +78,11 @@ def measure(records: int) -> dict[str, float | int | str]:
         with dg.DagsterInstance.get() as instance:
             workspace = Workspace(instance, definitions)
             started = time.perf_counter()
-            summary = Runner(workspace, Console(quiet=True)).run(None, None)
-            for batch, gate in summary.held.items():
-                workspace.holds.release(batch, gate, "benchmark", "synthetic pictures have no meaning")
+            Runner(workspace, Console(quiet=True)).run(None, None)
+            while (active := workspace.holds.active()).height:  # a gate behind another is measured once that is waived
+                for batch, gate in active.select("batch", "gate").iter_rows():
+                    workspace.holds.release(batch, gate, "benchmark", "synthetic pictures have no meaning")
+                Runner(workspace, Console(quiet=True)).run(None, None)
             summary = Runner(workspace, Console(quiet=True)).run(None, "measured")
             wall = time.perf_counter() - started
             training = sum(
