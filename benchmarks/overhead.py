@@ -1,7 +1,7 @@
 """What a batch costs beside decoding and models: Dagster, Delta, checks, gates, packing and the release.
 
-Imports are start-up, once per process, and done before the clock starts: that of the definitions, and matplotlib, which
-the first figure of a process loads.
+Imports and lexicons are start-up, once per process, and done before the clock starts: that of the definitions, of
+matplotlib, which the first figure of a process loads, and of scikit-learn and WordNet, which the first negatives load.
 
 Usage: python benchmarks/overhead.py [--records 1000] [--json]
 """
@@ -51,6 +51,7 @@ def measure(records: int) -> dict[str, float | int | str]:
     import dagster as dg
     import matplotlib.backends.backend_agg
     import matplotlib.figure  # noqa: F401 - matplotlib loads it with the first figure
+    import sklearn.linear_model  # noqa: F401 - the audit of negatives loads it
     from rich.console import Console
 
     from mm_assets.cleaned.decoding import decode_image
@@ -60,7 +61,9 @@ def measure(records: int) -> dict[str, float | int | str]:
     from mm_assets.features.decode import decode_square
     from mm_assets.policy import Policy
     from resources.delta_lake import DeltaLake
+    from resources.wordnet import read_wordnet
 
+    read_wordnet()
     with tempfile.TemporaryDirectory(prefix="mm-overhead-") as folder:
         work = Path(folder)
         write_delivery(work / "landing", records)
