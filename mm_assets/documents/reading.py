@@ -15,12 +15,13 @@ from mm_assets.documents.page_pictures import PagePictures
 from mm_assets.documents.pages import Box, Page, Words
 from mm_assets.documents.pdf import PdfProcess, PdfReader
 from mm_assets.documents.recognition import needs_recognition, recognise_pages
-from mm_assets.documents.text_layers import disagreement
+from mm_assets.documents.text_layers import disagreement, sampled_band, within
 from mm_assets.errors import ContractError
 from mm_assets.landing import Landing
 from mm_assets.policy import DocumentReadingPolicy, DocumentRecognitionPolicy
 from mm_assets.raw_pools.document_folders import list_pages
 
+_LEAST_HEIGHT_PX: Final = 736  # detectors of lines enlarge a picture until its shorter side has this length
 _NO_RULES: Final = np.zeros((0, 4), np.float32)
 Pixels = NDArray[np.uint8]
 Row = Mapping[str, Any]
@@ -81,13 +82,26 @@ class PagedDocument:
         yield from self._recognised(waiting)
 
     def compare(self, number: int) -> float | None:
-        """How far text layer and recognition of a page are apart, 0 to 1; None without a model. Raises as `pages`."""
-        ocr = self._models.ocr
+        """How far text layer and recognition are apart in a band of a page, 0 to 1; None without a model or words.
+
+        Raises as `pages`.
+        """
+        ocr, policy = self._models.ocr, self._recognition
         if ocr is None or isinstance(self._source, PagePictures):
             return None
-        layer = self._source.page(number).words.texts
-        (read,) = ocr.read_pages([self._source.render_page(number, self._recognition.dpi)])
-        return disagreement(layer, (word.text for word in read))
+        page = self._source.page(number)
+        words = page.words
+        if not words.texts:
+            return None
+        band = sampled_band(f"{number}#{words.texts[0]}", words, policy)
+        margin = float(np.median(words.boxes[:, 3] - words.boxes[:, 1]))
+        upper, lower = max(band[0] - margin, 0.0), min(band[1] + margin, page.height)
+        pixels = self._source.render_region(number, (0.0, upper, page.width, lower), policy.dpi)
+        (read,) = ocr.read_pages([_with_white_below(pixels)])
+        scale = (lower - upper) / pixels.shape[0]
+        places = np.asarray([word.box for word in read], np.float32).reshape(-1, 4) * scale + upper
+        layer = (words.texts[index] for index in np.flatnonzero(within(band, words.boxes)))
+        return disagreement(layer, (read[index].text for index in np.flatnonzero(within(band, places))))
 
     def render_page(self, number: int, dpi: float) -> Pixels:
         """A page, from 1, as uint8 RGB (H, W, 3); a picture in its own pixels. Raises as `pages`."""
@@ -189,3 +203,11 @@ def read_html(row: Row, landing: Landing, policy: DocumentReadingPolicy) -> Html
     key = landing.key(row["source_ref"]["uri"])
     content = landing.read(key, 0, policy.max_html_bytes + 1)
     return HtmlReader(content, row["file_name"].rstrip("/"), policy)
+
+
+def _with_white_below(pixels: Pixels) -> Pixels:
+    height, width, channels = pixels.shape
+    if height >= _LEAST_HEIGHT_PX:
+        return pixels
+    white = np.full((_LEAST_HEIGHT_PX - height, width, channels), 255, np.uint8)
+    return np.concatenate([pixels, white])

@@ -106,8 +106,11 @@ class DocumentRecognitionPolicy(Section):
     pages_at_once: PositiveInt = Field(default=8, description="Pages whose pixels are held for one call of the models.")
     sample_share: Share = Field(
         default=0.01,
-        description="Share of the pages with a text layer that are read from their pixels too, to compare; a page "
-        "takes some ten seconds on a CPU core.",
+        description="Share of the pages with a text layer that are read from their pixels too, to compare; a band "
+        "of 80 words takes some two seconds on a CPU core.",
     )
     max_sampled_pages: PositiveInt = Field(default=5, description="Most pages of one document that are compared.")
     min_sampled_words: PositiveInt = Field(default=40, description="Fewest words of a page that is compared.")
+    words_of_band: PositiveInt = Field(
+        default=80, description="Words of the band of a sampled page that is read; a page of prose has 500."
+    )
