@@ -28,6 +28,7 @@ def price(policy: BudgetPolicy, unit: str, units: float) -> float:
         "pairs": policy.price_per_1000_pairs / 1_000,
         "requests": policy.price_per_1000_requests / 1_000,
         "seconds": policy.price_per_audio_second,
+        "codes": policy.price_per_1000_codes / 1_000,
     }
     return per_unit[unit] * units
 

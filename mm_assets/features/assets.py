@@ -6,8 +6,8 @@ import polars as pl
 from mm_assets.display.metadata import table_metadata
 from mm_assets.features.codebook import train_codebook
 from mm_assets.features.codebook_ledger import codebook_in_force, codebook_result, record_codebook
-from mm_assets.features.codes import assign_codes
 from mm_assets.features.embeddings import embed_captions, embed_images
+from mm_assets.features.metered_codes import CODES_UNIT, identity_of, metered_codes
 from mm_assets.features.shards import SpatialReader, write_shard
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.partitions import batches
@@ -175,7 +175,7 @@ def codebook(
     description=TABLES["visual_codes"].grain,
 )
 def visual_codes(
-    context: dg.AssetExecutionContext, lake: DeltaLake, holds: Holds, provenance: Provenance
+    context: dg.AssetExecutionContext, lake: DeltaLake, holds: Holds, provenance: Provenance, costs: Costs
 ) -> dg.MaterializeResult:
     """One row per cleaned image: the nearest code of each spatial feature."""
     refuse_if_held(context, holds, after=gates_of(provenance.parts(context.partition_key)))
@@ -184,18 +184,19 @@ def visual_codes(
         if lake.count("image_embeddings", batch):
             trained = codebook_in_force(lake, CODEBOOK)
             reader = SpatialReader(lake.files)
-            for rows in lake.chunks("image_embeddings", batch, _ROWS_AT_ONCE):
-                codes = assign_codes(trained, reader.read(rows["spatial_features"].to_list()))
-                staging.add(
-                    "visual_codes",
-                    rows.select(
-                        "batch",
-                        "image_id",
-                        "position",
-                        pl.Series("codes", codes).cast(pl.List(pl.Int32)),
-                        pl.lit(trained.version).alias("codebook_version"),
-                    ),
-                )
+            with costs.metered(context, "visual_codes", identity_of(trained), CODES_UNIT, "cpu") as meter:
+                for rows in lake.chunks("image_embeddings", batch, _ROWS_AT_ONCE):
+                    codes = metered_codes(trained, reader.read(rows["spatial_features"].to_list()), meter)
+                    staging.add(
+                        "visual_codes",
+                        rows.select(
+                            "batch",
+                            "image_id",
+                            "position",
+                            pl.Series("codes", codes).cast(pl.List(pl.Int32)),
+                            pl.lit(trained.version).alias("codebook_version"),
+                        ),
+                    )
         written = lake.replace("visual_codes", batch, staging)
         writing.written.append(written)
     used = lake.scan("visual_codes", batch).select(pl.col("codes").explode().n_unique()).collect().item()

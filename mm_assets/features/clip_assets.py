@@ -8,7 +8,7 @@ import polars as pl
 from mm_assets.features.clip_features import SOUND_MODEL, read_clip_features
 from mm_assets.features.codebook import Codebook, train_codebook
 from mm_assets.features.codebook_ledger import codebook_in_force, codebook_result, record_codebook
-from mm_assets.features.codes import assign_codes
+from mm_assets.features.metered_codes import CODES_UNIT, identity_of, metered_codes
 from mm_assets.features.ragged_shards import RaggedReader, write_ragged_shard
 from mm_assets.features.shards import CLIP_FEATURES, SpatialReader, write_shard
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
@@ -16,7 +16,7 @@ from mm_assets.media.decoder import MediaDecoder
 from mm_assets.schemas import TABLES
 from mm_assets.step_assets import table_specs, written_metadata
 from mm_assets.steps import AUDIO_CODEBOOK, CODEBOOK, STEPS, gates_of
-from resources.costs import Costs
+from resources.costs import Costs, Meter
 from resources.delta_lake import DeltaLake, Staging
 from resources.holds import Holds
 from resources.image_text_encoder import ImageTextEncoderResource
@@ -131,16 +131,20 @@ def audio_codebook(
     ),
 )
 def audio_codes(
-    context: dg.AssetExecutionContext, lake: DeltaLake, holds: Holds, provenance: Provenance
+    context: dg.AssetExecutionContext, lake: DeltaLake, holds: Holds, provenance: Provenance, costs: Costs
 ) -> Iterator[dg.MaterializeResult]:
     """One row per piece with sound and per key frame: the nearest code of each of its features."""
     refuse_if_held(context, holds, after=gates_of(provenance.parts(context.partition_key)))
     batch = context.partition_key
     with provenance.writing(CODES_STEP, batch) as writing, lake.staging() as staging:
         if lake.count("audio_embeddings", batch):
-            _code_sounds(lake, batch, codebook_in_force(lake, AUDIO_CODEBOOK), staging)
+            sounds = codebook_in_force(lake, AUDIO_CODEBOOK)
+            with costs.metered(context, CODES_STEP, identity_of(sounds), CODES_UNIT, "cpu") as meter:
+                _code_sounds(lake, batch, sounds, staging, meter)
         if lake.count("key_frames", batch):
-            _code_frames(lake, batch, codebook_in_force(lake, CODEBOOK), staging)
+            pictures = codebook_in_force(lake, CODEBOOK)
+            with costs.metered(context, CODES_STEP, identity_of(pictures), CODES_UNIT, "cpu") as meter:
+                _code_frames(lake, batch, pictures, staging, meter)
         writing.written += [lake.replace(table, batch, staging) for table in STEPS[CODES_STEP].tables]
     for done in writing.written:
         used = lake.scan(done.table, batch).select(pl.col("codes").explode().n_unique()).collect().item()
@@ -149,17 +153,18 @@ def audio_codes(
         yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
 
 
-def _code_sounds(lake: DeltaLake, batch: str, codebook: Codebook, staging: Staging) -> None:
+def _code_sounds(lake: DeltaLake, batch: str, codebook: Codebook, staging: Staging, meter: Meter) -> None:
     reader = RaggedReader(lake.files)
     for rows in lake.chunks("audio_embeddings", batch, _ROWS_AT_ONCE):
-        codes = [assign_codes(codebook, tokens[None])[0] for tokens in reader.read(rows["features"].to_list())]
+        sounds = reader.read(rows["features"].to_list())
+        codes = [metered_codes(codebook, tokens[None], meter)[0] for tokens in sounds]
         _add_codes(staging, "audio_codes", rows, [one.tolist() for one in codes], codebook)
 
 
-def _code_frames(lake: DeltaLake, batch: str, codebook: Codebook, staging: Staging) -> None:
+def _code_frames(lake: DeltaLake, batch: str, codebook: Codebook, staging: Staging, meter: Meter) -> None:
     reader = SpatialReader(lake.files)
     for rows in lake.chunks("key_frames", batch, _ROWS_AT_ONCE):
-        codes = assign_codes(codebook, reader.read(rows["spatial_features"].to_list()))
+        codes = metered_codes(codebook, reader.read(rows["spatial_features"].to_list()), meter)
         _add_codes(staging, "key_frame_codes", rows, codes.tolist(), codebook)
 
 

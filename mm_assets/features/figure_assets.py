@@ -9,8 +9,8 @@ from mm_assets.aligned.documents.figure_captions import bind_batch
 from mm_assets.cleaned.document_reading import open_figures
 from mm_assets.documents.block_rows import read_blocks
 from mm_assets.features.codebook_ledger import codebook_in_force
-from mm_assets.features.codes import assign_codes
 from mm_assets.features.figure_features import STAGE, FigureSafety, read_figures
+from mm_assets.features.metered_codes import CODES_UNIT, identity_of, metered_codes
 from mm_assets.features.shards import FIGURE_FEATURES, SpatialReader, write_shard
 from mm_assets.features.timed_encoder import TimedEncoder
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
@@ -94,7 +94,7 @@ def document_figures(
     specs=table_specs(CODES_STEP, GROUP, {"deltalake", "faiss"}, ["document_figures", "codebook", "document_order"]),
 )
 def figure_codes(
-    context: dg.AssetExecutionContext, lake: DeltaLake, holds: Holds, provenance: Provenance
+    context: dg.AssetExecutionContext, lake: DeltaLake, holds: Holds, provenance: Provenance, costs: Costs
 ) -> Iterator[dg.MaterializeResult]:
     """One row per figure of a document: the nearest code of each spatial feature."""
     refuse_if_held(context, holds, after=gates_of(provenance.parts(context.partition_key)))
@@ -103,12 +103,13 @@ def figure_codes(
         if lake.count(STAGE, batch):
             trained = codebook_in_force(lake, CODEBOOK)
             reader = SpatialReader(lake.files)
-            for rows in lake.chunks(STAGE, batch, _ROWS_AT_ONCE):
-                codes = assign_codes(trained, reader.read(rows["spatial_features"].to_list()))
-                coded = rows.with_columns(
-                    codes=pl.Series(codes.tolist(), dtype=pl.List(pl.Int32)), codebook_version=pl.lit(trained.version)
-                )
-                staging.add(CODES_STEP, coded.select(TABLES[CODES_STEP].schema.names()))
+            with costs.metered(context, CODES_STEP, identity_of(trained), CODES_UNIT, "cpu") as meter:
+                for rows in lake.chunks(STAGE, batch, _ROWS_AT_ONCE):
+                    codes = metered_codes(trained, reader.read(rows["spatial_features"].to_list()), meter).tolist()
+                    coded = rows.with_columns(
+                        codes=pl.Series(codes, dtype=pl.List(pl.Int32)), codebook_version=pl.lit(trained.version)
+                    )
+                    staging.add(CODES_STEP, coded.select(TABLES[CODES_STEP].schema.names()))
         writing.written.append(lake.replace(CODES_STEP, batch, staging))
     for done in writing.written:
         yield dg.MaterializeResult(

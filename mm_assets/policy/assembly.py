@@ -26,6 +26,9 @@ class BudgetPolicy(Section):
         default=1.0,
         description="Requests about one picture to a hosted vision-language model: about 1,000 tokens each.",
     )
+    price_per_1000_codes: NonNegativeFloat = Field(
+        default=0.000002, description="Finding the nearest of 1,024 codes of 1,000 patches on a CPU core."
+    )
     price_per_audio_second: NonNegativeFloat = Field(default=0.00001, description="Speech recognition.")
 
 

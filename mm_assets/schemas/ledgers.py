@@ -47,7 +47,7 @@ TABLES: Final[tuple[Table, ...]] = (
             "batch": BATCH,
             "asset": Column(pl.String, "Asset that made the calls."),
             "model": Column(pl.String, "Model name and revision."),
-            "unit": Column(pl.String, "images, seconds or tokens."),
+            "unit": Column(pl.String, "images, texts, seconds, tokens, pairs, requests or codes."),
             "units": Column(pl.Float64, "Units consumed."),
             "device": Column(pl.String, "cpu or cuda."),
             "device_seconds": Column(pl.Float64, "Busy seconds of the device."),
