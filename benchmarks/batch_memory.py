@@ -113,6 +113,7 @@ def run_whole_batch(work: Path) -> dict:
     import dagster as dg
     from rich.console import Console
 
+    from mm_assets.commands.progress_bars import ConsoleBars
     from mm_assets.commands.run import Runner
     from mm_assets.commands.workspace import open_workspace
 
@@ -130,11 +131,11 @@ def run_whole_batch(work: Path) -> dict:
 
     workspace.instance.handle_new_event = watch
     started = time.monotonic()
-    summary = Runner(workspace, Console(quiet=True)).run([BATCH], None)
+    summary = Runner(workspace, ConsoleBars(Console(quiet=True))).run([BATCH], None)
     while (active := workspace.holds.active()).height:  # a gate behind another is measured once that is waived
         for batch, gate in active.select("batch", "gate").iter_rows():
             workspace.holds.release(batch, gate, "benchmark", "mixtures of two pictures say little")
-        summary = Runner(workspace, Console(quiet=True)).run([BATCH], None)
+        summary = Runner(workspace, ConsoleBars(Console(quiet=True))).run([BATCH], None)
     seconds = time.monotonic() - started
     peaks.turn(BETWEEN)
     if summary.failed or summary.refused or summary.held:

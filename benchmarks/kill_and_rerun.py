@@ -181,10 +181,11 @@ def run_batch(site: Site, batch: str) -> int:
         tempfile.tempdir = str(site.landing.parent / "spool")  # a killed run cannot remove what it spooled
         from rich.console import Console
 
+        from mm_assets.commands.progress_bars import ConsoleBars
         from mm_assets.commands.run import Runner
         from mm_assets.commands.workspace import open_workspace
 
-        summary = Runner(open_workspace(), Console(quiet=True)).run([batch], None)
+        summary = Runner(open_workspace(), ConsoleBars(Console(quiet=True))).run([batch], None)
         if summary.failed or summary.refused:
             print("failed", summary.failed, "refused", summary.refused, file=sys.stderr)
         return 1 if summary.failed or summary.refused else 0

@@ -55,6 +55,7 @@ def measure(records: int) -> dict[str, float | int | str]:
     from rich.console import Console
 
     from mm_assets.cleaned.decoding import decode_image
+    from mm_assets.commands.progress_bars import ConsoleBars
     from mm_assets.commands.run import Runner
     from mm_assets.commands.workspace import Workspace, dagster_home
     from mm_assets.definitions import define
@@ -81,12 +82,12 @@ def measure(records: int) -> dict[str, float | int | str]:
         with dg.DagsterInstance.get() as instance:
             workspace = Workspace(instance, definitions)
             started = time.perf_counter()
-            Runner(workspace, Console(quiet=True)).run(None, None)
+            Runner(workspace, ConsoleBars(Console(quiet=True))).run(None, None)
             while (active := workspace.holds.active()).height:  # a gate behind another is measured once that is waived
                 for batch, gate in active.select("batch", "gate").iter_rows():
                     workspace.holds.release(batch, gate, "benchmark", "synthetic pictures have no meaning")
-                Runner(workspace, Console(quiet=True)).run(None, None)
-            summary = Runner(workspace, Console(quiet=True)).run(None, "measured")
+                Runner(workspace, ConsoleBars(Console(quiet=True))).run(None, None)
+            summary = Runner(workspace, ConsoleBars(Console(quiet=True))).run(None, "measured")
             wall = time.perf_counter() - started
             training = sum(
                 (record.end_time or 0.0) - (record.start_time or 0.0)

@@ -23,6 +23,7 @@ from mm_assets.aligned.segments.offsets.cue_placement import place_cues
 from mm_assets.aligned.segments.offsets.gate_input import gather_tracks
 from mm_assets.aligned.segments.offsets.timed_tracks import ClipTracks, TimedTexts
 from mm_assets.cleaned.media_assets import delivered_clips
+from mm_assets.commands.progress_bars import ConsoleBars
 from mm_assets.commands.run import Runner
 from mm_assets.commands.workspace import Workspace
 from mm_assets.definitions import define
@@ -95,7 +96,7 @@ def _hear(work: Path, batch: str) -> dict[str, ClipTracks]:
     home, root = work / "home", str(work / "lake")
     home.mkdir(exist_ok=True)
     with dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}}) as instance:
-        runner = Runner(Workspace(instance, define(str(work / "landing"), root)), Console(stderr=True))
+        runner = Runner(Workspace(instance, define(str(work / "landing"), root)), ConsoleBars(Console(stderr=True)))
         summary = runner.rerun(batch, _STEPS)
     if summary.failed:
         raise SystemExit(f"the clips could not be heard: {summary.failed}")

@@ -65,15 +65,21 @@ def demo(as_json: Json = False) -> None:
 def run(
     batch: Annotated[list[str] | None, typer.Option(help="Run only these batches; repeatable.")] = None,
     release: Annotated[str | None, typer.Option(help="Then draw this release.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; batches compared with one another share one. Default: cores.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run what is due of the landed batches, and a release if one is named."""
+    from mm_assets.commands.progress_bars import ConsoleBars  # noqa: PLC0415 - beside the others
     from mm_assets.commands.repair import repairable_batches, tell_repair  # noqa: PLC0415 - imports dagster
     from mm_assets.commands.run import Runner  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.run_workers import processes_at_hand  # noqa: PLC0415 - beside the others
     from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
 
     workspace = open_workspace()
-    summary = Runner(workspace, _console(stderr=True)).run(batch, release)
+    bars = ConsoleBars(_console(stderr=True))
+    summary = Runner(workspace, bars).run(batch, release, workers or processes_at_hand())
     if as_json:
         _print_json(summary)
     else:
@@ -218,6 +224,7 @@ def repair(
 ) -> None:
     """Show with pictures what would undo a held batch's fault; with --apply, undo it in a layer beside the raw data."""
     from mm_assets.commands import repair as command  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.progress_bars import ConsoleBars  # noqa: PLC0415 - beside the others
     from mm_assets.commands.run import Runner  # noqa: PLC0415 - imports dagster
     from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
 
@@ -242,7 +249,7 @@ def repair(
         else:
             console.print(f"Correct it with: mm repair {batch} --apply --by WHO --reason TEXT")
         return
-    done = command.apply_repair(workspace, Runner(workspace, _console(stderr=True)), plan, by, reason)
+    done = command.apply_repair(workspace, Runner(workspace, ConsoleBars(_console(stderr=True))), plan, by, reason)
     if as_json:
         _print_json(document | {"correction": done})
     else:

@@ -148,11 +148,15 @@ class Holds(dg.ConfigurableResource):
             f"mm repair {hold['batch']} --apply, or take the correction back with mm repair {hold['batch']} --withdraw"
         )
 
-    def place_due(self, by: str, gates: Collection[str] | None = None) -> list[dict[str, Any]]:
-        """Place a hold for every failed verdict that has none, of these gates if they are named; returns the holds."""
+    def place_due(
+        self, by: str, gates: Collection[str] | None = None, batches: Collection[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Place a hold for every failed verdict without one, of these gates and batches if named; returns the holds."""
         due = ledger.due_holds(self._evaluations(), self._events())
         if gates is not None:
             due = due.filter(pl.col("gate").is_in(list(gates)))
+        if batches is not None:
+            due = due.filter(pl.col("batch").is_in(list(batches)))
         if due.is_empty():
             return []
         rows = due.select(

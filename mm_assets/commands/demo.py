@@ -8,8 +8,10 @@ from typing import Any
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
+from mm_assets.commands.progress_bars import ConsoleBars
 from mm_assets.commands.repair import repairable_batches, tell_repair
 from mm_assets.commands.run import Runner, RunSummary
+from mm_assets.commands.run_workers import processes_at_hand
 from mm_assets.commands.status import (
     expected_of_demo,
     read_status,
@@ -53,7 +55,7 @@ class DemoOutcome:
 
 def run_demo(workspace: Workspace, console: Console) -> DemoOutcome:
     """Run every demo batch and the demo release; compare what is held with what was spoiled."""
-    summary = Runner(workspace, console).run(None, DEMO_RELEASE)
+    summary = Runner(workspace, ConsoleBars(console)).run(None, DEMO_RELEASE, processes_at_hand())
     lake: DeltaLake = workspace.resources["lake"]  # pyright: ignore[reportAssignmentType] - keyed by definitions.py
     spoiled = set(expected_of_demo(demo_root())["spoiled"])
     return DemoOutcome(

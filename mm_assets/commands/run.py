@@ -3,24 +3,25 @@
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 import msgspec
 from dagster._core.errors import DagsterAssetCheckFailedError  # raised by a blocking check; not public in dagster 1.13
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from sqlalchemy.exc import OperationalError
 
+from mm_assets.commands.batch_groups import COMPARED_PARTS, group_batches
+from mm_assets.commands.progress_bars import Bars
+from mm_assets.commands.run_workers import RunWorkers
 from mm_assets.commands.workspace import Workspace
 from mm_assets.errors import BatchContractError, InputError
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.jobs import assets_of
 from mm_assets.mixtures.exclusions import exclusions
 from mm_assets.partitions import batches, releases
-from mm_assets.raw_pools.contract import landing_signature, parts_of
+from mm_assets.raw_pools.contract import landing_signature, parts_of, read_contract
 from mm_assets.steps import ASSEMBLY_STEPS, BATCH_STEPS, GATE_STEPS, INGEST_STEPS, gates_of
 from resources.provenance import RELEASE_STEP
 from resources.release_store import releases_of_lake
@@ -42,37 +43,18 @@ class RunSummary:
     held: dict[str, str] = field(default_factory=dict[str, str])
     release: str | None = None
 
-
-class _Bars:
-    """One progress bar per batch, moved by the events of its run."""
-
-    def __init__(self, console: Console) -> None:
-        self.progress = Progress(
-            TextColumn("{task.description:<24}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
-            TimeElapsedColumn(),
-            console=console,
-        )
-        self._tasks: dict[str, TaskID] = {}
-
-    def start(self, name: str, total: int, state: str) -> None:
-        if name not in self._tasks:
-            self._tasks[name] = self.progress.add_task(name, total=total, state=state)
-        self.progress.reset(self._tasks[name], total=total, state=state)
-
-    def move(self, name: str, completed: int) -> None:
-        self.progress.update(self._tasks[name], completed=completed)
-
-    def end(self, name: str, state: str, *, full: bool = True) -> None:
-        task = self._tasks[name]
-        total = self.progress.tasks[list(self._tasks).index(name)].total
-        self.progress.update(task, state=state, completed=total if full else None)
+    def take(self, other: "RunSummary") -> None:
+        """Add what another process did; of a batch that ran there and here, both."""
+        for batch, steps in other.ran.items():
+            self.ran.setdefault(batch, []).extend(steps)
+        self.current = [batch for batch in self.current if batch not in other.ran]
+        self.current += [batch for batch in other.current if batch not in self.ran and batch not in self.current]
+        self.refused.update(other.refused)
+        self.failed.update(other.failed)
 
 
 @contextmanager
-def _following(instance: dg.DagsterInstance, run_id: str, bars: _Bars, name: str) -> Iterator[None]:
+def _following(instance: dg.DagsterInstance, run_id: str, bars: Bars, name: str) -> Iterator[None]:
     ended = threading.Event()
 
     def follow() -> None:
@@ -93,30 +75,30 @@ def _following(instance: dg.DagsterInstance, run_id: str, bars: _Bars, name: str
 class Runner:
     """Runs jobs of the definitions in this process, against the shared instance and lake."""
 
-    def __init__(self, workspace: Workspace, console: Console) -> None:
+    def __init__(self, workspace: Workspace, bars: Bars) -> None:
         self._workspace = workspace
-        self._bars = _Bars(console)
+        self._bars = bars
         self.summary = RunSummary()
 
-    @property
-    def states(self) -> dict[str, str]:
-        """What the bar of each batch, the codebook, the release and the views says now."""
-        return {task.description: str(task.fields["state"]) for task in self._bars.progress.tasks}
+    def run(self, chosen: Sequence[str] | None, release: str | None, processes: int = 1) -> RunSummary:
+        """Run what is due of the chosen batches, or of all landed ones, and then the release if one is named.
 
-    def run(self, chosen: Sequence[str] | None, release: str | None) -> RunSummary:
-        """Run what is due of the chosen batches, or of all landed ones, and then the release if one is named."""
+        Args:
+            chosen: batches; None: all that landed.
+            release: drawn at the end, if it is named.
+            processes: how many groups of batches, that are compared with no other, run at once; with more than one, the
+                workspace has to be that of the environment.
+        """
         instance = self._workspace.instance
         fail_interrupted_runs(instance)
         landed = self._landed(chosen)
-        with self._bars.progress:
-            for batch in landed:
-                self._run_steps(batch, INGEST_STEPS)
-                self._workspace.holds.place_due(by="mm run")
+        workers = RunWorkers(processes - 1, self._bars) if processes > 1 else None
+        with self._bars.shown(), workers or nullcontext():
+            self._run_groups(landed, INGEST_STEPS, workers)
             self._train_first_codebooks()
             held = self._workspace.holds.held_batches()
-            for batch in landed:
-                if batch not in held and batch not in self.summary.failed:
-                    self._run_steps(batch, ASSEMBLY_STEPS)
+            passed = [batch for batch in landed if batch not in held and batch not in self.summary.failed]
+            self._run_groups(passed, ASSEMBLY_STEPS, workers)
             if release is not None:
                 self._make_release(release)
             if self.summary.ran:
@@ -127,9 +109,47 @@ class Runner:
     def rerun(self, batch: str, steps: tuple[str, ...]) -> RunSummary:
         """Run what is due of these steps although the batch is held: it was corrected, and the guard knows."""
         self._workspace.instance.add_dynamic_partitions(batches.name or "", [batch])
-        with self._bars.progress:
+        with self._bars.shown():
             self._run_due(batch, steps)
         return self.summary
+
+    def run_group(self, group: Sequence[str], steps: tuple[str, ...]) -> RunSummary:
+        """Run what is due of batches, one after the other; holds that are due are placed in between."""
+        for batch in group:
+            self._run_steps(batch, steps)
+            if steps == INGEST_STEPS:
+                self._workspace.holds.place_due(by="mm run", batches=[batch])
+        return self.summary
+
+    def _run_groups(self, chosen: Sequence[str], steps: tuple[str, ...], workers: RunWorkers | None) -> None:
+        groups = self._groups(chosen, steps) if workers else []
+        if workers is None or len(groups) == 1:
+            self.run_group(chosen, steps)
+            return
+        busy = {batch for group in groups for batch in group}
+        self.run_group([batch for batch in chosen if batch not in busy], steps)
+        if groups:
+            for summary in workers.run(groups, steps, lambda group: self.run_group(group, steps)):
+                self.summary.take(summary)
+
+    def _groups(self, chosen: Sequence[str], steps: tuple[str, ...]) -> list[list[str]]:
+        """Groups of batches with something due, the largest first."""
+        held = self._workspace.holds.held_batches()
+        due = [batch for batch in chosen if batch not in held and self._due(batch, steps)]
+        groups = group_batches(due, {batch: self._marks(batch) for batch in due})
+        return sorted(groups, key=lambda group: (-sum(map(self._size_of, group)), group))
+
+    def _marks(self, batch: str) -> set[str]:
+        """The source of a batch, whose baselines it is judged by, and its parts that are compared."""
+        landing = self._workspace.landing
+        shared = {f"part {part}" for part in parts_of(landing_signature(landing, batch)) & COMPARED_PARTS}
+        try:
+            return {*shared, f"source {read_contract(landing, batch, self._workspace.policy.ingest).source}"}
+        except InputError:  # the run says why
+            return shared
+
+    def _size_of(self, batch: str) -> int:
+        return sum(landed.size_bytes for landed in self._workspace.landing.objects(f"{batch}/"))
 
     def _landed(self, chosen: Sequence[str] | None) -> list[str]:
         present = self._workspace.landing.batches()
@@ -158,12 +178,7 @@ class Runner:
 
     def _run_due(self, batch: str, steps: tuple[str, ...]) -> None:
         """Run the stale ones of these steps."""
-        workspace = self._workspace
-        signature = landing_signature(workspace.landing, batch)
-        stale = workspace.provenance.stale(batch, signature, workspace.models.by_name, steps)
-        gates = gates_of(parts_of(signature))
-        unjudged = [GATE_STEPS[gate] for gate in workspace.holds.unjudged(batch, gates)]
-        stale += [step for step in unjudged if step in steps and step not in stale]
+        stale = self._due(batch, steps)
         if not stale:
             self._bars.start(batch, 1, "up to date")
             self._bars.end(batch, "up to date")
@@ -176,6 +191,15 @@ class Runner:
             self.summary.current.remove(batch)
         if reason is not None:
             self.summary.failed[batch] = reason
+
+    def _due(self, batch: str, steps: tuple[str, ...]) -> list[str]:
+        """The stale ones of these steps, and those whose gate has not judged yet."""
+        workspace = self._workspace
+        signature = landing_signature(workspace.landing, batch)
+        stale = workspace.provenance.stale(batch, signature, workspace.models.by_name, steps)
+        gates = gates_of(parts_of(signature))
+        unjudged = [GATE_STEPS[gate] for gate in workspace.holds.unjudged(batch, gates)]
+        return stale + [step for step in unjudged if step in steps and step not in stale]
 
     def _train_first_codebooks(self) -> None:
         held = self._workspace.holds.held_batches()

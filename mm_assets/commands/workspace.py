@@ -11,6 +11,7 @@ from typing import Final
 import dagster as dg
 from filelock import FileLock
 
+from mm_assets.policy import Policy
 from resources.corrections import Corrections
 from resources.holds import Holds
 from resources.model_set import ModelSet
@@ -123,6 +124,11 @@ class Workspace:
     def models(self) -> ModelSet:
         """Every model of the graph."""
         return self.resources["models"]  # pyright: ignore[reportReturnType] - keyed by definitions.py
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self.resources["policy_file"].policy  # pyright: ignore[reportAttributeAccessIssue] - keyed by definitions
 
     @property
     def corrections(self) -> Corrections:

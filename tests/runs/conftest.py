@@ -13,6 +13,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from rich.console import Console
 
+from mm_assets.commands.progress_bars import ConsoleBars
 from mm_assets.commands.run import Runner, RunSummary
 from mm_assets.commands.workspace import Workspace
 from mm_assets.definitions import define
@@ -96,7 +97,7 @@ class Site:
         return cut_scenes(self.landing_folder, source, name, scenes)
 
     def run(self, *batches: str, release: str | None = None) -> RunSummary:
-        return Runner(self.workspace, Console(quiet=True)).run(list(batches) or None, release)
+        return Runner(self.workspace, ConsoleBars(Console(quiet=True))).run(list(batches) or None, release)
 
     def materialize(self, batch: str, *assets: str) -> dg.ExecuteInProcessResult:
         job = self.workspace.definitions.resolve_job_def("batch_pipeline")

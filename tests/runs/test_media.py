@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+from mm_assets.commands.progress_bars import ConsoleBars
 from mm_assets.commands.repair import apply_repair, show_repair
 from mm_assets.commands.run import Runner
 from mm_assets.gates.verdicts import GateVerdict
@@ -118,7 +119,7 @@ def test_late_cues_are_held_cancelled_and_repaired(site, late, tmp_path):
     assert [item.kind for item in plan.proposals] == ["time_shift"]
     decoded_before = lake.version("video_clips")
     done = apply_repair(
-        workspace, Runner(workspace, Console(quiet=True)), plan, "ada", "cues were made from another cut"
+        workspace, Runner(workspace, ConsoleBars(Console(quiet=True))), plan, "ada", "cues were made from another cut"
     )
     assert (done.passed, done.released) == (True, True)
     assert lake.version("video_clips") == decoded_before  # what cues say of time does not touch the media

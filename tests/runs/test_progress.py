@@ -3,6 +3,7 @@
 import pytest
 from rich.console import Console
 
+from mm_assets.commands.progress_bars import ConsoleBars
 from mm_assets.commands.run import Runner
 
 
@@ -11,12 +12,12 @@ def test_a_bar_says_held_where_the_batch_is_held_and_failed_only_where_it_failed
     site.cut("spoiled", "shifted", None)
     site.cut("clean", "broken", 5)
     (site.landing_folder / "broken" / "batch.json").write_text("{", encoding="utf-8")
-    runner = Runner(site.workspace, Console(quiet=True))
-    summary = runner.run(None, None)
+    bars = ConsoleBars(Console(quiet=True))
+    summary = Runner(site.workspace, bars).run(None, None)
     assert summary.held == {"shifted": "recall"}
     assert list(summary.failed) == ["broken"]
-    assert runner.states == {"shifted": "held", "broken": "failed", "views": "done"}
+    assert bars.states == {"shifted": "held", "broken": "failed", "views": "done"}
 
-    again = Runner(site.workspace, Console(quiet=True))
-    again.run(["shifted"], None)
+    again = ConsoleBars(Console(quiet=True))
+    Runner(site.workspace, again).run(["shifted"], None)
     assert again.states == {"shifted": "held"}

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+from mm_assets.commands.progress_bars import ConsoleBars
 from mm_assets.commands.repair import apply_repair, repairable_batches, show_repair, withdraw_repairs
 from mm_assets.commands.run import Runner
 
@@ -39,7 +40,7 @@ def test_a_mirrored_batch_is_held_repaired_and_released(site, tmp_path):
 
     assert repairable_batches(workspace) == ["b-mirrored"]
 
-    runner = Runner(workspace, Console(quiet=True))
+    runner = Runner(workspace, ConsoleBars(Console(quiet=True)))
     done = apply_repair(workspace, runner, plan, "ada", "the pictures were flipped after annotation")
     assert (done.passed, done.released) == (True, True)
     assert workspace.holds.held_batches() == {}
