@@ -1,13 +1,14 @@
 """Negatives as rows of ``hard_negatives``, and back."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from mm_assets.hard_negatives.negatives import Edit, EditKind, Negative, Outcome, Strategy
-from mm_assets.hard_negatives.verdicts import Judged
+from mm_assets.hard_negatives.verdicts import REVIEWED, Judged
 from mm_assets.schemas import TABLES
 
 
@@ -58,7 +59,6 @@ def to_rows(batch: str, judged: Sequence[Judged], positions: Mapping[str, int]) 
 
 def from_row(row: Mapping[str, Any]) -> Judged:
     """The negative a row states, with its verdict."""
-    nan = float("nan")
     negative = Negative(
         positive_id=row["positive_id"],
         image_id=row["image_id"],
@@ -74,6 +74,6 @@ def from_row(row: Mapping[str, Any]) -> Judged:
         provenance=json.loads(row["provenance_json"]),
     )
     measured = (row[name] for name in ("similarity", "positive_similarity", "text_similarity"))
-    similarity, positive, text = (nan if value is None else float(value) for value in measured)
-    reviewed = str(row["verdict_reason"]).startswith("review:")
+    similarity, positive, text = (math.nan if value is None else float(value) for value in measured)
+    reviewed = str(row["verdict_reason"]).startswith(f"{REVIEWED}:")
     return Judged(negative, Outcome(row["verdict"]), row["verdict_reason"], similarity, positive, text, reviewed)
