@@ -57,6 +57,11 @@ def to_rows(batch: str, judged: Sequence[Judged], positions: Mapping[str, int]) 
     )
 
 
+def read_edits(edits: Sequence[Mapping[str, Any]] | None) -> tuple[Edit, ...]:
+    """Edits from the column of that name."""
+    return tuple(Edit(e["start"], e["end"], e["before"], e["after"], EditKind(e["kind"])) for e in edits or ())
+
+
 def from_row(row: Mapping[str, Any]) -> Judged:
     """The negative a row states, with its verdict."""
     negative = Negative(
@@ -65,9 +70,7 @@ def from_row(row: Mapping[str, Any]) -> Judged:
         strategy=Strategy(row["strategy"]),
         positive_text=row["positive_text"],
         text=row["text"],
-        edits=tuple(
-            Edit(e["start"], e["end"], e["before"], e["after"], EditKind(e["kind"])) for e in row["edits"] or ()
-        ),
+        edits=read_edits(row["edits"]),
         donor_id=row["donor_id"],
         mirror_id=row["mirror_id"],
         media=None if row["media_json"] is None else json.loads(row["media_json"]),

@@ -1,7 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 
-from mm_assets.hard_negatives.blind_readers import READERS
+from mm_assets.hard_negatives.blind_readers import READERS, PairFeatures
+from mm_assets.hard_negatives.fluency import Fluency
 from mm_assets.hard_negatives.negatives import Negative, Strategy
 from mm_assets.hard_negatives.shortcut_audit import audit, drop_shortcuts, text_pairs
 from mm_assets.policy import HardNegativePolicy
@@ -88,3 +91,27 @@ def test_the_balancer_gives_up_at_its_limit() -> None:
     report = drop_shortcuts(text_pairs(made), _POLICY, seed=0)
     assert not report.after.passed
     assert len(report.dropped) <= _POLICY.max_balancing_share * len(made)
+
+
+def test_part_of_a_set_is_read_as_if_it_were_all() -> None:
+    pairs = [(n.positive_text, n.text) for n in [*_exchanged(40, 3), *_telling("order", 20, 4)]]
+    part = np.asarray([place for place in range(60) if place % 3], np.int64)
+    whole, alone = PairFeatures(pairs), PairFeatures([pairs[place] for place in part.tolist()])
+    learnt, held = np.arange(0, 30), np.arange(30, 40)
+    for reader in READERS:
+        for one, other in zip(
+            whole.split(reader, part[learnt], part[held]), alone.split(reader, learnt, held), strict=True
+        ):
+            sides = [np.sort(np.abs(found.toarray()).sum(axis=1)) for found in (one, other)]
+            assert sides[0] == pytest.approx(sides[1])
+
+
+def test_fluency_is_that_of_a_model_of_counted_words() -> None:
+    # Learnt: "a b" and "a c", each with two marks before and one behind: of 10 symbols, "a" is 2.
+    model = Fluency(["a b", "a c", "a b"], ["a d", "b", "a b"])
+    mean, least = model.read(np.asarray([0, 1]))[0, :2]
+    known = [math.log(1.0), math.log(1 / 2), math.log(1.0)]
+    unknown = [math.log(1.0), math.log(0.4 * 0.4 * 1e-6), math.log(0.4 * 0.4 * 2 / 10)]
+    assert mean == pytest.approx(np.mean(known) - np.mean(unknown))
+    assert least == pytest.approx(min(known) - min(unknown))
+    assert model.read(np.asarray([0, 1]))[2] == pytest.approx(0.0)

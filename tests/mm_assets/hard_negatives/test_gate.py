@@ -5,14 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mm_assets.hard_negatives.batch_negatives import Audits, BatchNegatives, BatchSummary, judge_chunk, settle
+from mm_assets.hard_negatives.batch_negatives import (
+    Audits,
+    BatchNegatives,
+    BatchSummary,
+    KeptTexts,
+    Tally,
+    judge_chunk,
+    settle,
+)
 from mm_assets.hard_negatives.false_negative_rate import clopper_pearson, count_outcomes, estimate_rate
 from mm_assets.hard_negatives.gate import audit_row, verdict_of_row
 from mm_assets.hard_negatives.interfaces import WordNet
 from mm_assets.hard_negatives.make_batch import BatchMaker, Sources
 from mm_assets.hard_negatives.measures import unmeasured
 from mm_assets.hard_negatives.negatives import EditKind, Negative, Outcome, Positive, Strategy, find_edits
-from mm_assets.hard_negatives.rows import from_row
+from mm_assets.hard_negatives.rows import from_row, to_rows
 from mm_assets.hard_negatives.shortcut_audit import AuditResult
 from mm_assets.hard_negatives.subtle_replacement import SubtleReplacement
 from mm_assets.hard_negatives.temporal_shift import Window
@@ -23,6 +31,7 @@ from mm_assets.policy import HardNegativePolicy
 from mm_assets.schemas import TABLES
 
 _POLICY = HardNegativePolicy()
+_WORDS = list(zip(("duck", "owl", "mug", "drum", "pear") * 12, ("fox", "rose", "kettle", "camel") * 15, strict=True))
 _NOTHING = AuditResult((), 0, passed=True)
 
 
@@ -178,3 +187,34 @@ def test_the_evaluation_changes_with_the_verdicts() -> None:
 def test_edits_of_a_mined_caption_are_whole_words() -> None:
     edits = find_edits("A duck on a pond.", "A truck.", EditKind.OBJECT)
     assert [edit.before for edit in edits] == ["duck on a pond"]
+
+
+def test_chunks_end_where_the_whole_does() -> None:
+    clean = [(f"A {one} on a {place} hill.", f"A {two} on a {place} hill.") for place, (one, two) in enumerate(_WORDS)]
+    telling = [(f"A {one} here {place}.", f"A {one} or quetzal {place}.") for place, (one, _) in enumerate(_WORDS)]
+    judged = [
+        Judged(
+            Negative(f"p{place}", "i", Strategy.SUBTLE_REPLACEMENT, true, false),
+            Outcome.KEPT,
+            "review: accepted" if place == 70 else "false as far as is known",
+            0.3,
+            0.4,
+            0.5,
+            place == 70,
+        )
+        for place, (true, false) in enumerate([*clean, *telling])
+    ]
+    whole = settle(judged, len(judged), _POLICY)
+    texts, tally = KeptTexts(), Tally()
+    chunks = [judged[start : start + 37] for start in range(0, len(judged), 37)]
+    for chunk in chunks:
+        texts.add(chunk)
+    audits = texts.audit(_POLICY)
+    for chunk in chunks:
+        rows = to_rows("b", chunk, dict.fromkeys((one.negative.positive_id for one in chunk), 0))
+        tally.add(audits.settle_rows(rows))
+    summary = tally.summary(len(judged), audits)
+    assert summary == whole.summary("b")
+    assert summary.kept == len(whole.kept()) < len(judged)
+    assert whole.judged[70].outcome is Outcome.KEPT  # people accepted it, readers tell it or not
+    assert summary.outcomes["subtle_replacement/shortcut/blind_reader"] == len(audits.dropped)
