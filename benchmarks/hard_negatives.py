@@ -55,6 +55,7 @@ def find_planted(part: str) -> dict[str, object]:
     """Share of true texts the verdicts find, by kind; texts are measured with the embedded encoder."""
     from mm_assets.hard_negatives.measures import Measures, unmeasured
     from mm_assets.hard_negatives.negatives import EditKind, Negative, Outcome, Positive, Strategy, find_edits
+    from mm_assets.hard_negatives.terms import TermRelations
     from mm_assets.hard_negatives.truth_rules import TruthRules
     from mm_assets.hard_negatives.verdicts import judge
     from mm_assets.policy import HardNegativePolicy
@@ -62,7 +63,7 @@ def find_planted(part: str) -> dict[str, object]:
     from resources.wordnet import read_wordnet
 
     policy, encoder = HardNegativePolicy(), build_encoder("bridge-lite0-minilm")
-    rules = TruthRules(read_wordnet(), policy)
+    rules = TruthRules(TermRelations(read_wordnet()), policy)
     positives, negatives, kinds = [], [], []
     for place, (kind, captions, text) in enumerate(_planted(part)):
         positive = Positive(f"cap_{place}", f"img_{place}", captions[0], tuple(captions[1:]))
@@ -141,11 +142,12 @@ def _copies(encoder, rules, policy):  # noqa: ANN001, ANN202 - a benchmark
 def audit_captions(path: Path) -> dict[str, object]:
     """Best blind reader per text strategy, before and after the balancer; nothing is measured but words."""
     from mm_assets.hard_negatives.attribute_swap import AttributeSwap
-    from mm_assets.hard_negatives.batch_negatives import settle, unique
+    from mm_assets.hard_negatives.batch_negatives import judge_chunk, settle, unique
     from mm_assets.hard_negatives.in_batch import InBatch
     from mm_assets.hard_negatives.measures import unmeasured
     from mm_assets.hard_negatives.negatives import Positive
     from mm_assets.hard_negatives.subtle_replacement import SubtleReplacement
+    from mm_assets.hard_negatives.terms import TermRelations
     from mm_assets.hard_negatives.truth_rules import TruthRules
     from mm_assets.policy import HardNegativePolicy
     from resources.image_text_encoder import build_encoder
@@ -157,14 +159,15 @@ def audit_captions(path: Path) -> dict[str, object]:
     texts = np.asarray(build_encoder("bridge-lite0-minilm").encode_texts(lines), np.float32)
     made = {
         "subtle_replacement": list(SubtleReplacement(net, policy).make(positives)),
-        "attribute_swap": list(AttributeSwap(net).make(positives)),
+        "attribute_swap": list(AttributeSwap(TermRelations(net)).make(positives)),
         "in_batch": list(InBatch(texts, texts, "texts alone", policy).make(positives)),
     }
     found: dict[str, object] = {"captions": len(lines)}
     for strategy, negatives in made.items():
         own = unique(negatives)
-        result = settle(own, positives, unmeasured(len(own)), TruthRules(net, policy), policy)
-        for report in result.balancing.values():
+        judged = judge_chunk(own, positives, unmeasured(len(own)), TruthRules(TermRelations(net), policy), policy)
+        result = settle(judged, len(positives), policy)
+        for report in result.audits.balancing.values():
             found[strategy] = {
                 "made": len(own),
                 "kept": len(result.kept()),

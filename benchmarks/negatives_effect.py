@@ -44,7 +44,8 @@ def _gather(lake: Path) -> tuple[list, np.ndarray, np.ndarray]:
 
 def _negatives(positives: list, images: np.ndarray, texts: np.ndarray, encoder: object) -> dict[str, list[str]]:
     """False texts by positive, as a batch of the table keeps them."""
-    from mm_assets.hard_negatives.make_batch import Sources, make_batch
+    from mm_assets.hard_negatives.batch_negatives import settle
+    from mm_assets.hard_negatives.make_batch import BatchMaker, Sources
     from mm_assets.policy import HardNegativePolicy
     from resources.wordnet import read_wordnet
 
@@ -53,7 +54,8 @@ def _negatives(positives: list, images: np.ndarray, texts: np.ndarray, encoder: 
     def embed(new: list[str]) -> np.ndarray:
         return np.asarray(encoder.encode_texts(list(new)), np.float32)  # type: ignore[attr-defined]
 
-    result, _ = make_batch(Sources(positives, images, texts), read_wordnet(), embed, policy)
+    judged = BatchMaker(read_wordnet(), embed, policy).make(Sources(positives, images, texts))
+    result = settle(judged, len(positives), policy)
     found: dict[str, list[str]] = {}
     for one in result.kept():
         if one.negative.text != one.negative.positive_text:

@@ -278,6 +278,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         parts=(*IMAGES, *MEDIA),
         policy=("hard_negatives", "images"),
         models=("encoder", "wordnet", "language_model", "entailment"),
+        code_version="2",
     ),
     Step(
         name="visual_codes",

@@ -11,7 +11,6 @@ from mm_assets.commands.workspace import Workspace
 from mm_assets.errors import RecordError
 from mm_assets.hard_negatives.label_studio import CONFIG, make_tasks, read_export
 from mm_assets.hard_negatives.review_sheet import choose_for_review
-from mm_assets.hard_negatives.rows import from_row
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.policy import Policy
 from mm_assets.schemas import TABLES
@@ -61,8 +60,8 @@ def write_tasks(workspace: Workspace, batch: str, out: Path, picture_url: str) -
     lake = _lake(workspace)
     policy: Policy = workspace.resources["policy_file"].policy  # pyright: ignore[reportAttributeAccessIssue] - as above
     settings = policy.hard_negatives
-    judged = [from_row(row) for row in lake.read("hard_negatives", validate_batch_id(batch)).iter_rows(named=True)]
-    items = choose_for_review(judged, settings.review_per_strategy, seed=settings.seed)
+    rows = lake.scan("hard_negatives", validate_batch_id(batch))
+    items = choose_for_review(rows, settings.review_per_strategy, seed=settings.seed)
     uris: dict[str, str] = dict(
         lake.scan("images", batch).select("image_id", pl.col("source_ref").struct.field("uri")).collect().iter_rows()
     )

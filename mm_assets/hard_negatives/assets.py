@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from mm_assets.aligned.objects.boxes.regions import read_pictures
 from mm_assets.display.metadata import counts_table, rows_table
 from mm_assets.gates.guard import refuse_if_held
-from mm_assets.hard_negatives.batch_negatives import BatchNegatives, outcomes
-from mm_assets.hard_negatives.batch_sources import caption_positives, cue_windows, latest_decisions
-from mm_assets.hard_negatives.edit_pictures import edit_pictures, plan_batch
+from mm_assets.hard_negatives.batch_negatives import BatchSummary, KeptTexts, Tally
+from mm_assets.hard_negatives.batch_sources import caption_positives, cue_windows, latest_decisions, position_ranges
+from mm_assets.hard_negatives.edit_pictures import edit_pictures, plan_tasks
 from mm_assets.hard_negatives.gate import audit_row
 from mm_assets.hard_negatives.llm_synthetic import SyntheticReport
-from mm_assets.hard_negatives.make_batch import Sources, make_batch
+from mm_assets.hard_negatives.make_batch import BatchMaker, Sources
 from mm_assets.hard_negatives.negatives import Negative, Positive
 from mm_assets.hard_negatives.review_sheet import COLUMNS, choose_for_review
+from mm_assets.hard_negatives.rows import to_rows
 from mm_assets.policy import Policy
 from mm_assets.schemas import TABLES
 from mm_assets.step_assets import table_specs, written_metadata
@@ -60,6 +61,8 @@ def hard_negatives(
     with (
         provenance.writing(STEP, batch, models=used) as writing,
         costs.metered(context, STEP, model.identity, "texts", model.device) as embedded,
+        lake.staging() as drafts,
+        lake.staging() as settled,
     ):
 
         def embed(texts: Sequence[str]) -> NDArray[np.float32]:
@@ -68,72 +71,105 @@ def hard_negatives(
             embedded.add(len(texts), perf_counter() - started)
             return found
 
-        sources = _gather(lake, landing, batch, str(model.identity), policy)
         decisions = lake.scan("review_decisions").select("subject_id", "decision", "at_us").collect().iter_rows()
-        result, report = make_batch(
-            sources,
+        maker = BatchMaker(
             wordnet.handle,
             embed,
             policy.hard_negatives,
+            _labels(lake, batch),
             model=language_model.handle,
             entailment=entailment.handle,
             decisions=latest_decisions(decisions),
         )
-        positions = {p.positive_id: p.position for p in (*sources.positives, *(w.positive for w in sources.windows))}
-        writing.written.append(lake.replace("hard_negatives", batch, result.rows(batch, positions)))
+        texts, tally, positives = KeptTexts(), Tally(), 0
+        for sources in _chunks(lake, landing, batch, str(model.identity), policy):
+            judged = maker.make(sources)
+            texts.add(judged)
+            drafts.add(STEP, to_rows(batch, judged, sources.positions()))
+            positives += len(sources.positives) + len(sources.windows)
+        audits = texts.audit(policy.hard_negatives)
+        for draft in drafts.frames(STEP):
+            rows = audits.settle_rows(draft)
+            tally.add(rows)
+            settled.add(STEP, rows)
+        summary = tally.summary(positives, audits)
+        writing.written.append(lake.replace(STEP, batch, settled))
         audit = pl.DataFrame(
-            [audit_row(batch, result, policy.hard_negatives)], schema=TABLES["hard_negative_audit"].schema
+            [audit_row(batch, summary, policy.hard_negatives)], schema=TABLES["hard_negative_audit"].schema
         )
         writing.written.append(lake.replace("hard_negative_audit", batch, audit))
-    told = {
-        "hard_negatives": _shown(result, report, policy),
-        "hard_negative_audit": {"reason": audit["reason"][0]},
-    }
+        shown = _shown(summary, settled.scan(STEP), maker.report, policy)
+    told = {STEP: shown, "hard_negative_audit": {"reason": audit["reason"][0]}}
     for done in writing.written:
         metadata = written_metadata(lake, batch, done) | told[done.table]
         yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
 
 
-def _gather(lake: DeltaLake, landing: LandingStore, batch: str, encoder: str, policy: Policy) -> Sources:
-    """Everything of the batch that negatives are made from; edited pictures go to files beside the tables."""
-    boxes = lake.scan("boxes", batch).select("image_id", "label", "x1", "y1", "x2", "y2").collect()
-    positives, images, texts = caption_positives(
-        lake.read("captions", batch),
-        boxes.select("image_id", "label"),
-        lake.scan("image_embeddings", batch).select("image_id", "embedding").collect(),
-        lake.scan("caption_embeddings", batch).select("caption_id", "embedding").collect(),
-    )
-    edited = _edit(lake, landing, batch, positives, boxes, policy)
-    return Sources(positives, images, texts, cue_windows(lake.read("cues", batch)), edited, encoder)
+def _labels(lake: DeltaLake, batch: str) -> list[str]:
+    """Labels in use in the batch."""
+    return lake.scan("boxes", batch).select(pl.col("label").drop_nulls().unique().sort()).collect()["label"].to_list()
 
 
-def _edit(
-    lake: DeltaLake, landing: LandingStore, batch: str, positives: list[Positive], boxes: pl.DataFrame, policy: Policy
-) -> list[Negative]:
-    folder = f"negatives/{batch}"
-    kept: set[str] = set()
+def _chunks(lake: DeltaLake, landing: LandingStore, batch: str, encoder: str, policy: Policy) -> Iterator[Sources]:
+    """Everything of the batch that negatives are made from, chunk by chunk: captions, then cues."""
+    settings = policy.hard_negatives
+    editor = _PictureEditor(lake, landing, batch, policy)
+    for within in _ranges(lake, "captions", batch, settings.chunk_texts):
+        boxes = lake.scan("boxes", batch).filter(within).select("image_id", "label", "x1", "y1", "x2", "y2").collect()
+        positives, images, texts = caption_positives(
+            lake.scan("captions", batch).filter(within).collect(),
+            boxes.select("image_id", "label"),
+            lake.scan("image_embeddings", batch).filter(within).select("image_id", "embedding").collect(),
+            lake.scan("caption_embeddings", batch).filter(within).select("caption_id", "embedding").collect(),
+        )
+        yield Sources(positives, images, texts, edited=editor.edit(positives, boxes), encoder=encoder)
+    editor.remove_others()
+    nothing = np.empty((0, 1), np.float32)
+    for within in _ranges(lake, "cues", batch, settings.chunk_texts):
+        yield Sources([], nothing, nothing, cue_windows(lake.scan("cues", batch).filter(within).collect()))
 
-    def store(name: str, data: bytes) -> str:
-        path = f"{folder}/{name}"
-        lake.files.put_bytes(path, data)
-        kept.add(path)
+
+def _ranges(lake: DeltaLake, table: str, batch: str, rows: int) -> Iterator[pl.Expr]:
+    positions = lake.scan(table, batch).select("position").collect()["position"].to_numpy()
+    return (pl.col("position").is_between(first, last) for first, last in position_ranges(positions, rows))
+
+
+class _PictureEditor:
+    """Edits pictures of a batch, as many as the policy allows; they go to files beside the tables."""
+
+    def __init__(self, lake: DeltaLake, landing: LandingStore, batch: str, policy: Policy) -> None:
+        self._lake, self._landing, self._batch, self._policy = lake, landing, batch, policy
+        self._folder = f"negatives/{batch}"
+        self._left = policy.hard_negatives.max_recolored
+        self._kept: set[str] = set()
+
+    def edit(self, positives: list[Positive], boxes: pl.DataFrame) -> list[Negative]:
+        tasks = plan_tasks(positives, boxes, self._left)
+        if not tasks:
+            return []
+        self._left -= sum(len(own) for own in tasks.values())
+        columns = self._lake.scan("images", self._batch).select("image_id", "source_ref")
+        images = columns.filter(pl.col("image_id").is_in(list(tasks))).collect()
+        return list(edit_pictures(read_pictures(images, tasks, self._landing, self._policy.images), tasks, self._store))
+
+    def remove_others(self) -> None:
+        """Pictures of earlier runs go."""
+        self._lake.files.remove_prefix(self._folder, keep=self._kept)
+
+    def _store(self, name: str, data: bytes) -> str:
+        path = f"{self._folder}/{name}"
+        self._lake.files.put_bytes(path, data)
+        self._kept.add(path)
         return path
 
-    tasks = plan_batch(positives, boxes, policy.hard_negatives)
-    columns = lake.scan("images", batch).select("image_id", "source_ref")
-    images = columns.filter(pl.col("image_id").is_in(list(tasks))).collect()
-    made = list(edit_pictures(read_pictures(images, tasks, landing, policy.images), tasks, store))
-    lake.files.remove_prefix(folder, keep=kept)
-    return made
 
-
-def _shown(result: BatchNegatives, report: SyntheticReport, policy: Policy) -> dict[str, Any]:
+def _shown(summary: BatchSummary, rows: pl.LazyFrame, report: SyntheticReport, policy: Policy) -> dict[str, Any]:
     """What a person wants to see: counts by strategy and rule, and random negatives to look at."""
     settings = policy.hard_negatives
-    items = choose_for_review(result.judged, settings.review_per_strategy, seed=settings.seed)
+    items = choose_for_review(rows, settings.review_per_strategy, seed=settings.seed)
     return {
-        "kept": len(result.kept()),
-        "outcomes": counts_table(outcomes(result.judged), "strategy/outcome/rule", "negatives"),
+        "kept": summary.kept,
+        "outcomes": counts_table(dict(summary.outcomes), "strategy/outcome/rule", "negatives"),
         "language_model": report.note or f"{report.requests} requests, {report.malformed} malformed",
         "for_review": rows_table([item.to_row() for item in items], COLUMNS),
     }

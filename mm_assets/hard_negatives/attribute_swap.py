@@ -11,9 +11,7 @@ from itertools import combinations, islice
 from typing import Final
 
 from mm_assets.aligned.objects.claims.caption_reading import read_caption
-from mm_assets.aligned.objects.claims.object_classes import ObjectWords
 from mm_assets.aligned.objects.claims.phrase_drafts import NounPhrase
-from mm_assets.hard_negatives.interfaces import WordNet
 from mm_assets.hard_negatives.known_things import false_color, known_things
 from mm_assets.hard_negatives.negatives import Edit, EditKind, Negative, Positive, Strategy, apply_edits
 from mm_assets.hard_negatives.slots import find_slots, replace_slot
@@ -28,15 +26,13 @@ class AttributeSwap:
     """Makes negatives by exchanging attributes, or things, within one caption.
 
     Args:
-        net: a net of words.
-        labels: labels in use in the batch.
+        relations: compares names.
     """
 
     strategy = Strategy.ATTRIBUTE_SWAP
 
-    def __init__(self, net: WordNet, labels: Sequence[str] = ()) -> None:
-        self._words = ObjectWords(labels)
-        self._relations = TermRelations(net, self._words)
+    def __init__(self, relations: TermRelations) -> None:
+        self._relations = relations
 
     def make(self, positives: Sequence[Positive]) -> Iterator[Negative]:
         """Swaps found in each caption, a few each."""
@@ -65,11 +61,7 @@ class AttributeSwap:
     def _attributes(self, positive: Positive) -> Iterator[tuple[tuple[Edit, Edit], str]]:
         """Colours, numbers and other qualities that two different things exchange."""
         known = known_things(positive)
-        slots = [
-            slot
-            for slot in find_slots(0, positive.text, self._relations, self._words)
-            if slot.kind in _SWAPPED and slot.head
-        ]
+        slots = [slot for slot in find_slots(0, positive.text, self._relations) if slot.kind in _SWAPPED and slot.head]
         for one, other in combinations(slots, 2):
             if one.kind is not other.kind or one.group != other.group or one.value == other.value:
                 continue

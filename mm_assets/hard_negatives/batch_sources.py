@@ -57,6 +57,27 @@ def caption_positives(
     return positives, images, texts
 
 
+def position_ranges(positions: NDArray[np.int64], rows: int) -> list[tuple[int, int]]:
+    """First and last position of chunks of rows; rows of one position stay together.
+
+    Args:
+        positions: of all rows, in any order.
+        rows: a chunk ends with the position that brings it to as many.
+
+    >>> position_ranges(np.array([0, 0, 1, 4, 4, 7]), 2)
+    [(0, 0), (1, 4), (7, 7)]
+    """
+    unique, counts = np.unique(positions, return_counts=True)
+    ranges: list[tuple[int, int]] = []
+    first, held = 0, 0
+    for place, count in enumerate(counts.tolist()):
+        held += count
+        if held >= rows or place == len(unique) - 1:
+            ranges.append((int(unique[first]), int(unique[place])))
+            first, held = place + 1, 0
+    return ranges
+
+
 def cue_windows(cues: pl.DataFrame) -> list[Window]:
     """Cues of clips as windows.
 
@@ -81,4 +102,7 @@ def latest_decisions(rows: Iterable[tuple[str, str, int]]) -> dict[str, str]:
 
 
 def _matrix(vectors: pl.Series) -> Floats:
-    return np.asarray(vectors.to_list(), np.float32) if len(vectors) else np.empty((0, 1), np.float32)
+    """Vectors of equal length, shape (N, D)."""
+    if not len(vectors):
+        return np.empty((0, 1), np.float32)
+    return vectors.explode().to_numpy().astype(np.float32, copy=False).reshape(len(vectors), -1)

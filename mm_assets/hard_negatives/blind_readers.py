@@ -4,10 +4,8 @@ Every reader turns a pair into the difference of what it sees in the one and the
 says nothing. A linear classifier then learns which side is true.
 """
 
-import math
-import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -15,23 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from mm_assets.hard_negatives.fluency import Fluency, tokens
+
 Pairs = Sequence[tuple[str, str]]
 Matrix = csr_matrix
-_TOKEN: Final = re.compile(r"[^\W_]+|[^\w\s]")
+Places = NDArray[np.int64]
 _HASHED: Final = 1 << 15
 _NEGATIONS: Final = frozenset({"no", "not", "without", "never", "none", "nobody", "nothing", "neither", "nor", "isn't"})
-_DISCOUNT: Final = 0.4
-_FLOOR: Final = 1e-6
-_CHARACTERS: Final = 4
-
-
-def tokens(text: str) -> list[str]:
-    """Words and marks, lower case.
-
-    >>> tokens("A duck.")
-    ['a', 'duck', '.']
-    """
-    return _TOKEN.findall(text.lower())
 
 
 def _length(text: str) -> list[float]:
@@ -73,61 +61,14 @@ def _first_change(true: str, false: str) -> tuple[Counter[str], Counter[str]]:
     return sides[0], sides[1]
 
 
-class Fluency:
-    """A small model of language learnt from true texts: words by the two before, and characters by the three before.
-
-    Stupid back-off (Brants et al. 2007) with a floor.
-
-    Args:
-        texts: true texts.
-    """
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._words = _Backoff((["^", "^", *tokens(text), "$"] for text in texts), 3)
-        self._characters = _Backoff((["^"] * 3 + list(text.lower()) + ["$"] for text in texts), _CHARACTERS)
-
-    def read(self, text: str) -> list[float]:
-        """Mean and least log score of words and of characters."""
-        words = self._words.score(["^", "^", *tokens(text), "$"])
-        characters = self._characters.score(["^"] * 3 + list(text.lower()) + ["$"])
-        return [float(np.mean(words)), float(np.min(words)), float(np.mean(characters)), float(np.min(characters))]
-
-
-class _Backoff:
-    def __init__(self, sequences: Iterable[list[str]], order: int) -> None:
-        self._order = order
-        self._counts: Mapping[tuple[str, ...], int] = defaultdict(int)
-        counts: dict[tuple[str, ...], int] = defaultdict(int)
-        for sequence in sequences:
-            for n in range(1, order + 1):
-                for at in range(len(sequence) - n + 1):
-                    counts[tuple(sequence[at : at + n])] += 1
-        self._counts = counts
-        self._total = sum(count for gram, count in counts.items() if len(gram) == 1)
-
-    def score(self, sequence: Sequence[str]) -> list[float]:
-        """Log score of each symbol after the padding."""
-        return [
-            self._one(tuple(sequence[at - self._order + 1 : at + 1])) for at in range(self._order - 1, len(sequence))
-        ]
-
-    def _one(self, gram: tuple[str, ...]) -> float:
-        weight = 1.0
-        while len(gram) > 1:
-            count = self._counts.get(gram, 0)
-            if count:
-                return math.log(weight * count / self._counts[gram[:-1]])
-            gram, weight = gram[1:], weight * _DISCOUNT
-        return math.log(weight * max(self._counts.get(gram, 0) / max(1, self._total), _FLOOR))
-
-
-def _dense(read: Callable[[str], list[float]], pairs: Pairs) -> NDArray[np.float64]:
+def _dense(read: Callable[[str], list[float]], pairs: Pairs) -> Matrix:
     if not pairs:
-        return np.empty((0, 0))
-    return np.asarray([np.subtract(read(true), read(false)) for true, false in pairs], np.float64)
+        return csr_matrix((0, 0))
+    return csr_matrix(np.asarray([np.subtract(read(true), read(false)) for true, false in pairs], np.float64))
 
 
 def _hashed(sides: Sequence[tuple[Counter[str], Counter[str]]]) -> Matrix:
+    """Differences of counted features, only the columns that any pair has."""
     from sklearn.feature_extraction import FeatureHasher  # noqa: PLC0415 - takes a second to load
 
     differences = []
@@ -135,32 +76,49 @@ def _hashed(sides: Sequence[tuple[Counter[str], Counter[str]]]) -> Matrix:
         difference = Counter(true)
         difference.subtract(false)
         differences.append({feature: float(count) for feature, count in difference.items() if count})
-    return csr_matrix(FeatureHasher(_HASHED, alternate_sign=False).transform(differences))
+    found = csr_matrix(FeatureHasher(_HASHED, alternate_sign=False).transform(differences))
+    columns, places = np.unique(found.indices, return_inverse=True)
+    return csr_matrix((found.data, places, found.indptr), shape=(len(sides), max(1, len(columns))))
 
 
 READERS: Final = ("length", "negation", "ngrams", "order", "first_change", "fluency")
 """Who reads: names as they stand in verdicts."""
+_LEARNS_TEXTS: Final = "fluency"
 
 
-def read_pairs(reader: str, pairs: Pairs, training_texts: Sequence[str]) -> Matrix:
-    """What a reader sees in pairs, true less false.
+class PairFeatures:
+    """What every reader sees in pairs, true less false, read once for any number of folds.
 
     Args:
-        reader: one of `READERS`.
         pairs: true and false text.
-        training_texts: true texts of the pairs it learns from; the fluency reader knows no others.
-
-    Returns:
-        One row per pair.
     """
-    if reader == "length":
-        return csr_matrix(_dense(_length, pairs))
-    if reader == "negation":
-        return csr_matrix(_dense(_negation, pairs))
-    if reader == "fluency":
-        return csr_matrix(_dense(Fluency(training_texts).read, pairs))
-    if reader == "ngrams":
-        return _hashed([(_ngrams(true), _ngrams(false)) for true, false in pairs])
-    if reader == "order":
-        return _hashed([(_order(true), _order(false)) for true, false in pairs])
-    return _hashed([_first_change(true, false) for true, false in pairs])
+
+    def __init__(self, pairs: Pairs) -> None:
+        self._seen: dict[str, Matrix] = {
+            "length": _dense(_length, pairs),
+            "negation": _dense(_negation, pairs),
+            "ngrams": _hashed([(_ngrams(true), _ngrams(false)) for true, false in pairs]),
+            "order": _hashed([(_order(true), _order(false)) for true, false in pairs]),
+            "first_change": _hashed([_first_change(true, false) for true, false in pairs]),
+        }
+        self._fluency = Fluency([true for true, _ in pairs], [false for _, false in pairs])
+
+    def split(self, reader: str, learnt: Places, held: Places) -> tuple[Matrix, Matrix]:
+        """What a reader sees in the pairs it learns from and in those it is tested on.
+
+        The fluency of texts a model learnt from says nothing: that reader learns its language on the true texts of
+        every other pair, and reads the rest.
+
+        Args:
+            reader: one of `READERS`.
+            learnt: places of pairs to learn from.
+            held: places of pairs to be tested on.
+
+        Returns:
+            One row per pair, each.
+        """
+        if reader != _LEARNS_TEXTS:
+            found = self._seen[reader]
+            return csr_matrix(found[learnt]), csr_matrix(found[held])
+        read = self._fluency.read(learnt[::2])
+        return csr_matrix(read[learnt[1::2]]), csr_matrix(read[held])

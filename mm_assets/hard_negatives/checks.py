@@ -6,11 +6,13 @@ import polars as pl
 from mm_assets.gates.check_results import batch_check, judged
 from mm_assets.gates.gate_check import gate_check
 from mm_assets.hard_negatives.gate import verdict_of_row
-from mm_assets.hard_negatives.negatives import apply_edits
-from mm_assets.hard_negatives.rows import from_row
+from mm_assets.hard_negatives.negatives import Outcome, apply_edits
+from mm_assets.hard_negatives.rows import read_edits
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
 from resources.object_store import LandingStore
+
+_ROWS_AT_ONCE = 8_192
 
 
 @batch_check("hard_negative_audit")
@@ -27,22 +29,27 @@ def negatives_are_false_and_do_not_give_themselves_away(
 def edits_make_the_false_text(context: dg.AssetCheckExecutionContext, lake: DeltaLake) -> dg.AssetCheckResult:
     """Every negative's edits lead from the true text to its own, and of each positive few are kept."""
     batch = context.partition_key
-    rows = lake.read("hard_negatives", batch)
-    wrong = 0
-    for row in rows.iter_rows(named=True):
-        negative = from_row(row).negative
-        try:
-            wrong += apply_edits(negative.positive_text, negative.edits) != negative.text
-        except ValueError:
-            wrong += 1
-    repeated = rows.height - rows["negative_id"].n_unique()
-    kept = rows.filter(pl.col("verdict") == "kept").height
+    rows = lake.scan("hard_negatives", batch)
+    wrong = made = 0
+    for chunk in rows.select("positive_text", "text", "edits").collect_batches(chunk_size=_ROWS_AT_ONCE):
+        made += chunk.height
+        for true, false, edits in chunk.iter_rows():
+            try:
+                wrong += apply_edits(true, read_edits(edits)) != false
+            except ValueError:
+                wrong += 1
+    distinct, kept = (
+        rows.select(pl.col("negative_id").n_unique(), kept=(pl.col("verdict") == Outcome.KEPT.value).sum())
+        .collect()
+        .row(0)
+    )
+    repeated = made - distinct
     return judged(
         passed=wrong + repeated == 0,
         measured=wrong + repeated,
         threshold=0,
         code=None if wrong + repeated == 0 else "EDITS_WRONG",
-        description=f"{wrong} of {rows.height} negatives have edits that do not make them, {repeated} stand twice",
+        description=f"{wrong} of {made} negatives have edits that do not make them, {repeated} stand twice",
         metadata={"kept": kept},
     )
 

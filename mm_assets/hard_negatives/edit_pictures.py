@@ -19,7 +19,6 @@ from mm_assets.hard_negatives.region_edits import (
     recolor_region,
 )
 from mm_assets.identifiers import make_id
-from mm_assets.policy import HardNegativePolicy
 
 
 @dataclass(frozen=True)
@@ -30,22 +29,20 @@ class EditTask:
     plan: PlannedEdit
 
 
-def plan_batch(
-    positives: Sequence[Positive], boxes: pl.DataFrame, policy: HardNegativePolicy
-) -> Mapping[str, list[EditTask]]:
-    """The first edits of a batch, by picture, at most ``max_recolored``.
+def plan_tasks(positives: Sequence[Positive], boxes: pl.DataFrame, most: int) -> Mapping[str, list[EditTask]]:
+    """The first edits of some positives, by picture.
 
     Args:
         positives: captions with pictures.
         boxes: columns image_id, label, x1, y1, x2 and y2.
-        policy: the policy.
+        most: edits planned at most.
     """
     regions: dict[str, list[Region]] = {}
     for image_id, label, *box in boxes.select("image_id", "label", "x1", "y1", "x2", "y2").iter_rows():
         if label is not None:
             regions.setdefault(image_id, []).append(Region(label, (box[0], box[1], box[2], box[3])))
     found: dict[str, list[EditTask]] = {}
-    left = policy.max_recolored
+    left = most
     for positive in positives:
         for plan in plan_edits(positive, regions.get(positive.image_id, ())):
             if left == 0:

@@ -8,14 +8,20 @@ never taken to be lower than among the negatives that were labelled once (``labe
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from scipy.stats import beta  # pyright: ignore[reportMissingTypeStubs]
 
 from mm_assets.hard_negatives.negatives import Outcome, Strategy
-from mm_assets.hard_negatives.verdicts import Judged
+from mm_assets.hard_negatives.verdicts import BELIEVED_RULES, REVIEWED, Judged
 from mm_assets.policy import HardNegativePolicy
+
+Outcomes = Mapping[str, int]
+"""Negatives by strategy, outcome and rule, as ``strategy/outcome/rule``."""
+_KEPT: Final = Outcome.KEPT.value
 
 
 @dataclass(frozen=True)
@@ -55,29 +61,36 @@ def clopper_pearson(hits: int, count: int, confidence: float) -> tuple[float, fl
     return low, high
 
 
-def estimate_rate(judged: Iterable[Judged], policy: HardNegativePolicy) -> FalseNegativeRate:
+def count_outcomes(judged: Iterable[Judged]) -> Outcomes:
+    """Negatives by strategy, outcome and rule."""
+    return dict(sorted(Counter(one.told for one in judged).items()))
+
+
+def estimate_rate(outcomes: Outcomes, policy: HardNegativePolicy) -> FalseNegativeRate:
     """The rate among the kept of some negatives.
 
     Args:
-        judged: with their final verdicts.
+        outcomes: their counts after all verdicts.
         policy: the policy.
     """
-    judged = list(judged)
-    kept = sum(one.outcome is Outcome.KEPT for one in judged)
-    reviewed = [one for one in judged if one.reviewed]
-    rejected = sum(one.outcome is Outcome.FALSE_NEGATIVE for one in reviewed)
-    found = sum(one.outcome is Outcome.FALSE_NEGATIVE and not one.reviewed for one in judged)
+    kept = found = reviewed = rejected = confirmed = believed = 0
+    for told, count in outcomes.items():
+        _, outcome, rule = told.split("/", 2)
+        kept += count * (outcome == _KEPT)
+        believed += count * (outcome == _KEPT or rule in BELIEVED_RULES)
+        reviewed += count * (rule == REVIEWED)
+        confirmed += count * (rule == REVIEWED and outcome == _KEPT)
+        rejected += count * (rule == REVIEWED and outcome == Outcome.FALSE_NEGATIVE.value)
+        found += count * (rule != REVIEWED and outcome == Outcome.FALSE_NEGATIVE.value)
     if kept == 0:
-        return FalseNegativeRate(math.nan, math.nan, math.nan, 0, found, len(reviewed), "planted")
-    if len(reviewed) >= policy.min_reviewed:
+        return FalseNegativeRate(math.nan, math.nan, math.nan, 0, found, reviewed, "planted")
+    if reviewed >= policy.min_reviewed:
         # People saw a random part; of those they accepted none is false, of the rest as many as they rejected.
-        share = rejected / len(reviewed)
-        low, high = clopper_pearson(rejected, len(reviewed), policy.confidence)
-        unseen = max(0, kept - sum(one.outcome is Outcome.KEPT for one in reviewed)) / kept
-        return FalseNegativeRate(share * unseen, low * unseen, high * unseen, kept, found, len(reviewed), "people")
+        share = rejected / reviewed
+        low, high = clopper_pearson(rejected, reviewed, policy.confidence)
+        unseen = (kept - confirmed) / kept
+        return FalseNegativeRate(share * unseen, low * unseen, high * unseen, kept, found, reviewed, "people")
     # Those left out since were as likely to have slipped through as those that stayed.
-    believed = sum(one.believed for one in judged)
-    confirmed = sum(one.reviewed and one.outcome is Outcome.KEPT for one in judged)
     doubtful = 1.0 - confirmed / kept
     spread = clopper_pearson(found, found + believed, policy.confidence)
     ends = clopper_pearson(policy.verdict_caught, policy.verdict_planted, policy.confidence)
@@ -90,7 +103,7 @@ def estimate_rate(judged: Iterable[Judged], policy: HardNegativePolicy) -> False
     # What is put in by a word net passes the rules by construction; only labels tell how often it is true all the same.
     seen = doubtful * policy.labelled_true / policy.labelled
     ceiling = doubtful * clopper_pearson(policy.labelled_true, policy.labelled, policy.confidence)[1]
-    return FalseNegativeRate(max(value, seen), low, max(high, ceiling), kept, found, len(reviewed), "planted")
+    return FalseNegativeRate(max(value, seen), low, max(high, ceiling), kept, found, reviewed, "planted")
 
 
 def slipped_share(found: float, caught: float) -> float:
@@ -108,10 +121,12 @@ def slipped_share(found: float, caught: float) -> float:
     return min(1.0, found * (1.0 - caught) / caught / (1.0 - found))
 
 
-def rates_by_strategy(judged: Sequence[Judged], policy: HardNegativePolicy) -> Mapping[Strategy, FalseNegativeRate]:
+def rates_by_strategy(outcomes: Outcomes, policy: HardNegativePolicy) -> Mapping[Strategy, FalseNegativeRate]:
     """The rate of each strategy that made any."""
-    strategies = sorted({one.negative.strategy for one in judged})
+    strategies = sorted({told.partition("/")[0] for told in outcomes})
     return {
-        strategy: estimate_rate([one for one in judged if one.negative.strategy is strategy], policy)
+        Strategy(strategy): estimate_rate(
+            {told: count for told, count in outcomes.items() if told.startswith(f"{strategy}/")}, policy
+        )
         for strategy in strategies
     }

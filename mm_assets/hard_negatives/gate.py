@@ -1,6 +1,5 @@
 """The gate ``hard_negatives``: true texts among the negatives, and negatives that give themselves away."""
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -8,7 +7,7 @@ from typing import Any, Final
 
 from mm_assets.errors import CrossModalCode
 from mm_assets.gates.verdicts import GateVerdict, finite
-from mm_assets.hard_negatives.batch_negatives import BatchNegatives, difficulty_quantiles, outcomes
+from mm_assets.hard_negatives.batch_negatives import Audits, BatchSummary
 from mm_assets.hard_negatives.false_negative_rate import FalseNegativeRate, estimate_rate, rates_by_strategy
 from mm_assets.hard_negatives.negatives import Strategy
 from mm_assets.hard_negatives.shortcut_audit import AuditResult
@@ -18,7 +17,7 @@ from mm_assets.policy import HardNegativePolicy
 GATE: Final = "hard_negatives"
 
 
-def audit_row(batch: str, result: BatchNegatives, policy: HardNegativePolicy) -> dict[str, Any]:
+def audit_row(batch: str, result: BatchSummary, policy: HardNegativePolicy) -> dict[str, Any]:
     """The row of ``hard_negative_audit`` of a batch, its verdict included.
 
     The batch fails if the estimated share of true texts is over the limit in all or in any strategy with enough kept
@@ -26,15 +25,14 @@ def audit_row(batch: str, result: BatchNegatives, policy: HardNegativePolicy) ->
 
     Args:
         batch: the batch.
-        result: its negatives.
+        result: what is known of its negatives.
         policy: the policy.
     """
-    rates = rates_by_strategy(result.judged, policy)
-    whole = estimate_rate(result.judged, policy)
-    kept = result.kept()
+    rates = rates_by_strategy(result.outcomes, policy)
+    whole = estimate_rate(result.outcomes, policy)
     worst = _worst_rate(whole, rates, policy)
-    telling = _most_telling(result)
-    passed, reason, measured, threshold = _decide(worst, telling, len(kept), policy)
+    telling = _most_telling(result.audits)
+    passed, reason, measured, threshold = _decide(worst, telling, result.kept, policy)
     diagnosis = {
         "rates": [
             {"strategy": name} | _tell_rate(rate)
@@ -42,9 +40,9 @@ def audit_row(batch: str, result: BatchNegatives, policy: HardNegativePolicy) ->
         ],
         "blind_readers": {
             strategy.value: {r.reader: round(r.accuracy, 4) for r in found.readers}
-            for strategy, found in result.audits.items()
+            for strategy, found in result.audits.by_strategy.items()
         }
-        | {"all": {r.reader: round(r.accuracy, 4) for r in result.whole.readers}},
+        | {"all": {r.reader: round(r.accuracy, 4) for r in result.audits.whole.readers}},
         "balancing": {
             strategy.value: {
                 "dropped": len(report.dropped),
@@ -52,23 +50,23 @@ def audit_row(batch: str, result: BatchNegatives, policy: HardNegativePolicy) ->
                 "before": _number(report.before.accuracy),
                 "after": _number(report.after.accuracy),
             }
-            for strategy, report in result.balancing.items()
+            for strategy, report in result.audits.balancing.items()
         },
-        "difficulty": difficulty_quantiles(result.judged),
-        "outcomes": outcomes(result.judged),
+        "difficulty": result.difficulty,
+        "outcomes": result.outcomes,
     }
     return {
         "batch": batch,
         "evaluation_id": _evaluation_id(batch, result, policy),
         "positives": result.positives,
-        "made": len(result.judged),
-        "kept": len(kept),
+        "made": result.made,
+        "kept": result.kept,
         "false_negative_rate": whole.value,
         "rate_low": whole.low,
         "rate_high": whole.high,
         "reviewed": whole.reviewed,
         "blind_accuracy": telling[1].accuracy if telling else math.nan,
-        "dropped_by_balancer": sum(len(report.dropped) for report in result.balancing.values()),
+        "dropped_by_balancer": sum(len(report.dropped) for report in result.audits.balancing.values()),
         "passed": passed,
         "code": None if passed else CrossModalCode.HARD_NEG.value,
         "reason": reason,
@@ -102,11 +100,11 @@ def _worst_rate(
     return max(enough, key=lambda named: named[1].value) if enough else None
 
 
-def _most_telling(result: BatchNegatives) -> tuple[str, AuditResult] | None:
+def _most_telling(audits: Audits) -> tuple[str, AuditResult] | None:
     """The audit that fails, or else the one whose best reader does best; None if nothing was read."""
-    read = [(s.value, found) for s, found in result.audits.items() if found.readers]
-    if result.whole.readers:
-        read.append(("all strategies", result.whole))
+    read = [(s.value, found) for s, found in audits.by_strategy.items() if found.readers]
+    if audits.whole.readers:
+        read.append(("all strategies", audits.whole))
     return max(read, key=lambda named: (not named[1].passed, named[1].accuracy)) if read else None
 
 
@@ -159,8 +157,5 @@ def _number(value: float) -> float | None:
     return round(value, 4) if math.isfinite(value) else None
 
 
-def _evaluation_id(batch: str, result: BatchNegatives, policy: HardNegativePolicy) -> str:
-    verdicts = hashlib.sha256()
-    for one in sorted(result.judged, key=lambda one: one.negative.negative_id):
-        verdicts.update(f"{one.negative.negative_id}{one.outcome.value}".encode())
-    return make_id("eval", GATE, batch, verdicts.hexdigest(), json.dumps(policy.model_dump(mode="json")))
+def _evaluation_id(batch: str, result: BatchSummary, policy: HardNegativePolicy) -> str:
+    return make_id("eval", GATE, batch, result.digest, json.dumps(policy.model_dump(mode="json")))

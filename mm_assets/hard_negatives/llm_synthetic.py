@@ -71,16 +71,17 @@ class LlmSynthetic:
         self, model: LanguageModel | None, policy: HardNegativePolicy, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._model, self._policy, self._clock = model, policy, clock
+        self._ends: float | None = None
+        self._failed_in_a_row = 0
         self.report = SyntheticReport(note=NOT_CONFIGURED if model is None else "")
 
     def make(self, positives: Sequence[Positive]) -> Iterator[Negative]:
-        """False captions of the first positives, as many as the policy allows."""
+        """False captions of the first positives of a batch, as many as the policy allows over all calls."""
         if self._model is None:
             return
-        ends = self._clock() + self._policy.prompt_seconds
-        failed_in_a_row = 0
-        for positive in positives[: self._policy.max_prompts]:
-            if self._clock() > ends or failed_in_a_row >= _FAILURES_TO_STOP:
+        ends = self._ends = self._ends or self._clock() + self._policy.prompt_seconds
+        for positive in positives[: self._policy.max_prompts - self.report.requests]:
+            if self._clock() > ends or self._failed_in_a_row >= _FAILURES_TO_STOP:
                 self.report.note = f"stopped after {self.report.requests} requests: out of time or the model is down"
                 return
             self.report.requests += 1
@@ -89,9 +90,9 @@ class LlmSynthetic:
             except InferenceError as error:
                 self.report.failed += 1
                 self.report.note = str(error)
-                failed_in_a_row += 1
+                self._failed_in_a_row += 1
                 continue
-            failed_in_a_row = 0
+            self._failed_in_a_row = 0
             yield from self._read(positive, answer, str(self._model.identity))
 
     def prompt(self, positive: Positive) -> str:

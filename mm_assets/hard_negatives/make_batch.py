@@ -1,4 +1,4 @@
-"""Every strategy run on one batch, measured and settled."""
+"""Every strategy run on a chunk of a batch, measured and judged."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mm_assets.aligned.objects.claims.interfaces import Entailment
+from mm_assets.aligned.objects.claims.object_classes import ObjectWords
 from mm_assets.hard_negatives.attribute_swap import AttributeSwap
-from mm_assets.hard_negatives.batch_negatives import BatchNegatives, settle, unique
+from mm_assets.hard_negatives.batch_negatives import judge_chunk, unique
 from mm_assets.hard_negatives.batch_sources import Floats
 from mm_assets.hard_negatives.in_batch import InBatch
 from mm_assets.hard_negatives.interfaces import LanguageModel, TextScorer, WordNet
@@ -16,13 +17,15 @@ from mm_assets.hard_negatives.measures import Measures, measure, unmeasured
 from mm_assets.hard_negatives.negatives import Negative, Positive
 from mm_assets.hard_negatives.subtle_replacement import SubtleReplacement
 from mm_assets.hard_negatives.temporal_shift import TemporalShift, Window
+from mm_assets.hard_negatives.terms import TermRelations
 from mm_assets.hard_negatives.truth_rules import TruthRules
+from mm_assets.hard_negatives.verdicts import Judged
 from mm_assets.policy import HardNegativePolicy
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What a batch's negatives are made from.
+    """What the negatives of a chunk are made from.
 
     Attributes:
         positives: captions with pictures.
@@ -40,52 +43,73 @@ class Sources:
     edited: Sequence[Negative] = ()
     encoder: str = ""
 
+    def positions(self) -> dict[str, int]:
+        """Place in the delivery, by positive."""
+        every = (*self.positives, *(window.positive for window in self.windows))
+        return {positive.positive_id: positive.position for positive in every}
 
-def make_batch(
-    sources: Sources,
-    net: WordNet,
-    embed: TextScorer,
-    policy: HardNegativePolicy,
-    *,
-    model: LanguageModel | None = None,
-    entailment: Entailment | None = None,
-    decisions: Mapping[str, str] | None = None,
-) -> tuple[BatchNegatives, SyntheticReport]:
-    """All negatives of a batch with their verdicts, and what a language model was asked.
+
+class BatchMaker:
+    """Makes and judges the negatives of a batch, chunk by chunk.
 
     Args:
-        sources: what they are made from.
         net: a net of words.
-        embed: gives texts unit vectors of the space of ``sources``.
+        embed: gives texts unit vectors of the space of the sources.
         policy: the policy.
+        labels: labels in use in the batch.
         model: language model; None if none is configured.
         entailment: NLI model; None if none is configured.
         decisions: people's verdicts by negative id.
     """
-    labels = sorted({label for positive in sources.positives for label in positive.labels})
-    asked = LlmSynthetic(model, policy)
-    worth = [positive for positive in sources.positives if not positive.similarity < policy.min_similarity]
-    texts = unique(
-        [
-            *SubtleReplacement(net, policy, labels).make(sources.positives),
-            *AttributeSwap(net, labels).make(sources.positives),
-            *InBatch(sources.images, sources.texts, sources.encoder, policy).make(sources.positives),
-            *asked.make(worth),
-            *sources.edited,
-        ]
-    )
-    timed = list(TemporalShift(net, policy).make(sources.windows))
-    measured = measure(texts, sources.positives, sources.images, sources.texts, embed)
-    result = settle(
-        [*texts, *timed],
-        [*sources.positives, *(window.positive for window in sources.windows)],
-        _joined(measured, unmeasured(len(timed))),
-        TruthRules(net, policy, labels),
-        policy,
-        entailment=entailment,
-        decisions=decisions,
-    )
-    return result, asked.report
+
+    def __init__(
+        self,
+        net: WordNet,
+        embed: TextScorer,
+        policy: HardNegativePolicy,
+        labels: Sequence[str] = (),
+        *,
+        model: LanguageModel | None = None,
+        entailment: Entailment | None = None,
+        decisions: Mapping[str, str] | None = None,
+    ) -> None:
+        self._embed, self._policy, self._entailment, self._decisions = embed, policy, entailment, decisions
+        relations = TermRelations(net, ObjectWords(labels))
+        self._replace = SubtleReplacement(net, policy, relations)
+        self._swap = AttributeSwap(relations)
+        self._shift = TemporalShift(relations, policy)
+        self._asked = LlmSynthetic(model, policy)
+        self._rules = TruthRules(relations, policy)
+
+    @property
+    def report(self) -> SyntheticReport:
+        """What the language model was asked so far."""
+        return self._asked.report
+
+    def make(self, sources: Sources) -> list[Judged]:
+        """All negatives of a chunk with their verdicts, those of the readers of the whole batch aside."""
+        policy, positives = self._policy, sources.positives
+        worth = [positive for positive in positives if not positive.similarity < policy.min_similarity]
+        texts = unique(
+            [
+                *self._replace.make(positives),
+                *self._swap.make(positives),
+                *InBatch(sources.images, sources.texts, sources.encoder, policy).make(positives),
+                *self._asked.make(worth),
+                *sources.edited,
+            ]
+        )
+        timed = list(self._shift.make(sources.windows))
+        measured = measure(texts, positives, sources.images, sources.texts, self._embed)
+        return judge_chunk(
+            [*texts, *timed],
+            [*positives, *(window.positive for window in sources.windows)],
+            _joined(measured, unmeasured(len(timed))),
+            self._rules,
+            policy,
+            entailment=self._entailment,
+            decisions=self._decisions,
+        )
 
 
 def _joined(one: Measures, other: Measures) -> Measures:

@@ -6,9 +6,11 @@ from html import escape
 from typing import Any, Final
 
 import numpy as np
+import polars as pl
 
 from mm_assets.hard_negatives.negatives import Outcome, edited_spans
-from mm_assets.hard_negatives.verdicts import Judged
+from mm_assets.hard_negatives.rows import from_row
+from mm_assets.hard_negatives.verdicts import REVIEWED, Judged
 
 COLUMNS: Final = ("negative_id", "strategy", "kind", "positive", "negative", "similarity", "verdict", "reason")
 _OPENING, _CLOSING = "⟦", "⟧"
@@ -69,27 +71,22 @@ def mark_html(text: str, spans: Sequence[tuple[int, int]]) -> str:
     return "".join([*parts, escape(text[place:])])
 
 
-def choose_for_review(judged: Sequence[Judged], per_strategy: int, *, seed: int) -> list[ReviewItem]:
+def choose_for_review(rows: pl.LazyFrame, per_strategy: int, *, seed: int) -> list[ReviewItem]:
     """Random kept negatives of each strategy that nobody has looked at, in the order of their ids.
 
     Args:
-        judged: with verdicts.
+        rows: of ``hard_negatives``; only those chosen are read whole.
         per_strategy: how many of each.
         seed: of the choice.
     """
-    items: list[ReviewItem] = []
-    for strategy in sorted({one.negative.strategy for one in judged}):
-        open_ = sorted(
-            (
-                one
-                for one in judged
-                if one.negative.strategy is strategy and one.outcome is Outcome.KEPT and not one.reviewed
-            ),
-            key=lambda one: one.negative.negative_id,
-        )
-        picked = np.random.default_rng(seed).permutation(len(open_))[:per_strategy]
-        items += [_item(open_[place]) for place in sorted(picked.tolist())]
-    return items
+    open_ = (pl.col("verdict") == Outcome.KEPT.value) & ~pl.col("verdict_reason").str.starts_with(f"{REVIEWED}:")
+    ids = rows.filter(open_).select("strategy", "negative_id").sort("strategy", "negative_id").collect()
+    chosen: list[str] = []
+    for own in ids.partition_by("strategy", maintain_order=True):
+        picked = np.random.default_rng(seed).permutation(own.height)[:per_strategy]
+        chosen += own["negative_id"].gather(np.sort(picked)).to_list()
+    found = rows.filter(pl.col("negative_id").is_in(chosen)).sort("strategy", "negative_id").collect()
+    return [_item(from_row(row)) for row in found.iter_rows(named=True)]
 
 
 def _item(one: Judged) -> ReviewItem:

@@ -1,13 +1,14 @@
 """Negatives as rows of ``hard_negatives``, and back."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from mm_assets.hard_negatives.negatives import Edit, EditKind, Negative, Outcome, Strategy
-from mm_assets.hard_negatives.verdicts import Judged
+from mm_assets.hard_negatives.verdicts import REVIEWED, Judged
 from mm_assets.schemas import TABLES
 
 
@@ -56,24 +57,26 @@ def to_rows(batch: str, judged: Sequence[Judged], positions: Mapping[str, int]) 
     )
 
 
+def read_edits(edits: Sequence[Mapping[str, Any]] | None) -> tuple[Edit, ...]:
+    """Edits from the column of that name."""
+    return tuple(Edit(e["start"], e["end"], e["before"], e["after"], EditKind(e["kind"])) for e in edits or ())
+
+
 def from_row(row: Mapping[str, Any]) -> Judged:
     """The negative a row states, with its verdict."""
-    nan = float("nan")
     negative = Negative(
         positive_id=row["positive_id"],
         image_id=row["image_id"],
         strategy=Strategy(row["strategy"]),
         positive_text=row["positive_text"],
         text=row["text"],
-        edits=tuple(
-            Edit(e["start"], e["end"], e["before"], e["after"], EditKind(e["kind"])) for e in row["edits"] or ()
-        ),
+        edits=read_edits(row["edits"]),
         donor_id=row["donor_id"],
         mirror_id=row["mirror_id"],
         media=None if row["media_json"] is None else json.loads(row["media_json"]),
         provenance=json.loads(row["provenance_json"]),
     )
     measured = (row[name] for name in ("similarity", "positive_similarity", "text_similarity"))
-    similarity, positive, text = (nan if value is None else float(value) for value in measured)
-    reviewed = str(row["verdict_reason"]).startswith("review:")
+    similarity, positive, text = (math.nan if value is None else float(value) for value in measured)
+    reviewed = str(row["verdict_reason"]).startswith(f"{REVIEWED}:")
     return Judged(negative, Outcome(row["verdict"]), row["verdict_reason"], similarity, positive, text, reviewed)

@@ -7,16 +7,16 @@ training would be wrong about the other for no reason of its own. The gate wants
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import vstack
+from scipy.sparse import csr_matrix, diags_array
 from scipy.stats import binomtest
 
-from mm_assets.hard_negatives.blind_readers import READERS, Matrix, read_pairs
+from mm_assets.hard_negatives.blind_readers import READERS, Matrix, PairFeatures
 from mm_assets.hard_negatives.negatives import Negative
 from mm_assets.policy import HardNegativePolicy
 
@@ -26,6 +26,36 @@ _MOST_ROUNDS: Final = 20
 _WORTH_A_ROUND: Final = 0.1
 """Chance of luck below which the balancer acts; dropping some for nothing costs less than a gate that fails."""
 _CHANCE: Final = 0.5
+_BOTH_SIDES: Final = 2
+_STRENGTH: Final = 2.0
+"""Inverse of the penalty; each pair stands for itself and for its reverse."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextPair:
+    """A true text and its negative, as blind readers get them.
+
+    Attributes:
+        negative_id: the negative.
+        unit: the same for both halves of an exchange, which stay or fall together.
+        true: the true text.
+        false: the false one.
+    """
+
+    negative_id: str
+    unit: str
+    true: str
+    false: str
+
+
+def text_pairs(negatives: Iterable[Negative]) -> list[TextPair]:
+    """Pairs of the negatives whose text is false; a true text beside a false picture is not read."""
+    found: list[TextPair] = []
+    for negative in negatives:
+        if negative.text != negative.positive_text:
+            own = negative.negative_id
+            found.append(TextPair(own, negative.mirror_id or own, negative.positive_text, negative.text))
+    return found
 
 
 @dataclass(frozen=True)
@@ -70,82 +100,101 @@ class AuditResult:
         return self.readers[0].reader if self.readers else ""
 
 
-def audit(negatives: Sequence[Negative], policy: HardNegativePolicy, *, seed: int) -> AuditResult:
+def audit(pairs: Sequence[TextPair], policy: HardNegativePolicy, *, seed: int) -> AuditResult:
     """Test all readers on a set of negatives.
 
     Args:
-        negatives: of one strategy or of several; those whose text is true are not read.
+        pairs: of one strategy or of several.
         policy: the policy.
         seed: of the folds.
     """
-    read = _sample([n for n in negatives if n.text != n.positive_text], policy, seed)
-    if len(read) < policy.min_audited:
-        return AuditResult((), len(read), passed=True)
-    margins = _margins(read, policy, seed)
-    return _judge(margins, policy)
+    if len(pairs) < policy.min_audited:
+        return AuditResult((), len(pairs), passed=True)
+    read = _sample(pairs, policy, seed)
+    return _judge(_Readers(read).margins(range(len(read)), policy, seed), policy)
 
 
-def _sample(negatives: Sequence[Negative], policy: HardNegativePolicy, seed: int) -> list[Negative]:
+def _sample(pairs: Sequence[TextPair], policy: HardNegativePolicy, seed: int) -> list[TextPair]:
     """As many as the policy reads, whole exchanges."""
-    units = _units(negatives)
+    if len(pairs) <= policy.max_audited:
+        return list(pairs)
+    units = _units(pairs)
     order = np.random.default_rng(seed).permutation(len(units))
     taken: list[int] = []
     for place in order.tolist():
         if len(taken) >= policy.max_audited:
             break
         taken += units[place]
-    return [negatives[place] for place in sorted(taken)]
+    return [pairs[place] for place in sorted(taken)]
 
 
-def _units(negatives: Sequence[Negative]) -> list[list[int]]:
+def _units(pairs: Sequence[TextPair]) -> list[list[int]]:
     found: dict[str, list[int]] = defaultdict(list)
-    for place, negative in enumerate(negatives):
-        found[negative.mirror_id or negative.negative_id].append(place)
+    for place, pair in enumerate(pairs):
+        found[pair.unit].append(place)
     return list(found.values())
 
 
-def _margins(negatives: Sequence[Negative], policy: HardNegativePolicy, seed: int) -> dict[str, Margins]:
-    """By reader, how surely it takes each held-out true text for true; negative where it is wrong."""
-    pairs = [(negative.positive_text, negative.text) for negative in negatives]
-    fold_of = np.zeros(len(pairs), np.int64)
-    units = _units(negatives)
-    for rank, unit in enumerate(np.random.default_rng(seed).permutation(len(units)).tolist()):
-        fold_of[units[unit]] = rank % policy.audit_folds
-    unit_of = {place: unit for unit, members in enumerate(units) for place in members}
-    texts_of: dict[str, set[int]] = defaultdict(set)
-    for place, (true, _) in enumerate(pairs):
-        texts_of[true].add(unit_of[place])
-    margins = {reader: np.zeros(len(pairs)) for reader in READERS}
-    for fold in range(policy.audit_folds):
-        held = np.flatnonzero(fold_of == fold)
-        # A reader who knows a caption by heart tells its negatives, and learnt nothing about negatives.
-        seen = {unit for i in held.tolist() for unit in texts_of[pairs[i][0]]}
-        learnt = np.asarray([i for i in np.flatnonzero(fold_of != fold).tolist() if unit_of[i] not in seen], np.int64)
-        if not len(held) or not len(learnt):
-            continue
-        texts = [pairs[i][0] for i in learnt]
-        for reader in READERS:
-            # The fluency of texts a model learnt from says nothing: it learns on one half and reads the other.
-            half = texts[::2] if reader == "fluency" else texts
-            known = learnt[1::2] if reader == "fluency" else learnt
-            features = read_pairs(reader, [pairs[i] for i in known], half)
-            margins[reader][held] = _fit(features, read_pairs(reader, [pairs[i] for i in held], half))
-    return margins
+class _Readers:
+    """All readers of a set of pairs: what each sees is found once, whatever part is judged how often.
+
+    Args:
+        pairs: the pairs.
+    """
+
+    def __init__(self, pairs: Sequence[TextPair]) -> None:
+        self.pairs = pairs
+        self._places = {pair.negative_id: place for place, pair in enumerate(pairs)}
+        self._features = PairFeatures([(pair.true, pair.false) for pair in pairs])
+
+    def places(self, pairs: Sequence[TextPair]) -> list[int] | None:
+        """Where pairs stand in the set; None if not all do."""
+        found = [self._places.get(pair.negative_id, -1) for pair in pairs]
+        return None if -1 in found else found
+
+    def margins(self, part: Sequence[int], policy: HardNegativePolicy, seed: int) -> dict[str, Margins]:
+        """By reader, how surely it takes each held-out true text for true; negative where it is wrong.
+
+        Args:
+            part: places of the pairs to judge; the readers know no others.
+            policy: the policy.
+            seed: of the folds.
+        """
+        pairs, at = [self.pairs[place] for place in part], np.asarray(part, np.int64)
+        units = _units(pairs)
+        fold_of = np.zeros(len(pairs), np.int64)
+        unit_of = np.zeros(len(pairs), np.int64)
+        for rank, unit in enumerate(np.random.default_rng(seed).permutation(len(units)).tolist()):
+            fold_of[units[unit]] = rank % policy.audit_folds
+            unit_of[units[unit]] = unit
+        texts = np.unique(np.asarray([pair.true for pair in pairs], dtype=object), return_inverse=True)[1]
+        margins = {reader: np.zeros(len(pairs)) for reader in READERS}
+        for fold in range(policy.audit_folds):
+            held = np.flatnonzero(fold_of == fold)
+            # A reader who knows a caption by heart tells its negatives, and learnt nothing about negatives.
+            seen = unit_of[np.isin(texts, texts[held])]
+            learnt = np.flatnonzero((fold_of != fold) & ~np.isin(unit_of, seen))
+            if len(held) and len(learnt) > 1:
+                for reader in READERS:
+                    margins[reader][held] = _fit(*self._features.split(reader, at[learnt], at[held]))
+        return margins
 
 
 def _fit(learnt: Matrix, held: Matrix) -> Margins:
-    """Margins of held-out pairs from a linear classifier without a constant: sides carry no meaning."""
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - takes a second to load
-    from sklearn.preprocessing import MaxAbsScaler  # noqa: PLC0415 - as above
+    """Margins of held-out pairs from a linear classifier without a constant: sides carry no meaning.
 
-    scaler = MaxAbsScaler().fit(learnt)
-    x = cast("Matrix", scaler.transform(learnt))
-    if x.nnz == 0:
+    Turning a pair around turns its side, too, and changes nothing; every other one is, for the classifier wants both.
+    """
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - takes a second to load
+
+    if learnt.nnz == 0 or learnt.get_shape()[0] < _BOTH_SIDES:
         return np.zeros(held.get_shape()[0])
-    both = vstack([x, -x])
-    side = np.repeat([1, 0], x.get_shape()[0])
-    model = LogisticRegression(fit_intercept=False, C=1.0, solver="liblinear", random_state=0).fit(both, side)
-    return np.asarray(model.decision_function(scaler.transform(held)), np.float64)
+    most = np.asarray(abs(learnt).max(axis=0).todense(), np.float64).ravel()
+    scale = diags_array(1.0 / np.where(most > 0.0, most, 1.0), format="csr")
+    side = np.resize([1.0, -1.0], learnt.get_shape()[0])
+    turned = csr_matrix(diags_array(side) @ learnt @ scale)
+    model = LogisticRegression(fit_intercept=False, C=_STRENGTH, solver="liblinear", random_state=0)
+    return np.asarray(model.fit(turned, side).decision_function(csr_matrix(held @ scale)), np.float64)
 
 
 def _judge(margins: dict[str, Margins], policy: HardNegativePolicy) -> AuditResult:
@@ -182,36 +231,39 @@ class BalancingReport:
     rounds: int
 
 
-def drop_shortcuts(negatives: Sequence[Negative], policy: HardNegativePolicy, *, seed: int) -> BalancingReport:
+def drop_shortcuts(pairs: Sequence[TextPair], policy: HardNegativePolicy, *, seed: int) -> BalancingReport:
     """Leave out the negatives that readers tell most surely, until they tell no more than the policy aims at.
 
     Adversarial filtering (Le Bras et al. 2020): each is judged by readers that did not learn from it, and exchanges
     fall as a whole. The result is audited in folds that the dropping never saw.
 
     Args:
-        negatives: of one strategy.
+        pairs: of one strategy.
         policy: the policy.
         seed: of the folds.
     """
-    before = audit(negatives, policy, seed=seed)
-    left = [negative for negative in negatives if negative.text != negative.positive_text]
-    dropped: dict[str, str] = {}
+    if len(pairs) < policy.min_audited:
+        nothing = audit(pairs, policy, seed=seed)
+        return BalancingReport({}, nothing, nothing, 0)
+    left, dropped = list(pairs), dict[str, str]()
     allowed = int(policy.max_balancing_share * len(left))
-    rounds = 0
-    while rounds < _MOST_ROUNDS and len(left) >= policy.min_audited and len(dropped) < allowed:
-        read = _sample(left, policy, seed + rounds)
-        margins = _margins(read, policy, seed + rounds)
-        reader = _telling(_judge(margins, policy), policy)
-        if not reader:
-            break
-        rounds += 1
-        gone = _surest(read, margins[reader], allowed - len(dropped))
-        if not gone:
-            break
+    readers, judged = None, list[AuditResult]()
+    while True:
+        read = _sample(left, policy, seed + len(judged))
+        part = readers.places(read) if readers is not None else None
+        if readers is None or part is None:
+            readers, part = _Readers(read), list(range(len(read)))
+        margins = readers.margins(part, policy, seed + len(judged))
+        judged.append(_judge(margins, policy))
+        reader = _telling(judged[-1], policy)
+        gone = _surest(read, margins[reader], allowed - len(dropped)) if reader else []
         dropped |= dict.fromkeys(gone, reader)
-        left = [negative for negative in left if negative.negative_id not in dropped]
-    after = audit(left, policy, seed=seed + 2 * _MOST_ROUNDS) if dropped else before
-    return BalancingReport(dropped, before, after, rounds)
+        left = [pair for pair in left if pair.negative_id not in dropped]
+        full = len(judged) >= _MOST_ROUNDS or len(dropped) >= allowed or len(left) < policy.min_audited
+        if not gone or full:
+            break
+    after = audit(left, policy, seed=seed + 2 * _MOST_ROUNDS) if dropped else judged[0]
+    return BalancingReport(dropped, judged[0], after, len(judged) - (not gone))
 
 
 def _telling(result: AuditResult, policy: HardNegativePolicy) -> str:
@@ -222,12 +274,13 @@ def _telling(result: AuditResult, policy: HardNegativePolicy) -> str:
     return ""
 
 
-def _surest(negatives: Sequence[Negative], margins: Margins, most: int) -> list[str]:
+def _surest(pairs: Sequence[TextPair], margins: Margins, most: int) -> list[str]:
     """Ids of the negatives a reader tells most surely, whole exchanges."""
-    at_once = min(most, max(1, int(_DROPPED_AT_ONCE * len(negatives))))
+    at_once = min(most, max(1, int(_DROPPED_AT_ONCE * len(pairs))))
     gone: list[str] = []
-    for unit in sorted(_units(negatives), key=lambda unit: -float(margins[unit].mean())):
-        if len(gone) >= at_once or margins[unit].mean() <= 0.0:
+    surest = sorted(((float(margins[unit].mean()), unit) for unit in _units(pairs)), key=lambda ranked: -ranked[0])
+    for margin, unit in surest:
+        if len(gone) >= at_once or margin <= 0.0:
             break
-        gone += [negatives[place].negative_id for place in unit]
+        gone += [pairs[place].negative_id for place in unit]
     return gone

@@ -1,15 +1,15 @@
 # pyright: strict
 """Places in a caption where one word or name can be exchanged, read without a model."""
 
+import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.aligned.objects.claims.caption_reading import read_caption
 from mm_assets.aligned.objects.claims.grammar import Tag, read_grammar
-from mm_assets.aligned.objects.claims.object_classes import ObjectWords
 from mm_assets.aligned.objects.claims.phrase_drafts import NounPhrase
 from mm_assets.aligned.objects.claims.word_tags import tag_caption
 from mm_assets.hard_negatives.lexicon import read_edit_lexicon
@@ -27,6 +27,7 @@ _CLOSED_TAGS: Final = frozenset(
 _SILENT_H: Final = ("hour", "honest", "honour", "honor", "heir")
 _SPOKEN_CONSONANT: Final = ("uni", "use", "usa", "eu", "one", "ufo", "uku", "ura", "ute", "ubi")
 _NOT_UNI: Final = ("unin", "unim", "unid")
+_CAPTIONS_KEPT: Final = 4_096
 _CLASS_NUMBER: Final = "number"
 _NO_THINGS: Final = frozenset(
     {"picture", "photo", "photograph", "image", "drawing", "painting", "illustration", "sketch", "cartoon", "outline"}
@@ -69,20 +70,19 @@ class Slot:
         return before[-1].lower() if before else "", after[0].lower() if after else ""
 
 
-def find_slots(owner: int, caption: str, relations: TermRelations, words: ObjectWords) -> list[Slot]:
+def find_slots(owner: int, caption: str, relations: TermRelations) -> list[Slot]:
     """All slots of one caption, in order.
 
     Args:
         owner: place of the caption.
         caption: the text.
         relations: knows names.
-        words: vocabulary of labels.
     """
     found: list[Slot] = []
     for phrase in read_caption(caption).phrases:
         if phrase.denied or phrase.doubtful:
             continue
-        found += _in_phrase(owner, caption, phrase, relations, words)
+        found += _in_phrase(owner, caption, phrase, relations)
     found += _closed(owner, caption)
     taken: list[Slot] = []
     for slot in sorted(found, key=lambda slot: (slot.start, -slot.end)):
@@ -91,14 +91,12 @@ def find_slots(owner: int, caption: str, relations: TermRelations, words: Object
     return taken
 
 
-def _in_phrase(
-    owner: int, caption: str, phrase: NounPhrase, relations: TermRelations, words: ObjectWords
-) -> Iterator[Slot]:
+def _in_phrase(owner: int, caption: str, phrase: NounPhrase, relations: TermRelations) -> Iterator[Slot]:
     name = relations.name(phrase.words)
     tokens = [
         (m.start() + phrase.start, m.end() + phrase.start) for m in _WORD.finditer(caption[phrase.start : phrase.end])
     ]
-    length = max(name.known, words.resolve(phrase.words).length, 1)
+    length = max(name.known, relations.words.resolve(phrase.words).length, 1)
     verbs = read_grammar().verb_forms
     while length < len(phrase.words) and phrase.words[-length - 1] not in phrase.qualities:
         if phrase.words[-length - 1] in verbs:
@@ -166,10 +164,15 @@ def _colors(owner: int, caption: str, phrase: NounPhrase, tokens: Sequence[tuple
             )
 
 
+@functools.lru_cache(_CAPTIONS_KEPT)
+def _tags(caption: str) -> Mapping[tuple[int, int], Tag]:
+    """What each word does; every strategy asks of the same captions."""
+    return {(token.start, token.end): token.tag for token in tag_caption(caption)}
+
+
 def _closed(owner: int, caption: str) -> Iterator[Slot]:
     """Numbers, materials and opposites: words of closed lists."""
-    lexicon = read_edit_lexicon()
-    tags = {(token.start, token.end): token.tag for token in tag_caption(caption)}
+    lexicon, tags = read_edit_lexicon(), _tags(caption)
     for match in _WORD.finditer(caption):
         word, span = match[0].lower(), match.span()
         if caption[span[0] - 1 : span[0]] == "-" or caption[span[1] : span[1] + 1] == "-":

@@ -5,15 +5,15 @@ Words change places between two captions where they can (`mm_assets.hard_negativ
 partner takes a sibling from the net of words, an opposite, or another colour, material or number.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.aligned.objects.claims.colors import are_near, colors_agree
-from mm_assets.aligned.objects.claims.object_classes import ObjectWords
 from mm_assets.hard_negatives.exchange import pair_slots
-from mm_assets.hard_negatives.interfaces import WordNet
+from mm_assets.hard_negatives.interfaces import Sense, WordNet
 from mm_assets.hard_negatives.known_things import KnownThings, false_color, false_name, known_things
 from mm_assets.hard_negatives.lexicon import read_edit_lexicon
 from mm_assets.hard_negatives.negatives import EditKind, Negative, Positive, Strategy, apply_edits
@@ -23,6 +23,7 @@ from mm_assets.identifiers import make_id
 from mm_assets.policy import HardNegativePolicy
 
 _SINGULAR = "singular"
+_SENSES_KEPT = 4_096
 
 
 class SubtleReplacement:
@@ -31,16 +32,16 @@ class SubtleReplacement:
     Args:
         net: a net of words.
         policy: the policy.
-        labels: labels in use in the batch.
+        relations: compares names; made of the net alone if None.
     """
 
     strategy = Strategy.SUBTLE_REPLACEMENT
 
-    def __init__(self, net: WordNet, policy: HardNegativePolicy, labels: Sequence[str] = ()) -> None:
+    def __init__(self, net: WordNet, policy: HardNegativePolicy, relations: TermRelations | None = None) -> None:
         self._net = net
         self._policy = policy
-        self._words = ObjectWords(labels)
-        self._relations = TermRelations(net, self._words)
+        self._relations = relations or TermRelations(net)
+        self._common_siblings = functools.lru_cache(_SENSES_KEPT)(self._find_siblings)
 
     def make(self, positives: Sequence[Positive]) -> Iterator[Negative]:
         """All replacements found in the captions, exchanges first.
@@ -56,7 +57,7 @@ class SubtleReplacement:
         slots = [
             slot
             for owner, positive in enumerate(positives)
-            for slot in find_slots(owner, positive.text, self._relations, self._words)
+            for slot in find_slots(owner, positive.text, self._relations)
         ]
         served: set[tuple[int, int]] = set()
         pairs = pair_slots(
@@ -146,14 +147,17 @@ class SubtleReplacement:
         """Common words for other kinds of the same; singulars only, for the net spells no plurals."""
         if slot.name is None or not slot.name.senses or _SINGULAR not in slot.group:
             return []
-        siblings = self._net.siblings(slot.name.senses[0])
         return [
             word
-            for word in siblings
-            if self._net.usage(word)
-            and word.replace(" ", "").isalpha()
-            and false_name(word.split(), known, self._relations) is Kinship.APART
+            for word in self._common_siblings(slot.name.senses[0])
+            if false_name(word.split(), known, self._relations) is Kinship.APART
         ]
+
+    def _find_siblings(self, sense: Sense) -> tuple[str, ...]:
+        """Words for other kinds of the same that running text uses."""
+        return tuple(
+            word for word in self._net.siblings(sense) if self._net.usage(word) and word.replace(" ", "").isalpha()
+        )
 
 
 def _far_colors(color: str) -> list[str]:

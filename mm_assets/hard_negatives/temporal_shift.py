@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from mm_assets.aligned.objects.claims.object_classes import ObjectWords
-from mm_assets.hard_negatives.interfaces import WordNet
 from mm_assets.hard_negatives.known_things import known_things
 from mm_assets.hard_negatives.negatives import EditKind, Negative, Positive, Strategy, find_edits
 from mm_assets.hard_negatives.terms import Kinship, TermRelations
@@ -39,14 +37,14 @@ class TemporalShift:
     """Makes negatives of windows of one clip.
 
     Args:
-        net: a net of words.
+        relations: compares names.
         policy: the policy.
     """
 
     strategy = Strategy.TEMPORAL_SHIFT
 
-    def __init__(self, net: WordNet, policy: HardNegativePolicy) -> None:
-        self._relations = TermRelations(net, ObjectWords())
+    def __init__(self, relations: TermRelations, policy: HardNegativePolicy) -> None:
+        self._relations = relations
         self._policy = policy
 
     def make(self, windows: Sequence[Window]) -> Iterator[Negative]:

@@ -70,7 +70,7 @@ class TermRelations:
 
     def __init__(self, net: WordNet, words: ObjectWords | None = None) -> None:
         self._net = net
-        self._words = words or ObjectWords()
+        self.words = words or ObjectWords()
         self.name = functools.lru_cache(_NAMES_KEPT)(self._name)
         self.compare = functools.lru_cache(_NAMES_KEPT)(self._compare)
 
@@ -99,7 +99,7 @@ class TermRelations:
         first, second = self.name(one), self.name(other)
         if first.words == second.words:
             return Kinship.SAME
-        mine, theirs = self._words.resolve(first.words), self._words.resolve(second.words)
+        mine, theirs = self.words.resolve(first.words), self.words.resolve(second.words)
         found = _in_net(first.senses, second.senses) or _in_lists(mine, theirs)
         if found is not None:
             return found

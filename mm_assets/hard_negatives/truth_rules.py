@@ -14,16 +14,15 @@
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.aligned.objects.claims.caption_reading import read_caption
 from mm_assets.aligned.objects.claims.conflicts import ReadCaption, find_conflicts
-from mm_assets.aligned.objects.claims.object_classes import ObjectWords, singular
+from mm_assets.aligned.objects.claims.object_classes import singular
 from mm_assets.aligned.objects.claims.phrase_drafts import NounPhrase
-from mm_assets.hard_negatives.interfaces import WordNet
 from mm_assets.hard_negatives.known_things import KnownThings, false_color, false_name, known_things
 from mm_assets.hard_negatives.negatives import EditKind, Negative, Positive, Strategy, edited_spans
 from mm_assets.hard_negatives.terms import Kinship, TermRelations
@@ -58,14 +57,12 @@ class TruthRules:
     """Looks for reasons to believe a negative.
 
     Args:
-        net: a net of words.
+        relations: compares names.
         policy: the policy.
-        labels: labels in use in the batch.
     """
 
-    def __init__(self, net: WordNet, policy: HardNegativePolicy, labels: Sequence[str] = ()) -> None:
-        self._words = ObjectWords(labels)
-        self._relations = TermRelations(net, self._words)
+    def __init__(self, relations: TermRelations, policy: HardNegativePolicy) -> None:
+        self._relations = relations
         self._policy = policy
 
     def find(self, negative: Negative, positive: Positive, picture_similarity: float) -> Finding | None:
@@ -159,9 +156,9 @@ class TruthRules:
 
     def _conflict(self, negative: Negative, positive: Positive) -> str | None:
         """A clear contradiction between the negative and any caption of the picture."""
-        false = ReadCaption(negative.text, read_caption(negative.text), self._words)
+        false = ReadCaption(negative.text, read_caption(negative.text), self._relations.words)
         for text in (positive.text, *positive.siblings):
-            for conflict in find_conflicts(ReadCaption(text, read_caption(text), self._words), false):
+            for conflict in find_conflicts(ReadCaption(text, read_caption(text), self._relations.words), false):
                 if conflict.confidence >= _CLEAR_CONFLICT:
                     return conflict.tell()
         return None

@@ -23,7 +23,8 @@ OVER_CAP: Final = "over_cap"
 LONE_HALF: Final = "lone_half"
 BLIND_READER: Final = "blind_reader"
 """Rules by which negatives that are false are left out."""
-_REVIEWED: Final = "review"
+BELIEVED_RULES: Final = frozenset({OVER_CAP, LONE_HALF, BLIND_READER})
+REVIEWED: Final = "review"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,9 @@ class Judged:
     reviewed: bool = False
 
     @property
-    def believed(self) -> bool:
-        """Whether the verdicts took it for false, kept or left out since."""
-        return self.outcome is Outcome.KEPT or self.reason.partition(":")[0] in (OVER_CAP, LONE_HALF, BLIND_READER)
+    def told(self) -> str:
+        """Strategy, outcome and rule, as they are counted."""
+        return f"{self.negative.strategy.value}/{self.outcome.value}/{self.reason.partition(':')[0]}"
 
     @property
     def difficulty(self) -> float:
@@ -91,10 +92,10 @@ def judge(
                 measures.picture_similarity,
             )
         )
-        decision = (decisions or {}).get(negative.negative_id)
+        decision = decisions.get(negative.negative_id) if decisions else None
         if decision is not None:
             outcome = Outcome.KEPT if decision == ACCEPTED else Outcome.FALSE_NEGATIVE
-            judged.append(Judged(negative, outcome, f"{_REVIEWED}: {decision}", similarity, own, text, reviewed=True))
+            judged.append(Judged(negative, outcome, f"{REVIEWED}: {decision}", similarity, own, text, reviewed=True))
             continue
         outcome, reason = _band(negative, similarity, own, text, policy)
         if outcome is Outcome.KEPT:
@@ -155,7 +156,7 @@ def balance(judged: Sequence[Judged], policy: HardNegativePolicy) -> list[Judged
             units[one.negative.mirror_id or one.negative.negative_id].append(place)
     lone = {unit[0] for unit in units.values() if _is_lone(judged, unit)}
     whole = [unit for unit in units.values() if unit[0] not in lone]
-    kept = _under_cap(judged, sorted(whole, key=lambda unit: (-_hardness(judged, unit), unit[0])), policy)
+    kept = _under_cap(judged, sorted(whole, key=lambda unit: _rank(judged, unit)), policy)
     return [_left(one, place in lone, place in kept, policy) for place, one in enumerate(judged)]
 
 
@@ -189,6 +190,11 @@ def _under_cap(judged: Sequence[Judged], order: Sequence[Sequence[int]], policy:
 def _is_lone(judged: Sequence[Judged], unit: Sequence[int]) -> bool:
     one = judged[unit[0]]
     return len(unit) == 1 and one.negative.mirror_id is not None and not one.reviewed
+
+
+def _rank(judged: Sequence[Judged], unit: Sequence[int]) -> tuple[bool, float, int]:
+    """Accepted by people first, then the hardest."""
+    return not any(judged[i].reviewed for i in unit), -_hardness(judged, unit), unit[0]
 
 
 def _hardness(judged: Sequence[Judged], unit: Sequence[int]) -> float:

@@ -27,6 +27,11 @@ class HardNegativePolicy(Section):
     unpaired: bool = Field(
         default=True, description="Whether a word that finds no partner is replaced from the word net and the lexicons."
     )
+    chunk_texts: PositiveInt = Field(
+        default=2_048,
+        description="Captions or cues worked on at once: words and captions change hands among them, and memory is "
+        "theirs. As many as a large training batch has.",
+    )
     neighbours: PositiveInt = Field(default=16, description="Nearest texts looked at for each picture when mining.")
     block_rows: PositiveInt = Field(
         default=4_096, description="Rows of a similarity block: 4,096 squared float32 are 64 MiB."

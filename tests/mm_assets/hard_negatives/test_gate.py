@@ -5,23 +5,33 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mm_assets.hard_negatives.batch_negatives import BatchNegatives, settle
-from mm_assets.hard_negatives.false_negative_rate import clopper_pearson, estimate_rate
+from mm_assets.hard_negatives.batch_negatives import (
+    Audits,
+    BatchNegatives,
+    BatchSummary,
+    KeptTexts,
+    Tally,
+    judge_chunk,
+    settle,
+)
+from mm_assets.hard_negatives.false_negative_rate import clopper_pearson, count_outcomes, estimate_rate
 from mm_assets.hard_negatives.gate import audit_row, verdict_of_row
 from mm_assets.hard_negatives.interfaces import WordNet
-from mm_assets.hard_negatives.make_batch import Sources, make_batch
+from mm_assets.hard_negatives.make_batch import BatchMaker, Sources
 from mm_assets.hard_negatives.measures import unmeasured
 from mm_assets.hard_negatives.negatives import EditKind, Negative, Outcome, Positive, Strategy, find_edits
-from mm_assets.hard_negatives.rows import from_row
+from mm_assets.hard_negatives.rows import from_row, to_rows
 from mm_assets.hard_negatives.shortcut_audit import AuditResult
 from mm_assets.hard_negatives.subtle_replacement import SubtleReplacement
 from mm_assets.hard_negatives.temporal_shift import Window
+from mm_assets.hard_negatives.terms import TermRelations
 from mm_assets.hard_negatives.truth_rules import TruthRules
 from mm_assets.hard_negatives.verdicts import Judged
 from mm_assets.policy import HardNegativePolicy
 from mm_assets.schemas import TABLES
 
 _POLICY = HardNegativePolicy()
+_WORDS = list(zip(("duck", "owl", "mug", "drum", "pear") * 12, ("fox", "rose", "kettle", "camel") * 15, strict=True))
 _NOTHING = AuditResult((), 0, passed=True)
 
 
@@ -40,14 +50,14 @@ def _judged(count: int, outcome: Outcome, *, reviewed: bool = False, start: int 
     ]
 
 
-def _batch(judged: list[Judged]) -> BatchNegatives:
-    return BatchNegatives(tuple(judged), {}, _NOTHING, {}, len(judged))
+def _batch(judged: list[Judged]) -> BatchSummary:
+    return BatchNegatives(tuple(judged), Audits({}, _NOTHING, {}), len(judged)).summary("b")
 
 
 def test_found_ones_tell_how_many_slipped_through() -> None:
     policy = _POLICY.model_copy(update={"verdict_caught": 90, "verdict_planted": 100})
     judged = [*_judged(200, Outcome.KEPT), *_judged(180, Outcome.FALSE_NEGATIVE, start=200)]
-    rate = estimate_rate(judged, policy)
+    rate = estimate_rate(count_outcomes(judged), policy)
     assert rate.value == pytest.approx(20 / 200)
     assert rate.low < rate.value < rate.high
     assert rate.basis == "planted"
@@ -61,7 +71,10 @@ def test_the_estimate_holds_on_simulated_batches() -> None:
         true = int(rng.binomial(1_000, 0.2))
         found = int(rng.binomial(true, 0.9))
         rate = estimate_rate(
-            [*_judged(1_000 - found, Outcome.KEPT), *_judged(found, Outcome.FALSE_NEGATIVE, start=1_000)], policy
+            count_outcomes(
+                [*_judged(1_000 - found, Outcome.KEPT), *_judged(found, Outcome.FALSE_NEGATIVE, start=1_000)]
+            ),
+            policy,
         )
         covered += rate.low <= (true - found) / (1_000 - found) <= rate.high
     assert covered >= 0.93 * 200
@@ -73,7 +86,7 @@ def test_people_tell_once_there_are_enough() -> None:
         *_judged(36, Outcome.KEPT, reviewed=True, start=100),
         *_judged(4, Outcome.FALSE_NEGATIVE, reviewed=True, start=136),
     ]
-    rate = estimate_rate(judged, _POLICY)
+    rate = estimate_rate(count_outcomes(judged), _POLICY)
     assert rate.basis == "people"
     assert rate.reviewed == 40
     assert rate.value == pytest.approx(0.1 * 100 / 136)
@@ -106,7 +119,8 @@ def test_a_clean_batch_passes_and_few_are_not_judged() -> None:
 
 def test_a_whole_batch_is_settled_stored_and_read_back(net: WordNet, pairs: list[Positive]) -> None:
     negatives = list(SubtleReplacement(net, _POLICY).make(pairs))
-    result = settle(negatives, pairs, unmeasured(len(negatives)), TruthRules(net, _POLICY), _POLICY)
+    rules = TruthRules(TermRelations(net), _POLICY)
+    result = settle(judge_chunk(negatives, pairs, unmeasured(len(negatives)), rules, _POLICY), len(pairs), _POLICY)
     assert len(result.judged) == len(negatives)
     positions = {pair.positive_id: pair.position for pair in pairs}
     rows = TABLES["hard_negatives"].conform(result.rows("b", positions))
@@ -121,7 +135,7 @@ def test_a_whole_batch_is_settled_stored_and_read_back(net: WordNet, pairs: list
         .vstack(TABLES["hard_negative_audit"].conform(TABLES["hard_negative_audit"].empty()))
     )
     assert audit.is_empty()
-    row = audit_row("b", result, _POLICY)
+    row = audit_row("b", result.summary("b"), _POLICY)
     assert set(row) == set(TABLES["hard_negative_audit"].columns)
     assert json.loads(row["diagnosis_json"])["rates"][0]["kept"] == len(result.kept())
     counts = np.unique([one.negative.positive_id for one in result.kept()], return_counts=True)[1]
@@ -137,10 +151,11 @@ def test_all_strategies_meet_in_one_batch(net: WordNet, pairs: list[Positive]) -
     ]
     sources = Sources(pairs, images, texts, windows, encoder="test")
     policy = _POLICY.model_copy(update={"max_similarity": 1.0, "min_similarity": 0.0, "max_per_positive": 9})
-    result, report = make_batch(sources, net, lambda new: np.ones((len(new), 4), np.float32), policy)
+    maker = BatchMaker(net, lambda new: np.ones((len(new), 4), np.float32), policy)
+    result = settle(maker.make(sources), len(pairs), policy)
     made = {one.negative.strategy for one in result.judged}
     assert made == set(Strategy) - {Strategy.LLM_SYNTHETIC}
-    assert "no language model" in report.note
+    assert "no language model" in maker.report.note
     timed = [one for one in result.judged if one.negative.strategy is Strategy.TEMPORAL_SHIFT]
     assert {one.outcome for one in timed} == {Outcome.KEPT}
     positions = {pair.positive_id: 0 for pair in [*pairs, *(window.positive for window in windows)]}
@@ -155,9 +170,10 @@ def test_a_batch_without_pictures_has_its_windows_only(net: WordNet) -> None:
         for i, text in enumerate(("A zebra.", "A trumpet."))
     ]
     for own, strategies in ((windows, {Strategy.TEMPORAL_SHIFT}), ([], set())):
-        result, _ = make_batch(Sources([], nothing, nothing, own), net, lambda _: nothing, _POLICY)
+        maker = BatchMaker(net, lambda _: nothing, _POLICY)
+        result = settle(maker.make(Sources([], nothing, nothing, own)), len(own), _POLICY)
         assert {one.negative.strategy for one in result.judged} == strategies
-        assert audit_row("b", result, _POLICY)["passed"]
+        assert audit_row("b", result.summary("b"), _POLICY)["passed"]
 
 
 def test_the_evaluation_changes_with_the_verdicts() -> None:
@@ -171,3 +187,34 @@ def test_the_evaluation_changes_with_the_verdicts() -> None:
 def test_edits_of_a_mined_caption_are_whole_words() -> None:
     edits = find_edits("A duck on a pond.", "A truck.", EditKind.OBJECT)
     assert [edit.before for edit in edits] == ["duck on a pond"]
+
+
+def test_chunks_end_where_the_whole_does() -> None:
+    clean = [(f"A {one} on a {place} hill.", f"A {two} on a {place} hill.") for place, (one, two) in enumerate(_WORDS)]
+    telling = [(f"A {one} here {place}.", f"A {one} or quetzal {place}.") for place, (one, _) in enumerate(_WORDS)]
+    judged = [
+        Judged(
+            Negative(f"p{place}", "i", Strategy.SUBTLE_REPLACEMENT, true, false),
+            Outcome.KEPT,
+            "review: accepted" if place == 70 else "false as far as is known",
+            0.3,
+            0.4,
+            0.5,
+            place == 70,
+        )
+        for place, (true, false) in enumerate([*clean, *telling])
+    ]
+    whole = settle(judged, len(judged), _POLICY)
+    texts, tally = KeptTexts(), Tally()
+    chunks = [judged[start : start + 37] for start in range(0, len(judged), 37)]
+    for chunk in chunks:
+        texts.add(chunk)
+    audits = texts.audit(_POLICY)
+    for chunk in chunks:
+        rows = to_rows("b", chunk, dict.fromkeys((one.negative.positive_id for one in chunk), 0))
+        tally.add(audits.settle_rows(rows))
+    summary = tally.summary(len(judged), audits)
+    assert summary == whole.summary("b")
+    assert summary.kept == len(whole.kept()) < len(judged)
+    assert whole.judged[70].outcome is Outcome.KEPT  # people accepted it, readers tell it or not
+    assert summary.outcomes["subtle_replacement/shortcut/blind_reader"] == len(audits.dropped)

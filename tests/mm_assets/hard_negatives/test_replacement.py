@@ -5,13 +5,14 @@ from mm_assets.hard_negatives.attribute_swap import AttributeSwap
 from mm_assets.hard_negatives.interfaces import WordNet
 from mm_assets.hard_negatives.negatives import EditKind, Positive, apply_edits
 from mm_assets.hard_negatives.subtle_replacement import SubtleReplacement
+from mm_assets.hard_negatives.terms import TermRelations
 from mm_assets.policy import HardNegativePolicy
 
 _PAIRED = HardNegativePolicy(unpaired=False)
 
 
 def test_every_negative_carries_the_edits_that_make_it(net: WordNet, pairs: list[Positive]) -> None:
-    made = [*SubtleReplacement(net, HardNegativePolicy()).make(pairs), *AttributeSwap(net).make(pairs)]
+    made = [*SubtleReplacement(net, HardNegativePolicy()).make(pairs), *AttributeSwap(TermRelations(net)).make(pairs)]
     assert len(made) > len(pairs)
     for negative in made:
         assert negative.edits
@@ -51,7 +52,7 @@ def test_what_may_be_true_is_not_put_in(net: WordNet) -> None:
 
 
 def test_a_swap_keeps_every_word(net: WordNet, pairs: list[Positive]) -> None:
-    made = list(AttributeSwap(net).make(pairs))
+    made = list(AttributeSwap(TermRelations(net)).make(pairs))
     kinds = {negative.kind for negative in made}
     assert {EditKind.COLOR, EditKind.ORDER} <= kinds
     for negative in made:
@@ -62,7 +63,7 @@ def test_a_swap_keeps_every_word(net: WordNet, pairs: list[Positive]) -> None:
 
 
 def test_a_plain_list_means_the_same_in_any_order(net: WordNet) -> None:
-    assert not list(AttributeSwap(net).make([Positive("a", "1", "A camel, a rose and an owl.")]))
+    assert not list(AttributeSwap(TermRelations(net)).make([Positive("a", "1", "A camel, a rose and an owl.")]))
 
 
 def test_ids_are_the_same_on_every_run(net: WordNet, pairs: list[Positive]) -> None:

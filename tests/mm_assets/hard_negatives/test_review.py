@@ -1,41 +1,48 @@
 import json
 import math
 
+import polars as pl
 import pytest
 
 from mm_assets.errors import RecordError
 from mm_assets.hard_negatives.label_studio import CONFIG, FALSE, TRUE, UNGRAMMATICAL, make_tasks, read_export
 from mm_assets.hard_negatives.negatives import EditKind, Negative, Outcome, Strategy, find_edits
 from mm_assets.hard_negatives.review_sheet import COLUMNS, choose_for_review
+from mm_assets.hard_negatives.rows import to_rows
 from mm_assets.hard_negatives.verdicts import Judged
 
 
+def _rows(judged: list[Judged]) -> pl.LazyFrame:
+    return to_rows("b", judged, dict.fromkeys((one.negative.positive_id for one in judged), 0)).lazy()
+
+
 def _judged(count: int, strategy: Strategy, *, reviewed: bool = False) -> list[Judged]:
-    made = []
+    made, reason = [], "review: accepted" if reviewed else "false as far as is known"
     for place in range(count):
         true, false = f"A <red> car {place}.", f"A blue car {place}."
         negative = Negative(f"p{place}", f"i{place}", strategy, true, false, find_edits(true, false, EditKind.COLOR))
-        made.append(Judged(negative, Outcome.KEPT, "false", math.nan, math.nan, math.nan, reviewed))
+        made.append(Judged(negative, Outcome.KEPT, reason, math.nan, math.nan, math.nan, reviewed))
     return made
 
 
 def test_each_strategy_is_sampled_at_random_and_again_the_same() -> None:
     judged = [*_judged(30, Strategy.IN_BATCH), *_judged(4, Strategy.LLM_SYNTHETIC)]
-    items = choose_for_review(judged, 5, seed=1)
+    items = choose_for_review(_rows(judged), 5, seed=1)
     assert [item.judged.negative.strategy for item in items].count(Strategy.IN_BATCH) == 5
     assert len(items) == 9
-    assert items == choose_for_review(judged[::-1], 5, seed=1)
-    assert items != choose_for_review(judged, 5, seed=2)
+    assert items == choose_for_review(_rows(judged[::-1]), 5, seed=1)
+    assert items != choose_for_review(_rows(judged), 5, seed=2)
     assert tuple(items[0].to_row()) == COLUMNS
     assert "⟦blue⟧" in items[0].negative_marked
 
 
 def test_what_was_reviewed_is_not_shown_again() -> None:
-    assert not choose_for_review(_judged(5, Strategy.IN_BATCH, reviewed=True), 5, seed=0)
+    assert not choose_for_review(_rows(_judged(5, Strategy.IN_BATCH, reviewed=True)), 5, seed=0)
 
 
 def _export(answers: list[tuple[str, str, str]]) -> str:
-    tasks = json.loads(make_tasks(choose_for_review(_judged(6, Strategy.IN_BATCH), 6, seed=0), lambda i: f"/{i}.png"))
+    items = choose_for_review(_rows(_judged(6, Strategy.IN_BATCH)), 6, seed=0)
+    tasks = json.loads(make_tasks(items, lambda i: f"/{i}.png"))
     for task, (choice, who, when) in zip(tasks, answers, strict=False):
         task["annotations"] = [
             {

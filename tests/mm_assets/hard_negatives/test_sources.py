@@ -1,7 +1,16 @@
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mm_assets.hard_negatives.batch_sources import caption_positives, cue_windows, latest_decisions
+from mm_assets.hard_negatives.batch_sources import (
+    caption_positives,
+    cue_windows,
+    latest_decisions,
+    position_ranges,
+)
 
 
 def test_captions_know_their_siblings_labels_and_score() -> None:
@@ -47,3 +56,13 @@ def test_cues_become_windows_in_order() -> None:
 def test_the_latest_decision_counts() -> None:
     rows = [("n", "accepted", 3), ("m", "rejected", 1), ("n", "rejected", 2)]
     assert latest_decisions(rows) == {"n": "accepted", "m": "rejected"}
+
+
+@given(st.lists(st.integers(0, 40), max_size=60), st.integers(1, 9))
+def test_chunks_cover_all_rows_once_and_cut_no_position(positions: list[int], rows: int) -> None:
+    ranges = position_ranges(np.asarray(positions, np.int64), rows)
+    found = [[place for place in positions if first <= place <= last] for first, last in ranges]
+    assert sorted(place for chunk in found for place in chunk) == sorted(positions)
+    assert all(one[1] < other[0] for one, other in pairwise(ranges))
+    assert all(len(chunk) >= rows for chunk in found[:-1])
+    assert all(len(chunk) - chunk.count(max(chunk)) < rows for chunk in found)

@@ -7,6 +7,7 @@ from mm_assets.hard_negatives.batch_negatives import unique
 from mm_assets.hard_negatives.interfaces import WordNet
 from mm_assets.hard_negatives.measures import Measures, measure, unmeasured
 from mm_assets.hard_negatives.negatives import Edit, EditKind, Negative, Outcome, Positive, Strategy, find_edits
+from mm_assets.hard_negatives.terms import TermRelations
 from mm_assets.hard_negatives.truth_rules import TruthRules
 from mm_assets.hard_negatives.verdicts import Judged, balance, judge
 from mm_assets.models import ModelIdentity
@@ -22,7 +23,7 @@ def _negative(text: str, true: str = "A duck on a pond.", strategy: Strategy = S
 def _judge(net: WordNet, negative: Negative, positive: Positive, *measured: float, **also: object) -> Judged:
     values = [*measured, *[float("nan")] * (4 - len(measured))]
     measures = Measures(*(np.array([value], np.float32) for value in values))
-    rules = TruthRules(net, _POLICY)
+    rules = TruthRules(TermRelations(net), _POLICY)
     return judge([negative], {"c": positive}, measures, rules, _POLICY, **also)[0]  # type: ignore[arg-type]
 
 

@@ -4,11 +4,12 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from mm_assets.hard_negatives.edit_pictures import edit_pictures, plan_batch
+from mm_assets.hard_negatives.edit_pictures import edit_pictures, plan_tasks
 from mm_assets.hard_negatives.interfaces import WordNet
 from mm_assets.hard_negatives.negatives import EditKind, Positive
 from mm_assets.hard_negatives.region_edits import Region, exchange_regions, plan_edits, recolor_region
 from mm_assets.hard_negatives.temporal_shift import TemporalShift, Window
+from mm_assets.hard_negatives.terms import TermRelations
 from mm_assets.policy import HardNegativePolicy
 
 
@@ -22,7 +23,9 @@ def _windows(*texts: str, step_us: int = 3_000_000, clip: str = "clip") -> list[
 def test_windows_are_shifted_beyond_the_tolerance_and_not_far(net: WordNet) -> None:
     policy = HardNegativePolicy()
     windows = _windows("A zebra.", "A cow.", "A trumpet.", "A zebra.", "An owl.")
-    made = [n for n in TemporalShift(net, policy).make(windows) if n.media and n.media["form"] == "window"]
+    made = [
+        n for n in TemporalShift(TermRelations(net), policy).make(windows) if n.media and n.media["form"] == "window"
+    ]
     assert made
     by_id = {window.positive.positive_id: window for window in windows}
     for negative in made:
@@ -39,12 +42,12 @@ def test_close_windows_and_other_clips_lend_nothing(net: WordNet) -> None:
     near = _windows("A zebra.", "A trumpet.", step_us=1_600_000)
     apart = [*_windows("A zebra.", clip="a"), *_windows("A trumpet.", clip="b")]
     for windows in (near, apart):
-        made = TemporalShift(net, HardNegativePolicy()).make(windows)
+        made = TemporalShift(TermRelations(net), HardNegativePolicy()).make(windows)
         assert not [n for n in made if n.media and n.media["form"] == "window"]
 
 
 def test_two_events_are_told_the_wrong_way_round(net: WordNet) -> None:
-    made = TemporalShift(net, HardNegativePolicy()).make(_windows("The athlete starts.", "A dog barks."))
+    made = TemporalShift(TermRelations(net), HardNegativePolicy()).make(_windows("The athlete starts.", "A dog barks."))
     told = [negative for negative in made if negative.edits]
     assert [negative.positive_text for negative in told] == ["The athlete starts, then a dog barks."]
     assert told[0].text == "A dog barks, then the athlete starts."
@@ -119,7 +122,7 @@ def test_a_batch_of_pictures_is_edited_within_its_bound() -> None:
         schema=["image_id", "label", "x1", "y1", "x2", "y2"],
         orient="row",
     )
-    tasks = plan_batch(positives, boxes, HardNegativePolicy())
+    tasks = plan_tasks(positives, boxes, 9)
     stored: dict[str, bytes] = {}
 
     def store(name: str, data: bytes) -> str:
@@ -136,4 +139,4 @@ def test_a_batch_of_pictures_is_edited_within_its_bound() -> None:
         assert edited.shape == _apple().shape
         assert (edited != _apple()).any()
         assert negative.text == negative.positive_text
-    assert len(plan_batch(positives, boxes, HardNegativePolicy(max_recolored=1))) == 1
+    assert len(plan_tasks(positives, boxes, 1)) == 1

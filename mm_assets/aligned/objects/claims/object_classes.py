@@ -40,6 +40,7 @@ _IN_F: Final = frozenset(
 )
 _IN_OE: Final = ("shoes", "toes", "canoes", "hoes", "oboes", "floes", "aloes", "foes", "does")
 _SIBILANT_ES: Final = ("ches", "shes", "xes", "sses", "zes", "oes")
+_WORDS_KEPT: Final = 16_384
 _LIVING: Final = frozenset({"animal", "insect", "fish", "reptile", "amphibian", "mammal"})
 _Words: TypeAlias = tuple[str, ...]
 
@@ -126,6 +127,7 @@ def color_nouns() -> frozenset[str]:
     return frozenset(_terms(_read_lists().homonyms.colors))
 
 
+@functools.lru_cache(maxsize=_WORDS_KEPT)
 def singular(word: str) -> str:
     """The likeliest singular of one word.
 
@@ -226,7 +228,7 @@ class ObjectWords:
                 self._names.setdefault(words, _canonical_name(words))
                 self._listed.add(self._names[words])
         self._longest = max(len(words) for words in self._names)
-        self._resolved: dict[_Words, Term] = {}
+        self.resolve = functools.lru_cache(_WORDS_KEPT)(self._find)
         self.labels: Mapping[str, Term] = {text: term for text in labels if (term := self.label(text)) is not None}
 
     def knows(self, term: Term) -> bool:
@@ -263,17 +265,12 @@ class ObjectWords:
         words = _plain(text)
         return self.resolve(words) if words else None
 
-    def resolve(self, words: _Words) -> Term:
+    def _find(self, words: _Words) -> Term:
         """What a phrase names, by its longest known ending.
 
         Args:
             words: the phrase, lower case, its head last; at least one word.
         """
-        if words not in self._resolved:
-            self._resolved[words] = self._find(words)
-        return self._resolved[words]
-
-    def _find(self, words: _Words) -> Term:
         ending = self._longest_ending(words)
         name = self._names.get(ending) or _canonical_name(ending)
         broader = set(_wider().get(name, ()))
