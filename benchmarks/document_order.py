@@ -62,7 +62,7 @@ def read_pages_of_html(folder: Path) -> Iterator[Document]:
     policy = DocumentReadingPolicy()
     for path in sorted(folder.rglob("*.html")):
         try:
-            blocks = tuple(HtmlReader(path.read_bytes(), path.name, policy).blocks())
+            blocks = tuple(HtmlReader(path.read_bytes(), path.relative_to(folder).as_posix(), policy).blocks())
         except InputError:
             continue
         kinds = {block.position: block.type for block in blocks}
