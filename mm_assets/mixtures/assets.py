@@ -15,6 +15,7 @@ from mm_assets.gates.guard import mark_run
 from mm_assets.mixtures.exclusions import exclusions
 from mm_assets.mixtures.manifest import GateValue
 from mm_assets.mixtures.package import ReleaseRecipe, write_release
+from mm_assets.mixtures.recipes import choose_recipe
 from mm_assets.mixtures.selection import draw_release, validate_release_id
 from mm_assets.partitions import releases
 from mm_assets.schemas import TABLES
@@ -81,8 +82,10 @@ def mixtures(
     mark_run(context)
     release, excluded = validate_release_id(context.partition_key), exclusions(holds)
     samples = lake.scan("fusion_samples").filter(~pl.col("batch").is_in(list(excluded)))
+    policy = policy_file.policy.mixtures
     try:
-        drawn = draw_release(samples, policy_file.policy.mixtures, release, excluded)
+        recipe = choose_recipe(release, policy, lake.scan("recipes").collect())
+        drawn = draw_release(samples, policy, release, excluded, recipe=recipe)
     except ReleaseError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     written = _write_if_changed(lake, release, drawn.mixtures)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from mm_assets.errors import PolicyError
 from mm_assets.policy.alignment import SegmentPolicy
-from mm_assets.policy.assembly import BudgetPolicy, FusionPolicy, MixturePolicy
+from mm_assets.policy.assembly import BudgetPolicy, FusionPolicy
 from mm_assets.policy.claims import FaithfulnessPolicy
 from mm_assets.policy.cleaning import CaptionPolicy, DuplicatePolicy, ImagePolicy, TextPolicy
 from mm_assets.policy.document_captions import DocumentCaptionPolicy
@@ -23,6 +23,7 @@ from mm_assets.policy.features import AudioCodebookPolicy, AudioFeaturePolicy, C
 from mm_assets.policy.hard_negatives import HardNegativePolicy
 from mm_assets.policy.ingest import IngestPolicy
 from mm_assets.policy.media import CuePolicy, MediaPolicy, SlicingPolicy, SoundPolicy, VideoPolicy
+from mm_assets.policy.mixtures import MixturePolicy
 from mm_assets.policy.objects import AnchoringPolicy, ObjectGatePolicy, ObjectPolicy, OrientationPolicy
 from mm_assets.policy.order import OrderGatePolicy
 from mm_assets.policy.recall import RecallGatePolicy
