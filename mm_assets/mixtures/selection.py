@@ -75,7 +75,7 @@ def draw_release(
         excluded: held batches and the reason of each; none of them may be among the samples.
         recipe: shares per pool.
         splits: columns sample_id and split; without it everything is trained on.
-        left_out: columns sample_id, code and reason of the samples that may not be drawn.
+        left_out: columns sample_id, code, evaluation_set and reason of the samples that may not be drawn.
         clean_batches: batches whose alignment is clean, for the first stage of a curriculum.
 
     Returns:
@@ -106,11 +106,12 @@ def draw_release(
     rest = weighted.filter(pl.col("weight") == 0).select(
         *_COLUMNS,
         code=pl.lit(NOT_DRAWN),
+        evaluation_set=pl.lit(None, pl.String),
         reason=pl.lit("the recipe draws fewer samples of its pool than there are; see the metadata of mixtures"),
     )
     ordered, stages = _in_order(drawn, policy, clean_batches)
     mixtures = ordered.with_columns(release=pl.lit(release_id), position=pl.int_range(pl.len(), dtype=pl.Int64))
-    exclusions = pl.concat([dropped, rest]).with_columns(release=pl.lit(release_id))
+    exclusions = pl.concat([dropped.select(rest.columns), rest]).with_columns(release=pl.lit(release_id))
     return Draw(
         _MIXTURES.conform(mixtures.select(_MIXTURES.schema.names())),
         dict(sorted(drawn.group_by("pool").len().iter_rows())),
@@ -144,8 +145,9 @@ def _refuse_unusable(release_id: str, given: pl.DataFrame, excluded: Mapping[str
 def _joined(given: pl.DataFrame, left_out: pl.DataFrame | None, release_id: str) -> pl.DataFrame:
     """Columns of the samples that may not be drawn, with code and reason."""
     if left_out is None:
-        return given.clear().select(*_COLUMNS, code=pl.lit("").cast(pl.String), reason=pl.lit("").cast(pl.String))
-    dropped = given.select(_COLUMNS).join(left_out.select("sample_id", "code", "reason"), on="sample_id", how="inner")
+        return _EXCLUSIONS.empty().drop("release")
+    why = left_out.select("sample_id", "code", "evaluation_set", "reason")
+    dropped = given.select(_COLUMNS).join(why, on="sample_id", how="inner")
     if dropped["sample_id"].is_duplicated().any():
         raise ContractError(f"release {release_id!r}: a sample is left out twice; give one reason for each")
     return dropped

@@ -36,6 +36,7 @@ FIELDS = [
     "placeholder_version",
     "checks",
     "review_status",
+    "split",
 ]
 
 
