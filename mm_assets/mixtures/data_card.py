@@ -40,7 +40,7 @@ def write_data_card(manifest: ReleaseManifest) -> str:
         f"# {manifest.release}\n",
         f"{manifest.samples:,} fusion samples in release order (seed {manifest.seed}), one a line in `samples/`.",
         "The features and codes they point to lie in `features/` and `codes/`.\n",
-        f"Text retention: {share:.1%} of the samples, floor {recipe.min_text_retention:.1%}.{waived}\n",
+        f"Text retention: {share:.1%} of the draws, floor {recipe.min_text_retention:.1%}.{waived}\n",
         f"## Recipe\n\n{_describe_recipe(manifest)}\n",
     ]
     for name, title in _TITLES.items():

@@ -150,11 +150,11 @@ def _blocks(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]
 
 def _portions(texts: pl.Series) -> Iterator[int]:
     """How many texts to take at a time, by their length."""
-    sizes: NDArray[np.int64] = texts.str.len_bytes().cast(pl.Int64).to_numpy()
+    sizes = np.asarray(texts.str.len_bytes(), dtype=np.int64)
     total: NDArray[np.int64] = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
     start = 0
     while start < len(texts):
-        end = int(np.searchsorted(total, total[start] + _CHARACTERS_AT_ONCE, side="right")) - 1
-        end = max(end, start + 1)
+        full = int(np.count_nonzero(total <= int(total[start]) + _CHARACTERS_AT_ONCE))
+        end = max(full - 1, start + 1)
         yield end - start
         start = end

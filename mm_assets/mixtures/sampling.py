@@ -73,8 +73,10 @@ def plan_draws(release: str, available: Mapping[str, int], recipe: Recipe, polic
         asked = _lifted(total, pools, policy)
     floors = {pool: 0.0 if _is_waived(pool, policy) else policy.floors.get(pool, 0.0) for pool in pools}
     high = np.array([policy.max_repeats * count for count in pools.values()], dtype=np.int64)
-    least = [ceil(min(asked[pool], floors[pool]) * total - _ROUNDING) for pool in pools]
-    low = np.minimum(np.array(least, dtype=np.int64), high)
+    low = np.zeros(len(pools), dtype=np.int64)
+    if TEXT_RETENTION in pools:  # whose floor is looked at once more, to the last draw, when the release is written
+        least = min(asked[TEXT_RETENTION], floors[TEXT_RETENTION]) * total
+        low[[*pools].index(TEXT_RETENTION)] = ceil(least - _ROUNDING)
     draws = apportion(total, np.array([*asked.values()]), low, high)
     return [
         PoolDraws(pool, pools[pool], asked[pool], floors[pool], int(count), int(count) / total if total else 0.0)

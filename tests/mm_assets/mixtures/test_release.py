@@ -131,7 +131,7 @@ def test_the_data_card_tells_counts_gates_and_exclusions(release_maker, kit):
     assert manifest.excluded_batches == {"b9": "recall: shift(+1) | explained"}
     assert "| b9 | recall: shift(+1) \\| explained |" in card
     assert "| b1 | recall | 0.42 | 0.12 | passed |" in card
-    assert "50.0% of the samples, floor 10.0%" in card
+    assert "50.0% of the draws, floor 10.0%" in card
     assert "| CC-BY-4.0 | 2 |" in card
     assert "bridge-lite0-minilm@1#abcd" in card
 
