@@ -30,7 +30,7 @@ from mm_assets.policy.recall import RecallGatePolicy
 from mm_assets.policy.section import Section
 from mm_assets.policy.segments import OffsetGatePolicy, WarpingPolicy
 from mm_assets.policy.speech import SpeechPolicy
-from mm_assets.policy.text_quality import TextDuplicatePolicy, TextQualityPolicy
+from mm_assets.policy.text_quality import DialoguePolicy, TextDuplicatePolicy, TextQualityPolicy
 from mm_assets.policy.windows import TilePolicy, WindowPolicy
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "CaptionPolicy",
     "CodebookPolicy",
     "CuePolicy",
+    "DialoguePolicy",
     "DocumentCaptionPolicy",
     "DocumentReadingPolicy",
     "DocumentRecognitionPolicy",
@@ -86,6 +87,7 @@ class Policy(Section):
     texts: TextPolicy = TextPolicy()
     text_duplicates: TextDuplicatePolicy = TextDuplicatePolicy()
     text_quality: TextQualityPolicy = TextQualityPolicy()
+    dialogues: DialoguePolicy = DialoguePolicy()
     features: FeaturePolicy = FeaturePolicy()
     codebook: CodebookPolicy = CodebookPolicy()
     audio_features: AudioFeaturePolicy = AudioFeaturePolicy()
