@@ -54,7 +54,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         tables=("raw_images", "raw_captions", "raw_texts"),
         upstream=(LANDING,),
         policy=("ingest",),
-        code_version="2",
+        code_version="3",
     ),
     Step(
         name="cleaned_images",

@@ -9,8 +9,8 @@ import polars as pl
 from mm_assets.policy.text_quality import DialoguePolicy
 
 REASONS: Final[Mapping[str, str]] = {
-    "TOO_FEW_TURNS": "the dialogue has fewer turns than [dialogues] min_turns; write each as 'Speaker: text' on a line of "
-    "its own, or deliver it as prose",
+    "TOO_FEW_TURNS": "the dialogue has fewer turns than [dialogues] min_turns; write each as 'Speaker: text' on a "
+    "line of its own, or deliver it as prose",
     "EMPTY_TURN": "the dialogue has a turn with nothing in it; write the turn or drop the dialogue",
     "ROLES_DO_NOT_ALTERNATE": "in the dialogue a speaker answers themself; join the turns or restore the lost one",
     "REPEATED_TURN": "the dialogue says the same turn twice; drop the repetition",

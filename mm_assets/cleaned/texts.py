@@ -17,10 +17,12 @@ STAGE: Final = "texts"
 _FORMAL_KINDS: Final = ("code", "math", "logic")
 _PROSE: Final = "prose"
 _DIALOGUE: Final = "dialogue"
+_FAILED: Final = ("failed", "fail", "rejected", "bad", "false")
 _REASONS: Final = {
     "EMPTY_TEXT": "nothing is left after repair; remove the record",
     "TOO_SHORT": "the text is shorter than [texts] min_characters; join it with others or remove it",
     "TOO_LONG": "the text is longer than [texts] max_characters; split it",
+    "SPOT_CHECK_FAILED": "a person turned it down, as its row says in spot_check; correct it or remove it",
     "EXACT_DUPLICATE": "the batch has the same text already; deliver each text once",
     **REASONS,
     **DIALOGUE_REASONS,
@@ -66,6 +68,8 @@ class TextCleaner:
             .then(pl.lit("TOO_SHORT"))
             .when(length > self._policy.max_characters)
             .then(pl.lit("TOO_LONG"))
+            .when(pl.col("spot_check").str.to_lowercase().is_in(_FAILED))
+            .then(pl.lit("SPOT_CHECK_FAILED"))
             .when(pl.col("kind") == _PROSE)
             .then(quality_code(pl.col("text"), pl.col("language"), self._quality)),
         )

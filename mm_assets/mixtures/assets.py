@@ -15,7 +15,7 @@ from mm_assets.gates.guard import mark_run
 from mm_assets.mixtures.draw_metadata import describe_draw
 from mm_assets.mixtures.evaluation_sets import digest_of
 from mm_assets.mixtures.exclusions import exclusions
-from mm_assets.mixtures.manifest import EvaluationSetRecord, ExclusionCount, GateValue
+from mm_assets.mixtures.manifest import EvaluationSetRecord, ExclusionCount, GateValue, TextOrigin
 from mm_assets.mixtures.package import ReleaseRecipe, write_release
 from mm_assets.mixtures.recipes import choose_recipe
 from mm_assets.mixtures.sample_exclusions import repeats_of_evaluation_sets
@@ -147,6 +147,16 @@ def _count_exclusions(lake: DeltaLake, release: str) -> list[ExclusionCount]:
     return [ExclusionCount(code, name, count) for code, name, count in counts.iter_rows()]
 
 
+def _text_origins(lake: DeltaLake, drawn: pl.DataFrame) -> list[TextOrigin]:
+    """What deliveries say of the texts that were drawn, commonest first."""
+    said = ["generator", "prompt_version", "spot_check"]
+    told = lake.scan("texts").filter(pl.any_horizontal(pl.col(said).is_not_null())).select("text_id", *said)
+    made = lake.scan("fusion_samples").filter(pl.col("text_id").is_not_null()).select("sample_id", "text_id")
+    rows = made.join(told, on="text_id").join(drawn.lazy().select("sample_id"), on="sample_id", how="semi")
+    counts = rows.group_by(said).len("samples").sort("samples", *said, descending=[True, False, False, False]).collect()
+    return [TextOrigin(**row) for row in counts.iter_rows(named=True)]
+
+
 def _frames(lake: DeltaLake, drawn: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Samples of the mixture, one frame per batch, with their place and weight."""
     for batch in sorted(drawn["batch"].unique()):
@@ -192,6 +202,7 @@ def release_packages(
         excluded=excluded,
         shares=shares,
         exclusions=_count_exclusions(lake, release),
+        text_origins=_text_origins(lake, drawn),
         evaluation_sets=[EvaluationSetRecord(one.name, digest_of(one)) for one in policy.mixtures.evaluation_sets],
         gates=[
             GateValue(row["batch"], row["gate"], row["measured"], row["threshold"], row["passed"])

@@ -28,6 +28,7 @@ _LIMITS: Final = """\
 - Text of a segment was compared with what was recognised in its sound, its pictures with its text by an encoder, sound
   with pictures by the offset gate; `segment.verdict` says what agreed, and `unverified` that nothing could tell.
 - Licences and sources are those the deliveries declared; they were carried along, not verified.
+- Who wrote a text, with which prompt, and whether a person looked at it is known only where the delivery says so.
 - `und` means that the language was not determined.
 """
 
@@ -52,6 +53,13 @@ def write_data_card(manifest: ReleaseManifest) -> str:
     if seconds:
         rows = [(name, f"{count:,}") for name, count in sorted(seconds.items())]
         parts.append(f"## Segments\n\n{_table(('Modality', 'Seconds'), rows)}\n")
+    if manifest.text_origins:
+        origins = [
+            (one.generator or "", one.prompt_version or "", one.spot_check or "", f"{one.samples:,}")
+            for one in manifest.text_origins
+        ]
+        header = ("Generator", "Prompt", "Spot check", "Samples")
+        parts.append(f"## Origin of texts, as declared\n\n{_table(header, origins)}\n")
     gates = [
         (gate.batch, gate.gate, _number(gate.measured), _number(gate.threshold), "passed" if gate.passed else "waived")
         for gate in manifest.gates

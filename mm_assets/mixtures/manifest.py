@@ -119,6 +119,22 @@ class ExclusionCount(msgspec.Struct, frozen=True):
     samples: int
 
 
+class TextOrigin(msgspec.Struct, frozen=True):
+    """What deliveries say of who wrote texts of the release.
+
+    Attributes:
+        generator: model or tool; None where only the prompt or a spot check was told.
+        prompt_version: prompt it was given.
+        spot_check: a person's verdict.
+        samples: samples of that origin.
+    """
+
+    generator: str | None
+    prompt_version: str | None
+    spot_check: str | None
+    samples: int
+
+
 class EvaluationSetRecord(msgspec.Struct, frozen=True):
     """An evaluation set that no sample repeats, and the hash of its files."""
 
@@ -161,6 +177,7 @@ class ReleaseManifest(msgspec.Struct, frozen=True):
     excluded_batches: dict[str, str]
     exclusions: list[ExclusionCount]
     evaluation_sets: list[EvaluationSetRecord]
+    text_origins: list[TextOrigin]
     gates: list[GateValue]
     placeholder_version: str
     placeholders: list[str]

@@ -30,6 +30,7 @@ from mm_assets.mixtures.manifest import (
     ReleaseManifest,
     SamplingRecipe,
     SegmentFeatureDeclaration,
+    TextOrigin,
     list_file,
     list_files,
     placeholder_names,
@@ -64,6 +65,7 @@ class ReleaseRecipe:
         shares: what was asked of each pool, and by whom.
         exclusions: samples of usable batches that were left out.
         evaluation_sets: sets the samples were compared with.
+        text_origins: what deliveries say of who wrote texts.
     """
 
     release: str
@@ -77,6 +79,7 @@ class ReleaseRecipe:
     shares: Recipe = AS_DELIVERED
     exclusions: Sequence[ExclusionCount] = ()
     evaluation_sets: Sequence[EvaluationSetRecord] = ()
+    text_origins: Sequence[TextOrigin] = ()
 
 
 def write_release(
@@ -184,6 +187,7 @@ def _describe(
         excluded_batches=dict(sorted(recipe.excluded.items())),
         exclusions=sorted(recipe.exclusions, key=lambda one: (one.code, one.evaluation_set or "")),
         evaluation_sets=sorted(recipe.evaluation_sets, key=lambda one: one.name),
+        text_origins=list(recipe.text_origins),
         gates=sorted(recipe.gates, key=lambda gate: (gate.batch, gate.gate)),
         placeholder_version=recipe.placeholder_version,
         placeholders=placeholder_names(),

@@ -86,10 +86,14 @@ def test_only_dialogues_are_judged_and_rejected_rows_say_what_to_do():
         for kind, several in texts.items()
         for n, text in enumerate(several)
     ]
+    rows.append(rows[1] | {"text_id": "txt_bad", "text": "A: Where is Ann?\nB: On the pond.", "spot_check": "Failed"})
     schema = TABLES["raw_texts"].schema
     frame = pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema)
     cleaner = TextCleaner(NobodyAsked(), TextPolicy(min_characters=5), TextQualityPolicy(), POLICY)
     kept, rejected = cleaner.clean(frame)
     assert kept["text_id"].to_list() == ["txt_dialogue1", "txt_logic0"]
-    assert rejected.select("record_id", "code").rows() == [("txt_dialogue0", "TOO_FEW_TURNS")]
-    assert rejected["reason"].item() == f"text/dialogue.jsonl:1: {REASONS['TOO_FEW_TURNS']}"
+    assert rejected.select("record_id", "code").rows() == [
+        ("txt_dialogue0", "TOO_FEW_TURNS"),
+        ("txt_bad", "SPOT_CHECK_FAILED"),
+    ]
+    assert rejected["reason"][0] == f"text/dialogue.jsonl:1: {REASONS['TOO_FEW_TURNS']}"
