@@ -98,6 +98,11 @@ def draw_release(
         )
     usable = usable.with_columns(split=pl.lit(TRAIN)) if splits is None else _with_split(usable, splits)
     trained = usable.filter(pl.col("split") == TRAIN)
+    if trained.is_empty():
+        raise ReleaseError(
+            f"release {release_id!r}: all of its {usable.height:,} samples are kept for validation and tests; add "
+            "data, or lower mixtures.splits"
+        )
     plan = plan_draws(release_id, dict(trained.group_by("pool").len().iter_rows()), recipe, policy)
     weighted = pl.concat([_weights_of(trained, one, policy) for one in plan])
     drawn = pl.concat([weighted.filter(pl.col("weight") > 0), usable.filter(pl.col("split") != TRAIN).with_columns(
