@@ -105,7 +105,8 @@ def _describe_recipe(manifest: ReleaseManifest) -> str:
     said = (
         f"{_ORIGINS[recipe.origin]} `weight` is how often a sample is drawn in a pass through the training split, at "
         f"most {recipe.max_repeats} times; a reader that ignores it does not train on the "
-        f"recipe. Order: {recipe.curriculum}. Whole groups (one picture, document, clip or text, and near-duplicates) were kept from training: {recipe.splits.validation:.1%} for validation and "
+        f"recipe. Order: {recipe.curriculum}. Whole groups (one picture, document, clip or text, and near-duplicates) "
+        f"were kept from training: {recipe.splits.validation:.1%} for validation and "
         f"{recipe.splits.test:.1%} for tests, of pools with {recipe.splits.min_groups} groups or more.\n\n"
     )
     return said + _table(("Pool", "Samples", "Asked", "Floor", "Draws", "Share"), rows)
