@@ -47,8 +47,7 @@ def _within(total: int, shares: NDArray[np.float64], low: Counts, high: Counts) 
     """Real numbers in proportion to the shares, but for those that a bound stops: found by bisecting the proportion."""
     weights = shares if shares.sum() > 0 else np.ones(len(shares))
     floor, ceiling = 0.0, float((high / np.maximum(weights, 1e-12)).max(initial=1.0)) + 1.0
-    for _ in range(200):
-        middle = 0.5 * (floor + ceiling)
+    while floor < (middle := 0.5 * (floor + ceiling)) < ceiling:
         if np.clip(middle * weights, low, high).sum() < total:
             floor = middle
         else:

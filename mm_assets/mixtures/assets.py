@@ -17,6 +17,7 @@ from mm_assets.mixtures.evaluation_sets import digest_of
 from mm_assets.mixtures.exclusions import exclusions
 from mm_assets.mixtures.manifest import EvaluationSetRecord, ExclusionCount, GateValue, TextOrigin
 from mm_assets.mixtures.package import ReleaseRecipe, write_release
+from mm_assets.mixtures.pools import told_of_floor
 from mm_assets.mixtures.recipes import choose_recipe
 from mm_assets.mixtures.sample_exclusions import repeats_of_evaluation_sets
 from mm_assets.mixtures.sample_groups import split_samples
@@ -105,6 +106,8 @@ def mixtures(
     samples = lake.scan("fusion_samples").filter(~pl.col("batch").is_in(list(excluded)))
     batches = samples.select(pl.col("batch").unique().sort()).collect()["batch"].to_list()
     policy = policy_file.policy.mixtures
+    if told := told_of_floor(policy.min_text_retention, policy.allow_no_text_retention):
+        context.log.warning("release %s: %s", release, told)
     try:
         recipe = choose_recipe(release, policy, lake.scan("recipes").collect())
         left_out, compared = repeats_of_evaluation_sets(lake, batches, policy, policy_file.policy.duplicates)

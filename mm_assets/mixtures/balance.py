@@ -50,6 +50,31 @@ def is_neutral(policy: BalancePolicy) -> bool:
     return policy == BalancePolicy()
 
 
+def largest_shares(drawn: pl.DataFrame, policy: BalancePolicy) -> pl.DataFrame:
+    """What each pool holds most of, beside its cap.
+
+    Args:
+        drawn: pool, language, source, license and weight of the samples drawn.
+        policy: caps.
+
+    Returns:
+        pool, by (language, source or license), value, share of the pool's draws, and cap; 1 is no cap.
+    """
+    caps = _caps(policy)
+    found: list[pl.DataFrame] = []
+    for name in STRATA:
+        counts = drawn.group_by("pool", value=pl.col(name).fill_null(UNKNOWN)).agg(pl.col("weight").sum())
+        shares = counts.with_columns(share=pl.col("weight") / pl.col("weight").sum().over("pool"))
+        first = shares.sort("share", "value", descending=[True, False]).unique("pool", keep="first")
+        found.append(first.select("pool", "value", "share", by=pl.lit(name), cap=pl.lit(caps[name])))
+    return pl.concat(found).select("pool", "by", "value", "share", "cap").sort("pool", "by")
+
+
+def _caps(policy: BalancePolicy) -> dict[str, float]:
+    shares = (policy.max_language_share, policy.max_source_share, policy.max_license_share)
+    return dict(zip(STRATA, shares, strict=True))
+
+
 def _exponents(policy: BalancePolicy) -> tuple[float, float, float]:
     return policy.language_exponent, policy.source_exponent, policy.license_exponent
 
@@ -65,9 +90,7 @@ def _capped(
     policy: BalancePolicy,
 ) -> NDArray[np.float64]:
     """Shares below every cap, as near to the weights as scaling gets; ``reach`` is what repeats allow."""
-    caps = dict(
-        zip(STRATA, (policy.max_language_share, policy.max_source_share, policy.max_license_share), strict=True)
-    )
+    caps = _caps(policy)
     limits = {name: max(cap, 1.0 / (values[name].max() + 1)) for name, cap in caps.items() if cap < 1.0}
     shares = weights
     for _ in range(_ROUNDS if limits else 0):

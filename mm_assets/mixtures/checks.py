@@ -7,7 +7,7 @@ import polars as pl
 
 from mm_assets.gates.check_results import judged, release_check
 from mm_assets.mixtures.exclusions import exclusions
-from mm_assets.mixtures.pools import text_retention_share
+from mm_assets.mixtures.pools import text_retention_share, told_of_floor
 from mm_assets.mixtures.recipes import choose_recipe
 from mm_assets.mixtures.selection import TRAIN
 from mm_assets.mixtures.splits import anchors_of
@@ -48,6 +48,7 @@ def text_is_retained(
     policy = policy_file.policy.mixtures
     share, floor = text_retention_share(_draws(lake, context.partition_key)), policy.min_text_retention
     waived = policy.allow_no_text_retention.strip()
+    told = told_of_floor(floor, waived)
     met = share >= floor
     return judged(
         passed=met or bool(waived),
@@ -55,7 +56,7 @@ def text_is_retained(
         threshold=floor,
         code=None if met else "TEXT_FLOOR",
         severity=dg.AssetCheckSeverity.WARN if waived else dg.AssetCheckSeverity.ERROR,
-        description=f"{share:.1%} of the draws are plain text" + ("" if met else f"; allowed: {waived or 'no'}"),
+        description=f"{share:.1%} of the draws are plain text" + (f"; {told}" if told else ""),
     )
 
 

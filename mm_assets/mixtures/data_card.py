@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from mm_assets.mixtures.manifest import ReleaseManifest
+from mm_assets.mixtures.pools import told_of_floor
 
 _TITLES: Final = {
     "pools": "Pool",
@@ -36,12 +37,12 @@ _LIMITS: Final = """\
 def write_data_card(manifest: ReleaseManifest) -> str:
     """Markdown with counts, licences, sources, gate values, exclusions and limits."""
     share, recipe = manifest.text_retention_share, manifest.recipe
-    waived = f" Below it by decision: {recipe.allow_no_text_retention}" if recipe.allow_no_text_retention else ""
+    told = told_of_floor(recipe.min_text_retention, recipe.allow_no_text_retention)
     parts = [
         f"# {manifest.release}\n",
         f"{manifest.samples:,} fusion samples in release order (seed {manifest.seed}), one a line in `samples/`.",
         "The features and codes they point to lie in `features/` and `codes/`.\n",
-        f"Text retention: {share:.1%} of the draws, floor {recipe.min_text_retention:.1%}.{waived}\n",
+        f"Text retention: {share:.1%} of the draws, floor {recipe.min_text_retention:.1%}.{f' Note: {told}.' if told else ''}\n",
         f"## Recipe\n\n{_describe_recipe(manifest)}\n",
     ]
     for name, title in _TITLES.items():

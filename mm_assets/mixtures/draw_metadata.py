@@ -9,6 +9,7 @@ from mm_assets.display.metadata import counts_table, rows_table
 from mm_assets.mixtures.selection import TRAIN, Draw
 from mm_assets.mixtures.splits import Splits
 
+_ROUNDING = 0.005  # of a share, which whole draws cannot always meet
 _POOL_COLUMNS = ("pool", "samples", "asked", "floor", "draws", "drawn", "distinct", "most_repeats", "note")
 
 
@@ -35,6 +36,10 @@ def describe_draw(drawn: Draw, splits: Splits, compared: Mapping[str, Mapping[st
     }
     if splits.kept_whole:
         told["pools_kept_whole_for_training"] = counts_table(splits.kept_whole, "pool", "groups")
+    if drawn.largest is not None:
+        columns = ("pool", "by", "value", "share", "cap", "note")
+        note = pl.when(pl.col("share") > pl.col("cap") + _ROUNDING).then(pl.lit("no more is there to draw instead"))
+        told["balance"] = rows_table(drawn.largest.with_columns(note=note.fill_null("")).to_dicts(), columns)
     if drawn.stages is not None:
         told["curriculum"] = counts_table(drawn.stages, "stage", "samples")
     return told

@@ -7,6 +7,7 @@ from mm_assets.errors import ReleaseError
 from mm_assets.policy import MixturePolicy
 
 TEXT_RETENTION: Final = "text_retention"
+USUAL_FLOOR: Final = MixturePolicy().min_text_retention
 
 
 def text_retention_share(pools: Mapping[str, float]) -> float:
@@ -17,6 +18,22 @@ def text_retention_share(pools: Mapping[str, float]) -> float:
     """
     total = sum(pools.values())
     return pools.get(TEXT_RETENTION, 0) / total if total else 0.0
+
+
+def told_of_floor(min_text_retention: float, allow_no_text_retention: str) -> str:
+    """What has to be said of a floor that was lowered or waived; nothing of the usual one.
+
+    >>> told_of_floor(0.05, "")
+    ''
+    >>> told_of_floor(0.01, "")
+    'the text floor was lowered to 1.0% from the usual 5.0%'
+    """
+    waived = allow_no_text_retention.strip()
+    if waived:
+        return f"the text floor is waived: {waived}"
+    if min_text_retention < USUAL_FLOOR:
+        return f"the text floor was lowered to {min_text_retention:.1%} from the usual {USUAL_FLOOR:.1%}"
+    return ""
 
 
 def refuse_below_floor(release: str, pools: Mapping[str, float], policy: MixturePolicy) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 
 from mm_assets.errors import BatchContractError, ContractError, ReleaseError
 from mm_assets.identifiers import validate_batch_id
-from mm_assets.mixtures.balance import STRATA, UNKNOWN, is_neutral, spread_draws
+from mm_assets.mixtures.balance import STRATA, UNKNOWN, is_neutral, largest_shares, spread_draws
 from mm_assets.mixtures.curriculum import STAGES, stage_numbers
 from mm_assets.mixtures.recipes import AS_DELIVERED, Recipe
 from mm_assets.mixtures.release_keys import release_keys
@@ -38,7 +38,8 @@ class Draw:
         plan: what was asked and drawn of each pool, of samples that are trained on.
         recipe: the recipe it follows.
         exclusions: rows of table ``mixture_exclusions``.
-        stages: samples per stage of the curriculum, in order; empty without one.
+        stages: samples per stage of the curriculum, in order; None without one.
+        largest: what each pool holds most of, as `largest_shares` gives it; None if the policy balances nothing.
     """
 
     mixtures: pl.DataFrame
@@ -49,6 +50,7 @@ class Draw:
     recipe: Recipe = AS_DELIVERED
     exclusions: pl.DataFrame = field(default_factory=_EXCLUSIONS.empty)
     stages: Mapping[str, int] | None = None
+    largest: pl.DataFrame | None = None
 
 
 def draw_release(
@@ -126,6 +128,7 @@ def draw_release(
         recipe,
         _EXCLUSIONS.conform(exclusions.select(_EXCLUSIONS.schema.names())).sort(_EXCLUSIONS.order_by),
         stages,
+        largest_shares(weighted, policy.balance) if balanced else None,
     )
 
 
@@ -185,7 +188,7 @@ def _weights_of(trained: pl.DataFrame, plan: PoolDraws, policy: MixturePolicy) -
     ranked = pool.with_columns(key=release_keys(pool["sample_id"], policy.seed ^ _CHOICE_SEED)).sort("key", "sample_id")
     rank = pl.int_range(pl.len()).over(group)
     weight = pl.col("draws") // pl.col("samples") + (rank < pl.col("draws") % pl.col("samples")).cast(pl.Int64)
-    return ranked.select(*_COLUMNS, "split", weight=weight.cast(pl.Float64))
+    return ranked.select(*_COLUMNS, *(STRATA if balanced else ()), "split", weight=weight.cast(pl.Float64))
 
 
 def _in_order(

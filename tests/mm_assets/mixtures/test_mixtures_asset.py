@@ -129,11 +129,17 @@ def test_weights_by_hand_go_before_the_table_and_a_missing_pool_is_refused(lake,
     rows = [("r1", "text_retention", 1.0, "ablation")]
     lake.replace("recipes", "r1", pl.DataFrame(rows, schema=TABLES["recipes"].schema, orient="row"))
     by_hand = "[mixtures.weights]\ntext_retention = 0.25\ncoarse_image_text = 0.7\ndialogue = 0.05\n"
+    by_hand += "[mixtures.balance]\nmax_source_share = 0.5\n"
     _, told = materialize(lake, by_hand, tmp_path)
     assert told["recipe"] == "by_hand"
     assert {row["pool"]: row["asked"] for row in told["asked_and_drawn"]} == {
         "text_retention": 0.25, "coarse_image_text": 0.7, "dialogue": 0.05
     }  # fmt: skip
+    sources = [row for row in told["balance"] if row["by"] == "source"]
+    assert {(row["value"], row["share"], row["note"]) for row in sources} == {
+        ("vendor-a", 1.0, "no more is there to draw instead")
+    }
+    assert {row["note"] for row in told["balance"] if row["by"] != "source"} == {""}
     refused, _ = materialize(lake, by_hand.replace("dialogue", "fine_grained_interleaved"), tmp_path, "r2")
     assert not refused.success
     (failure,) = refused.get_step_failure_events()
@@ -194,3 +200,16 @@ def test_records_of_one_supplier_id_and_texts_that_share_a_band_share_a_split(la
         texts.len() - -(-texts.len() // 4)
     )
     assert after.largest_group == 20
+
+
+def test_a_floor_that_was_lowered_or_waived_is_told_wherever_one_looks(lake, tmp_path):
+    usual, _ = materialize(lake, "", tmp_path)
+    lowered, _ = materialize(lake, "[mixtures]\nmin_text_retention = 0.001\n", tmp_path)
+    waived, _ = materialize(lake, '[mixtures]\nallow_no_text_retention = "a caption model"\n', tmp_path)
+    told = [
+        next(e.description for e in made.get_asset_check_evaluations() if e.check_name == "text_is_retained")
+        for made in (usual, lowered, waived)
+    ]
+    assert [text.partition("; ")[2] for text in told] == [
+        "", "the text floor was lowered to 0.1% from the usual 5.0%", "the text floor is waived: a caption model"
+    ]  # fmt: skip

@@ -174,7 +174,7 @@ def test_manifest_and_card_tell_recipe_repeats_splits_and_what_was_left_out(rele
     assert lint_paths([store.path("r1")]).clean
     card = (store.path("r1") / "README.md").read_text()
     for part in (
-        f"Below it by decision: {reason}",
+        f"Note: the text floor is waived: {reason}.",
         "| coarse_image_text | 8 | 50.0% | 2.0% | 8 | 50.0% |",
         "| text_retention | 6 | 50.0% | 10.0% | 8 | 50.0% |",
         "| EVALUATION_TEXT | qa | 3 |",

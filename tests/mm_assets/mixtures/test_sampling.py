@@ -208,6 +208,9 @@ def test_a_pool_is_balanced_by_source_and_every_sample_of_a_source_alike():
         "text_retention/large": 75, "text_retention/small": 25, "coarse_image_text/large": 75,
         "coarse_image_text/small": 25,
     }  # fmt: skip
+    largest = draw.largest.filter(pl.col("pool") == "text_retention").select("by", "value", "share", "cap").rows()
+    assert largest == [("language", "und", 1.0, 1.0), ("license", "CC0-1.0", 1.0, 1.0), ("source", "large", 0.75, 1.0)]
+    assert draw_release([samples], MixturePolicy(), "r1", {}).largest is None
     spread = told.group_by("source", "pool").agg(spread=pl.col("weight").max() - pl.col("weight").min())
     assert spread["spread"].max() <= 1
 
