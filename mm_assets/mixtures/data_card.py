@@ -38,11 +38,12 @@ def write_data_card(manifest: ReleaseManifest) -> str:
     """Markdown with counts, licences, sources, gate values, exclusions and limits."""
     share, recipe = manifest.text_retention_share, manifest.recipe
     told = told_of_floor(recipe.min_text_retention, recipe.allow_no_text_retention)
+    note = f" Note: {told}." if told else ""
     parts = [
         f"# {manifest.release}\n",
         f"{manifest.samples:,} fusion samples in release order (seed {manifest.seed}), one a line in `samples/`.",
         "The features and codes they point to lie in `features/` and `codes/`.\n",
-        f"Text retention: {share:.1%} of the draws, floor {recipe.min_text_retention:.1%}.{f' Note: {told}.' if told else ''}\n",
+        f"Text retention: {share:.1%} of the draws, floor {recipe.min_text_retention:.1%}.{note}\n",
         f"## Recipe\n\n{_describe_recipe(manifest)}\n",
     ]
     for name, title in _TITLES.items():
