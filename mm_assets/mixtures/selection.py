@@ -98,7 +98,7 @@ def draw_release(
             f"release {release_id!r}: every one of its {given.height:,} samples repeats an evaluation set; "
             "see mixture_exclusions, and check mixtures.evaluation_sets"
         )
-    usable = usable.with_columns(split=pl.lit(TRAIN)) if splits is None else _with_split(usable, splits)
+    usable = usable.with_columns(split=pl.lit(TRAIN, pl.Categorical)) if splits is None else _with_split(usable, splits)
     trained = usable.filter(pl.col("split") == TRAIN)
     if trained.is_empty():
         raise ReleaseError(
@@ -107,11 +107,13 @@ def draw_release(
         )
     plan = plan_draws(release_id, dict(trained.group_by("pool").len().iter_rows()), recipe, policy)
     weighted = pl.concat([_weights_of(trained, one, policy) for one in plan])
+    largest = largest_shares(weighted, policy.balance) if balanced else None
+    weighted = weighted.select(*_COLUMNS, "split", "weight")
     drawn = pl.concat([weighted.filter(pl.col("weight") > 0), usable.filter(pl.col("split") != TRAIN).with_columns(
         weight=pl.lit(1.0)
     ).select(weighted.columns)])  # fmt: skip
     rest = weighted.filter(pl.col("weight") == 0).select(
-        *_COLUMNS,
+        pl.col(_COLUMNS).cast(pl.String),
         code=pl.lit(NOT_DRAWN),
         evaluation_set=pl.lit(None, pl.String),
         reason=pl.lit("the recipe draws fewer samples of its pool than there are; see the metadata of mixtures"),
@@ -128,14 +130,16 @@ def draw_release(
         recipe,
         _EXCLUSIONS.conform(exclusions.select(_EXCLUSIONS.schema.names())).sort(_EXCLUSIONS.order_by),
         stages,
-        largest_shares(weighted, policy.balance) if balanced else None,
+        largest,
     )
 
 
 def _collect(samples: pl.LazyFrame | Iterable[pl.DataFrame], columns: Sequence[str]) -> pl.DataFrame:
+    # Names that a few values share take 4 bytes a row so, not 16.
+    chosen = [pl.col(name) if name == "sample_id" else pl.col(name).cast(pl.Categorical) for name in columns]
     if isinstance(samples, pl.LazyFrame):
-        return samples.select(columns).collect()
-    frames = [frame.select(columns) for frame in samples]
+        return samples.select(chosen).collect()
+    frames = [frame.select(chosen) for frame in samples]
     return pl.concat(frames) if frames else pl.DataFrame()
 
 
@@ -155,14 +159,19 @@ def _joined(given: pl.DataFrame, left_out: pl.DataFrame | None, release_id: str)
     if left_out is None:
         return _EXCLUSIONS.empty().drop("release")
     why = left_out.select("sample_id", "code", "evaluation_set", "reason")
-    dropped = given.select(_COLUMNS).join(why, on="sample_id", how="inner")
+    dropped = (
+        given.select(_COLUMNS)
+        .with_columns(pl.exclude("sample_id").cast(pl.String))
+        .join(why, on="sample_id", how="inner")
+    )
     if dropped["sample_id"].is_duplicated().any():
         raise ContractError(f"release {release_id!r}: a sample is left out twice; give one reason for each")
     return dropped
 
 
 def _with_split(usable: pl.DataFrame, splits: pl.DataFrame) -> pl.DataFrame:
-    joined = usable.join(splits.select("sample_id", "split"), on="sample_id", how="left", maintain_order="left")
+    split = pl.col("split").cast(pl.Categorical)
+    joined = usable.join(splits.select("sample_id", split), on="sample_id", how="left", maintain_order="left")
     if joined["split"].null_count() or joined.height != usable.height:
         raise ContractError("splits do not name every sample once; assign them for the same samples")
     return joined
@@ -176,10 +185,11 @@ def _weights_of(trained: pl.DataFrame, plan: PoolDraws, policy: MixturePolicy) -
         return pool.select(*_COLUMNS, "split", weight=pl.lit(1.0))
     if balanced:
         pool = pool.with_columns(pl.col("language").fill_null(UNKNOWN))
-        strata = pool.group_by(STRATA).len("samples").sort(STRATA)
-        strata = strata.with_columns(
-            draws=pl.Series(spread_draws(strata, plan.draws, policy.max_repeats, policy.balance))
+        strata = pool.group_by(STRATA).len("samples").sort(pl.col(STRATA).cast(pl.String))
+        spread = spread_draws(
+            strata.with_columns(pl.col(STRATA).cast(pl.String)), plan.draws, policy.max_repeats, policy.balance
         )
+        strata = strata.with_columns(draws=pl.Series(spread))
         pool = pool.join(strata, on=STRATA, how="left", maintain_order="left")
         group = pl.struct(STRATA)
     else:
