@@ -11,6 +11,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "cleaning": (),
     "near_duplicates": (),
     "lint": (),
+    "sampling": (),
     "recall_gate": (),
     "warping": (),
     "anchoring": (),

@@ -54,7 +54,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         tables=("raw_images", "raw_captions", "raw_texts"),
         upstream=(LANDING,),
         policy=("ingest",),
-        code_version="2",
+        code_version="3",
     ),
     Step(
         name="cleaned_images",
@@ -72,9 +72,9 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         tables=("text_fingerprints", "texts"),
         upstream=("raw_pools",),
         parts=TEXTS,
-        policy=("texts", "text_quality", "text_duplicates"),
+        policy=("texts", "text_quality", "text_duplicates", "dialogues"),
         models=("language",),
-        code_version="2",
+        code_version="3",
     ),
     Step(
         name="raw_media",

@@ -13,6 +13,7 @@ import polars as pl
 from filelock import FileLock
 
 from mm_assets.identifiers import validate_batch_id
+from mm_assets.mixtures.evaluation_sets import digest_of
 from mm_assets.models import Identified
 from mm_assets.raw_pools.contract import parts_of
 from mm_assets.schemas import TABLES
@@ -40,7 +41,7 @@ NO_CODEBOOK = "none"
 NO_REVIEWS = "none"
 _TRAINED_ON = {CODEBOOK: ("image_embeddings", "key_frames", "document_figures"), AUDIO_CODEBOOK: ("audio_embeddings",)}
 RELEASE_STEP = "release_packages"
-RELEASE_CODE_VERSION = "1"
+RELEASE_CODE_VERSION = "2"
 
 
 @dataclass
@@ -138,10 +139,11 @@ class Provenance(dg.ConfigurableResource):
         expected = expected_digests(self.policy_file.policy, identities, beside, parts_of(landing))
         return stale_steps(expected, self.recorded(batch), among)
 
-    def release_digest(self, excluded: Mapping[str, str]) -> str:
+    def release_digest(self, release: str, excluded: Mapping[str, str]) -> str:
         """Hash of everything a release drawn now would depend on.
 
         Args:
+            release: its name.
             excluded: batches left out, and why.
         """
         samples = {
@@ -151,7 +153,10 @@ class Provenance(dg.ConfigurableResource):
         }
         policy = self.policy_file.policy
         settings = [policy.fusion.model_dump(mode="json"), policy.mixtures.model_dump(mode="json")]
-        document = json.dumps([RELEASE_CODE_VERSION, samples, dict(excluded), settings], sort_keys=True)
+        stored = self.lake.scan("recipes").filter(pl.col("release") == release).sort("pool").collect().rows()
+        compared = [digest_of(one) for one in policy.mixtures.evaluation_sets]
+        parts = [RELEASE_CODE_VERSION, samples, dict(excluded), settings, stored, compared]
+        document = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(document.encode()).hexdigest()[:32]
 
     def record_release(self, release: str, digest: str, models: tuple[str, ...]) -> None:

@@ -33,7 +33,12 @@ class _Match(NamedTuple):
 
 
 def find_duplicates(
-    own: pl.DataFrame, earlier: Iterable[pl.DataFrame], read: FingerprintReader, policy: DuplicatePolicy
+    own: pl.DataFrame,
+    earlier: Iterable[pl.DataFrame],
+    read: FingerprintReader,
+    policy: DuplicatePolicy,
+    *,
+    within: bool = True,
 ) -> pl.DataFrame:
     """Find the images of a batch that repeat an earlier one, or an earlier image of the same batch.
 
@@ -50,6 +55,7 @@ def find_duplicates(
         earlier: the same of the images kept of each earlier batch, read one frame at a time.
         read: reads the large fingerprints, of the own batch whole, of earlier ones those of candidates.
         policy: bounds.
+        within: whether pictures of the batch are compared with each other too.
 
     Returns:
         One row per duplicate in the order of ``own``'s positions: image_id, duplicate_of, duplicate_batch, kind
@@ -63,8 +69,10 @@ def find_duplicates(
         search = _Search(rows.unique("sha256", keep="first", maintain_order=True), read, policy, closing)
         for frame in earlier:
             search.match_earlier(_ordered(frame))
-        search.match_own()
-    return _with_repeats(rows, search.firsts, search.found)
+        if within:
+            search.match_own()
+    found = _with_repeats(rows, search.firsts, search.found)
+    return found if within else found.filter(pl.col("duplicate_batch") != rows["batch"].first())
 
 
 def _ordered(frame: pl.DataFrame) -> pl.DataFrame:

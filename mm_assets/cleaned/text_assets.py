@@ -48,7 +48,9 @@ def texts(
         lake.staging() as repaired,
         lake.staging() as cleaned,
     ):
-        cleaner = TextCleaner(TimedIdentifier(language.handle, meter.add), policy.texts, policy.text_quality)
+        cleaner = TextCleaner(
+            TimedIdentifier(language.handle, meter.add), policy.texts, policy.text_quality, policy.dialogues
+        )
         for chunk in lake.chunks("raw_texts", batch):
             kept, rejected = cleaner.clean(chunk)
             repaired.add("texts", kept)

@@ -4,32 +4,45 @@ from typing import Final
 
 import polars as pl
 
+from mm_assets.cleaned.dialogue_quality import REASONS as DIALOGUE_REASONS
+from mm_assets.cleaned.dialogue_quality import dialogue_codes
 from mm_assets.cleaned.interfaces import LanguageIdentifier
 from mm_assets.cleaned.languages import fill_languages
 from mm_assets.cleaned.repair import repair_texts
 from mm_assets.cleaned.text_quality import REASONS, quality_code
-from mm_assets.policy import TextPolicy, TextQualityPolicy
+from mm_assets.policy import DialoguePolicy, TextPolicy, TextQualityPolicy
 from mm_assets.schemas import TABLES
 
 STAGE: Final = "texts"
 _FORMAL_KINDS: Final = ("code", "math", "logic")
 _PROSE: Final = "prose"
+_DIALOGUE: Final = "dialogue"
+_FAILED: Final = ("failed", "fail", "rejected", "bad", "false")
 _REASONS: Final = {
     "EMPTY_TEXT": "nothing is left after repair; remove the record",
-    "TOO_SHORT": "shorter than [texts] min_characters; join it with others or remove it",
-    "TOO_LONG": "longer than [texts] max_characters; split it",
+    "TOO_SHORT": "the text is shorter than [texts] min_characters; join it with others or remove it",
+    "TOO_LONG": "the text is longer than [texts] max_characters; split it",
+    "SPOT_CHECK_FAILED": "a person turned it down, as its row says in spot_check; correct it or remove it",
     "EXACT_DUPLICATE": "the batch has the same text already; deliver each text once",
     **REASONS,
+    **DIALOGUE_REASONS,
 }
 
 
 class TextCleaner:
     """Cleans the texts of one batch, chunk by chunk; remembers hashes to find repeats."""
 
-    def __init__(self, identifier: LanguageIdentifier, policy: TextPolicy, quality: TextQualityPolicy) -> None:
+    def __init__(
+        self,
+        identifier: LanguageIdentifier,
+        policy: TextPolicy,
+        quality: TextQualityPolicy,
+        dialogues: DialoguePolicy | None = None,
+    ) -> None:
         self._identifier = identifier
         self._policy = policy
         self._quality = quality
+        self._dialogues = dialogues or DialoguePolicy()
         self._seen = pl.DataFrame(schema={"key": pl.UInt64})
 
     def clean(self, texts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -55,9 +68,12 @@ class TextCleaner:
             .then(pl.lit("TOO_SHORT"))
             .when(length > self._policy.max_characters)
             .then(pl.lit("TOO_LONG"))
+            .when(pl.col("spot_check").str.to_lowercase().is_in(_FAILED))
+            .then(pl.lit("SPOT_CHECK_FAILED"))
             .when(pl.col("kind") == _PROSE)
             .then(quality_code(pl.col("text"), pl.col("language"), self._quality)),
         )
+        judged = judged.with_columns(code=pl.coalesce("code", self._dialogue_codes(judged)))
         usable = pl.col("code").is_null()
         again = usable & (
             ~pl.struct("key", usable).is_first_distinct() | pl.col("key").is_in(self._seen["key"].implode())
@@ -66,6 +82,14 @@ class TextCleaner:
         kept = judged.filter(pl.col("code").is_null())
         self._seen = pl.concat([self._seen, kept.select("key")])
         return kept.select(list(TABLES["texts"].columns)), _rejected(judged.filter(pl.col("code").is_not_null()))
+
+    def _dialogue_codes(self, judged: pl.DataFrame) -> pl.Series:
+        """The rule each dialogue breaks; null for other kinds."""
+        places = (judged["kind"] == _DIALOGUE).arg_true()
+        codes = pl.Series([None] * judged.height, dtype=pl.String)
+        if not len(places):
+            return codes
+        return codes.scatter(places, dialogue_codes(judged["text"].gather(places), self._dialogues))
 
 
 def reject_near_duplicates(kept: pl.DataFrame, duplicates: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -108,7 +132,7 @@ def _rejected(rows: pl.DataFrame) -> pl.DataFrame:
         "record_ref",
         pl.col("text_id").alias("record_id"),
         "code",
-        pl.format(
-            "{}: text is {}", "record_ref", pl.col("code").replace_strict(_REASONS, return_dtype=pl.String)
-        ).alias("reason"),
+        pl.format("{}: {}", "record_ref", pl.col("code").replace_strict(_REASONS, return_dtype=pl.String)).alias(
+            "reason"
+        ),
     )

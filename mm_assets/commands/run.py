@@ -212,7 +212,7 @@ class Runner:
         validate_batch_id(release)
         self._workspace.instance.add_dynamic_partitions(releases.name or "", [release])
         provenance = self._workspace.provenance
-        digest = provenance.release_digest(exclusions(self._workspace.holds))
+        digest = provenance.release_digest(release, exclusions(self._workspace.holds))
         made = releases_of_lake(provenance.lake.root).exists(release)
         self.summary.release = release
         if made and provenance.recorded(release).get(RELEASE_STEP) == digest:

@@ -11,7 +11,16 @@ from mm_assets.schemas import TABLES
 from resources.delta_lake import DeltaLake
 from resources.release_store import releases_of_lake
 
-_NOT_COUNTED = {"rejected", "mixtures", "batches", "provenance", "gate_evaluations", "holds", "costs"}
+_NOT_COUNTED = {
+    "rejected",
+    "mixtures",
+    "mixture_exclusions",
+    "batches",
+    "provenance",
+    "gate_evaluations",
+    "holds",
+    "costs",
+}
 
 _RECORD_KINDS = ("image", "text", "audio", "video", "document")
 

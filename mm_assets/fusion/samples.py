@@ -8,11 +8,13 @@ from mm_assets.hard_negatives.negatives import Strategy
 
 Kind = Literal["image_text", "object", "segment", "document", "text", "dialogue"]
 Pool = Literal["text_retention", "coarse_image_text", "fine_grained_interleaved", "dialogue"]
+Split = Literal["train", "validation", "test"]
 ReviewStatus = Literal["unreviewed", "accepted", "rejected"]
 ModalityName = Literal["audio", "image", "text", "video"]
 
 KINDS: Final[tuple[Kind, ...]] = ("image_text", "object", "segment", "document", "text", "dialogue")
 POOLS: Final[tuple[Pool, ...]] = ("text_retention", "coarse_image_text", "fine_grained_interleaved", "dialogue")
+SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
 REVIEW_STATUSES: Final[tuple[ReviewStatus, ...]] = ("unreviewed", "accepted", "rejected")
 MODALITIES: Final[tuple[ModalityName, ...]] = ("audio", "image", "text", "video")
 
@@ -68,6 +70,12 @@ class FusionLine(msgspec.Struct, frozen=True, gc=False):
 FIELDS: Final[tuple[str, ...]] = FusionLine.__struct_fields__
 
 
+class SplitLine(FusionLine, frozen=True, gc=False, kw_only=True):
+    """A line as a release holds it: with the split its group lies in; older releases have none and are trained on."""
+
+    split: Split = "train"
+
+
 class Word(msgspec.Struct, frozen=True):
     """A word of a segment: when it is said, by whom, and who timed it; microseconds."""
 
@@ -109,7 +117,7 @@ class SegmentDetails(msgspec.Struct, frozen=True):
     drift_ppm: float | None
 
 
-class SegmentLine(FusionLine, frozen=True, gc=False, kw_only=True):
+class SegmentLine(SplitLine, frozen=True, gc=False, kw_only=True):
     """A line of kind ``segment``: those of every kind, and the segment's own."""
 
     segment: SegmentDetails
@@ -153,7 +161,7 @@ class DocumentDetails(msgspec.Struct, frozen=True):
     anchors: list[FigureAnchor]
 
 
-class DocumentLine(FusionLine, frozen=True, gc=False, kw_only=True):
+class DocumentLine(SplitLine, frozen=True, gc=False, kw_only=True):
     """A line of kind ``document``: those of every kind, and the window's own."""
 
     document: DocumentDetails

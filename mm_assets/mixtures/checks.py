@@ -7,7 +7,10 @@ import polars as pl
 
 from mm_assets.gates.check_results import judged, release_check
 from mm_assets.mixtures.exclusions import exclusions
-from mm_assets.mixtures.pools import text_retention_share
+from mm_assets.mixtures.pools import text_retention_share, told_of_floor
+from mm_assets.mixtures.recipes import choose_recipe
+from mm_assets.mixtures.selection import TRAIN
+from mm_assets.mixtures.splits import anchors_of
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
 from resources.policy_file import PolicyFile
@@ -31,20 +34,75 @@ def held_batches_are_left_out(
     )
 
 
+def _draws(lake: DeltaLake, release: str) -> dict[str, int]:
+    """Draws per pool in a pass through the training split."""
+    rows = lake.scan("mixtures").filter(pl.col("release") == release, pl.col("split").fill_null(TRAIN) == TRAIN)
+    return dict(rows.group_by("pool").agg(pl.col("weight").sum().cast(pl.Int64)).collect().iter_rows())
+
+
 @release_check("mixtures")
 def text_is_retained(
     context: dg.AssetCheckExecutionContext, lake: DeltaLake, policy_file: PolicyFile
 ) -> dg.AssetCheckResult:
-    """The text retention pool has at least its minimum share of the samples."""
-    drawn = lake.scan("mixtures").filter(pl.col("release") == context.partition_key)
-    share = text_retention_share(dict(drawn.group_by("pool").len().collect().iter_rows()))
-    floor = policy_file.policy.mixtures.min_text_retention
+    """The text retention pool has at least its minimum share of the draws, or a written reason says why not."""
+    policy = policy_file.policy.mixtures
+    share, floor = text_retention_share(_draws(lake, context.partition_key)), policy.min_text_retention
+    waived = policy.allow_no_text_retention.strip()
+    told = told_of_floor(floor, waived)
+    met = share >= floor
     return judged(
-        passed=share >= floor,
+        passed=met or bool(waived),
         measured=share,
         threshold=floor,
-        code=None if share >= floor else "TEXT_FLOOR",
-        description=f"{share:.1%} of the samples are plain text",
+        code=None if met else "TEXT_FLOOR",
+        severity=dg.AssetCheckSeverity.WARN if waived else dg.AssetCheckSeverity.ERROR,
+        description=f"{share:.1%} of the draws are plain text" + (f"; {told}" if told else ""),
+    )
+
+
+@release_check("mixtures")
+def the_recipe_is_drawn(
+    context: dg.AssetCheckExecutionContext, lake: DeltaLake, policy_file: PolicyFile
+) -> dg.AssetCheckResult:
+    """The draws of every pool are those the recipe asks for, to the last one, and no sample is drawn too often."""
+    policy, release = policy_file.policy.mixtures, context.partition_key
+    draws = _draws(lake, release)
+    total = sum(draws.values())
+    asked = choose_recipe(release, policy, lake.scan("recipes").collect()).shares
+    off = {
+        pool: round(draws.get(pool, 0) - asked[pool] * total, 2)
+        for pool in sorted(asked)
+        if abs(draws.get(pool, 0) - asked[pool] * total) > 1.0
+    }
+    rows = lake.scan("mixtures").filter(pl.col("release") == release)
+    most = int(rows.select(pl.col("weight").max()).collect().item() or 0)
+    passed = not off and most <= policy.max_repeats
+    return judged(
+        passed=passed,
+        measured=most,
+        threshold=policy.max_repeats,
+        code=None if passed else "RECIPE_MISSED",
+        description=f"{total:,} draws; the most of one sample is {most}; off by more than one draw: {off or 'none'}",
+    )
+
+
+@release_check("mixtures")
+def every_group_lies_in_one_split(context: dg.AssetCheckExecutionContext, lake: DeltaLake) -> dg.AssetCheckResult:
+    """No picture, clip, document or text has samples in two splits."""
+    drawn = lake.scan("mixtures").filter(pl.col("release") == context.partition_key).select("sample_id", "split")
+    anchors = anchors_of(lake.scan("fusion_samples")).select("sample_id", "anchor")
+    parted = (
+        drawn.join(anchors, on="sample_id")
+        .group_by("anchor")
+        .agg(pl.col("split").n_unique())
+        .filter(pl.col("split") > 1)
+    ).collect()
+    return judged(
+        passed=parted.is_empty(),
+        measured=parted.height,
+        threshold=0,
+        code=None if parted.is_empty() else "SPLIT_LEAK",
+        description=f"parted: {', '.join(parted['anchor'].sort().head(5)) or 'none'}",
     )
 
 
@@ -63,4 +121,10 @@ def the_package_is_whole(context: dg.AssetCheckExecutionContext, lake: DeltaLake
     )
 
 
-CHECKS = (held_batches_are_left_out, text_is_retained, the_package_is_whole)
+CHECKS = (
+    held_batches_are_left_out,
+    text_is_retained,
+    the_recipe_is_drawn,
+    every_group_lies_in_one_split,
+    the_package_is_whole,
+)

@@ -59,12 +59,13 @@ _FIELDS: Final = {
     "visual_features_path": ("sc:Text", "Shard and row of the visual features, as path#row."),
     "audio_features_path": ("sc:Text", "Shard and row of the audio features, as path#row."),
     "pool": ("sc:Text", "Mixture pool."),
-    "weight": ("sc:Float", "Sampling weight."),
+    "weight": ("sc:Float", "How often the sample is drawn in a pass."),
     "batch": ("sc:Text", "Ingest batch."),
     "source": ("sc:Text", "Who delivered the record."),
     "license": ("sc:Text", "Licence of the record."),
     "placeholder_version": ("sc:Text", "Version of the placeholder syntax."),
     "review_status": ("sc:Text", "Verdict of a person, if any."),
+    "split": ("sc:Text", "train, validation or test."),
 }
 
 

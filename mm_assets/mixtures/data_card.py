@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from mm_assets.mixtures.manifest import ReleaseManifest
+from mm_assets.mixtures.pools import told_of_floor
 
 _TITLES: Final = {
     "pools": "Pool",
@@ -15,26 +16,35 @@ _TITLES: Final = {
     "licenses": "Licence",
     "sources": "Source",
     "batches": "Batch",
+    "splits": "Split",
 }
+_NOT_COMPARED: Final = "- Samples were not compared with any evaluation set.\n"
+_COMPARED: Final = """\
+- Samples were compared with the evaluation sets above by words and by the pictures of image samples; key frames of
+  videos, figures of documents and sounds were not compared.
+"""
 _LIMITS: Final = """\
 - Placeholders are counted against features and codes for every line; that a caption describes its picture is measured
   per batch by the gates above, not per sample.
 - Text of a segment was compared with what was recognised in its sound, its pictures with its text by an encoder, sound
   with pictures by the offset gate; `segment.verdict` says what agreed, and `unverified` that nothing could tell.
 - Licences and sources are those the deliveries declared; they were carried along, not verified.
-- Samples are not deduplicated against evaluation sets.
+- Who wrote a text, with which prompt, and whether a person looked at it is known only where the delivery says so.
 - `und` means that the language was not determined.
 """
 
 
 def write_data_card(manifest: ReleaseManifest) -> str:
     """Markdown with counts, licences, sources, gate values, exclusions and limits."""
-    share, floor = manifest.text_retention_share, manifest.recipe.min_text_retention
+    share, recipe = manifest.text_retention_share, manifest.recipe
+    told = told_of_floor(recipe.min_text_retention, recipe.allow_no_text_retention)
+    note = f" Note: {told}." if told else ""
     parts = [
         f"# {manifest.release}\n",
         f"{manifest.samples:,} fusion samples in release order (seed {manifest.seed}), one a line in `samples/`.",
         "The features and codes they point to lie in `features/` and `codes/`.\n",
-        f"Text retention: {share:.1%} of the samples, floor {floor:.1%}.\n",
+        f"Text retention: {share:.1%} of the draws, floor {recipe.min_text_retention:.1%}.{note}\n",
+        f"## Recipe\n\n{_describe_recipe(manifest)}\n",
     ]
     for name, title in _TITLES.items():
         counts = manifest.counts.get(name, {})
@@ -45,6 +55,13 @@ def write_data_card(manifest: ReleaseManifest) -> str:
     if seconds:
         rows = [(name, f"{count:,}") for name, count in sorted(seconds.items())]
         parts.append(f"## Segments\n\n{_table(('Modality', 'Seconds'), rows)}\n")
+    if manifest.text_origins:
+        origins = [
+            (one.generator or "", one.prompt_version or "", one.spot_check or "", f"{one.samples:,}")
+            for one in manifest.text_origins
+        ]
+        header = ("Generator", "Prompt", "Spot check", "Samples")
+        parts.append(f"## Origin of texts, as declared\n\n{_table(header, origins)}\n")
     gates = [
         (gate.batch, gate.gate, _number(gate.measured), _number(gate.threshold), "passed" if gate.passed else "waived")
         for gate in manifest.gates
@@ -53,11 +70,48 @@ def write_data_card(manifest: ReleaseManifest) -> str:
         "## Gates\n\n" + (_table(("Batch", "Gate", "Measured", "Threshold", "Verdict"), gates) or "None.") + "\n"
     )
     excluded = list(manifest.excluded_batches.items())
-    parts.append(f"## Left out\n\n{_table(('Batch', 'Why'), excluded) or 'Nothing.'}\n")
+    parts.append(f"## Left out\n\n{_table(('Batch', 'Why'), excluded) or 'No batch.'}\n")
+    left_out = [(one.code, one.evaluation_set or "", f"{one.samples:,}") for one in manifest.exclusions]
+    parts.append(f"{_table(('Code', 'Evaluation set', 'Samples'), left_out) or 'No sample of the others.'}\n")
+    if manifest.evaluation_sets:
+        sets = [(one.name, one.digest) for one in manifest.evaluation_sets]
+        parts.append(f"## Compared with\n\n{_table(('Evaluation set', 'Hash of its files'), sets)}\n")
     made_with = [*((model, "model") for model in manifest.models), (manifest.code_version, "code")]
     parts.append(f"## Made with\n\n{_table(('Name', 'What'), made_with)}\n")
-    parts.append(f"## Known limits\n\n{_LIMITS}")
+    parts.append(f"## Known limits\n\n{_LIMITS}{_COMPARED if manifest.evaluation_sets else _NOT_COMPARED}")
     return "\n".join(parts)
+
+
+_ORIGINS: Final = {
+    "as_delivered": "Pools were drawn as delivered, raised to their floors where they lay below.",
+    "by_hand": "The shares were given by hand.",
+    "ablation": "The shares are those that the ablation chose.",
+}
+
+
+def _describe_recipe(manifest: ReleaseManifest) -> str:
+    recipe = manifest.recipe
+    draws = manifest.counts.get("draws", {})
+    total = sum(draws.values())
+    rows = [
+        (
+            pool,
+            f"{manifest.counts['pools'].get(pool, 0):,}",
+            f"{recipe.shares[pool]:.1%}" if pool in recipe.shares else "",
+            f"{recipe.floors.get(pool, 0.0):.1%}",
+            f"{count:,}",
+            f"{count / total:.1%}" if total else "",
+        )
+        for pool, count in sorted(draws.items())
+    ]
+    said = (
+        f"{_ORIGINS[recipe.origin]} `weight` is how often a sample is drawn in a pass through the training split, at "
+        f"most {recipe.max_repeats} times; a reader that ignores it does not train on the "
+        f"recipe. Order: {recipe.curriculum}. Whole groups (one picture, document, clip or text, and near-duplicates) "
+        f"were kept from training: {recipe.splits.validation:.1%} for validation and "
+        f"{recipe.splits.test:.1%} for tests, of pools with {recipe.splits.min_groups} groups or more.\n\n"
+    )
+    return said + _table(("Pool", "Samples", "Asked", "Floor", "Draws", "Share"), rows)
 
 
 def _describe_placeholders(manifest: ReleaseManifest) -> str:

@@ -12,8 +12,9 @@ import polars as pl
 
 from mm_assets.fusion.placeholders import CODE_NAMES, Modality
 from mm_assets.fusion.release_format import FileRecord, VocabularyDeclaration
-from mm_assets.fusion.samples import TimeSpan
+from mm_assets.fusion.samples import SPLITS, TimeSpan
 from mm_assets.mixtures.pools import TEXT_RETENTION, text_retention_share
+from mm_assets.mixtures.recipes import AS_DELIVERED, Recipe
 from mm_assets.policy import MixturePolicy
 
 CONTRACT: Final = "mm-release/1"
@@ -27,6 +28,7 @@ COUNTED: Final = {
     "languages": "language",
     "text_kinds": "text_kind",
 }
+_TRAIN: Final = SPLITS[0]
 
 
 class _Spans(msgspec.Struct):
@@ -46,25 +48,98 @@ class GateValue(msgspec.Struct, frozen=True):
     passed: bool
 
 
+class SplitRecipe(msgspec.Struct, frozen=True):
+    """How whole groups were kept from training."""
+
+    validation: float
+    test: float
+    min_groups: int
+    seed: int
+
+
 class SamplingRecipe(msgspec.Struct, frozen=True):
-    """How samples were drawn, ordered and laid out."""
+    """How samples were drawn, ordered and laid out.
+
+    Attributes:
+        selection: in words.
+        origin: as_delivered, by_hand or ablation.
+        shares: share of the draws asked for, per pool; empty as delivered.
+        floors: least share of the draws, per pool that has samples.
+        min_text_retention: floor of the text pool.
+        allow_no_text_retention: why it may be missed; empty if it may not.
+        max_repeats: most draws of one sample.
+        balance: exponents and caps on languages, sources and licences of a pool.
+        splits: what is kept from training.
+        curriculum: shuffled or staged.
+        order: in words.
+        samples_per_file: lines.
+        feature_rows_per_file: rows.
+    """
 
     selection: str
-    order: str
+    origin: str
+    shares: dict[str, float]
+    floors: dict[str, float]
     min_text_retention: float
+    allow_no_text_retention: str
+    max_repeats: int
+    balance: dict[str, float]
+    splits: SplitRecipe
+    curriculum: str
+    order: str
     samples_per_file: int
     feature_rows_per_file: int
 
     @classmethod
-    def of(cls, policy: MixturePolicy) -> "SamplingRecipe":
-        """The recipe of a policy."""
+    def of(cls, policy: MixturePolicy, recipe: Recipe = AS_DELIVERED) -> "SamplingRecipe":
+        """What a policy and a recipe ask for."""
+        splits = policy.splits
         return cls(
-            selection="every sample of every batch that is not held, weight 1",
-            order="splitmix64 of sample id and seed",
+            selection="samples of every batch that is not held; weight is how often one is drawn in a pass",
+            origin=recipe.origin,
+            shares=dict(sorted(recipe.shares.items())),
+            floors=dict(sorted(policy.floors.items())),
             min_text_retention=policy.min_text_retention,
+            allow_no_text_retention=policy.allow_no_text_retention.strip(),
+            max_repeats=policy.max_repeats,
+            balance=policy.balance.model_dump(),
+            splits=SplitRecipe(splits.validation, splits.test, splits.min_groups, splits.seed),
+            curriculum=policy.curriculum,
+            order="splitmix64 of sample id and seed",
             samples_per_file=policy.samples_per_file,
             feature_rows_per_file=policy.feature_rows_per_file,
         )
+
+
+class ExclusionCount(msgspec.Struct, frozen=True):
+    """How many samples of usable batches were left out for one reason."""
+
+    code: str
+    evaluation_set: str | None
+    samples: int
+
+
+class TextOrigin(msgspec.Struct, frozen=True):
+    """What deliveries say of who wrote texts of the release.
+
+    Attributes:
+        generator: model or tool; None where only the prompt or a spot check was told.
+        prompt_version: prompt it was given.
+        spot_check: a person's verdict.
+        samples: samples of that origin.
+    """
+
+    generator: str | None
+    prompt_version: str | None
+    spot_check: str | None
+    samples: int
+
+
+class EvaluationSetRecord(msgspec.Struct, frozen=True):
+    """An evaluation set that no sample repeats, and the hash of its files."""
+
+    name: str
+    digest: str
 
 
 class FeatureDeclaration(msgspec.Struct, frozen=True):
@@ -100,6 +175,9 @@ class ReleaseManifest(msgspec.Struct, frozen=True):
     text_retention_share: float
     counts: dict[str, dict[str, int]]
     excluded_batches: dict[str, str]
+    exclusions: list[ExclusionCount]
+    evaluation_sets: list[EvaluationSetRecord]
+    text_origins: list[TextOrigin]
     gates: list[GateValue]
     placeholder_version: str
     placeholders: list[str]
@@ -127,12 +205,23 @@ class ReleaseCounts:
     modalities: Counter[str] = field(default_factory=Counter[str])
     combinations: Counter[str] = field(default_factory=Counter[str])
     milliseconds: Counter[str] = field(default_factory=Counter[str])
+    draws: Counter[str] = field(default_factory=Counter[str])
+    splits: Counter[str] = field(default_factory=Counter[str])
     codebooks: set[str] = field(default_factory=set[str])
     audio_codebooks: set[str] = field(default_factory=set[str])
 
     def add(self, frame: pl.DataFrame) -> None:
-        """Count the rows of a frame with the columns of ``fusion_samples``."""
+        """Count the rows of a frame with the columns of ``fusion_samples`` and ``mixtures``.
+
+        Without column ``split`` all of them are trained on; without column ``weight`` each is drawn once.
+        """
         self.samples += frame.height
+        split = pl.col("split") if "split" in frame.columns else pl.lit(_TRAIN)
+        weight = pl.col("weight") if "weight" in frame.columns else pl.lit(1.0)
+        placed = frame.select("pool", split=split.fill_null(_TRAIN), weight=weight)
+        self.splits.update(dict(placed["split"].value_counts().iter_rows()))
+        drawn = placed.filter(pl.col("split") == _TRAIN).group_by("pool").agg(pl.col("weight").sum().round().cast(int))
+        self.draws.update(dict(drawn.iter_rows()))
         for name, column in COUNTED.items():
             known = frame[column].fill_null(UNKNOWN_LANGUAGE) if column == "language" else frame[column].drop_nulls()
             self.by[name].update(dict(known.value_counts().iter_rows()))
@@ -147,23 +236,30 @@ class ReleaseCounts:
                 self.milliseconds[medium] += (span.end_us - span.start_us) // 1_000
 
     def as_document(self) -> dict[str, dict[str, int]]:
-        """Counts per pool, kind, batch, source, licence, language, text kind, modality and combination of them.
+        """Counts per pool, kind, batch, source, licence, language, text kind, split, modality and combination of them.
 
+        ``draws`` counts what a pass through the training split draws of each pool, repeats included;
         ``segment_seconds`` is not a count of samples but the time that segments hold of each modality.
         """
-        counters = {**self.by, "modalities": self.modalities, "modality_combinations": self.combinations}
+        counters = {
+            **self.by,
+            "draws": self.draws,
+            "splits": self.splits,
+            "modalities": self.modalities,
+            "modality_combinations": self.combinations,
+        }
         if self.milliseconds:
             counters["segment_seconds"] = Counter({name: ms // 1_000 for name, ms in self.milliseconds.items()})
         return {name: dict(sorted(counter.items())) for name, counter in sorted(counters.items())}
 
     @property
     def retention(self) -> float:
-        """Share of the text retention pool."""
-        return text_retention_share(self.by["pools"])
+        """Share of the text retention pool in the draws."""
+        return text_retention_share(self.draws)
 
     def pools(self) -> Mapping[str, int]:
-        """Samples per pool; the text pool is named even when it is empty."""
-        return {TEXT_RETENTION: 0, **self.by["pools"]}
+        """Draws per pool; the text pool is named even when it is empty."""
+        return {TEXT_RETENTION: 0, **self.draws}
 
 
 def placeholder_names() -> list[str]:

@@ -22,17 +22,21 @@ from mm_assets.mixtures.croissant import write_croissant
 from mm_assets.mixtures.data_card import write_data_card
 from mm_assets.mixtures.manifest import (
     CONTRACT,
+    EvaluationSetRecord,
+    ExclusionCount,
     FeatureDeclaration,
     GateValue,
     ReleaseCounts,
     ReleaseManifest,
     SamplingRecipe,
     SegmentFeatureDeclaration,
+    TextOrigin,
     list_file,
     list_files,
     placeholder_names,
 )
 from mm_assets.mixtures.pools import refuse_below_floor
+from mm_assets.mixtures.recipes import AS_DELIVERED, Recipe
 from mm_assets.mixtures.release_folder import FolderStore
 from mm_assets.mixtures.sample_files import write_sample_files
 from mm_assets.mixtures.segment_features import FeatureReader, SegmentFeatures, SoundReader
@@ -58,6 +62,10 @@ class ReleaseRecipe:
         delta_versions: version of each table that was read.
         excluded: batches left out, and why.
         gates: verdicts on the batches drawn from.
+        shares: what was asked of each pool, and by whom.
+        exclusions: samples of usable batches that were left out.
+        evaluation_sets: sets the samples were compared with.
+        text_origins: what deliveries say of who wrote texts.
     """
 
     release: str
@@ -68,6 +76,10 @@ class ReleaseRecipe:
     delta_versions: Mapping[str, int] = field(default_factory=dict[str, int])
     excluded: Mapping[str, str] = field(default_factory=dict[str, str])
     gates: Sequence[GateValue] = ()
+    shares: Recipe = AS_DELIVERED
+    exclusions: Sequence[ExclusionCount] = ()
+    evaluation_sets: Sequence[EvaluationSetRecord] = ()
+    text_origins: Sequence[TextOrigin] = ()
 
 
 def write_release(
@@ -83,8 +95,8 @@ def write_release(
     Args:
         store: where it goes.
         recipe: what its manifest says.
-        drawn: one frame per batch, batches ascending: rows of ``fusion_samples`` with ``position`` and ``weight`` of
-            ``mixtures`` (and ``review_status``, if any sample was reviewed).
+        drawn: one frame per batch, batches ascending: rows of ``fusion_samples`` with ``position``, ``weight``
+            and ``split`` of ``mixtures`` (and ``review_status``, if any sample was reviewed).
         features: reads the features of the samples.
         policy: layout, floor and seed.
         sounds: reads the features of their sound.
@@ -169,10 +181,13 @@ def _describe(
         release=recipe.release,
         samples=counts.samples,
         seed=policy.seed,
-        recipe=SamplingRecipe.of(policy),
+        recipe=SamplingRecipe.of(policy, recipe.shares),
         text_retention_share=counts.retention,
         counts=counts.as_document(),
         excluded_batches=dict(sorted(recipe.excluded.items())),
+        exclusions=sorted(recipe.exclusions, key=lambda one: (one.code, one.evaluation_set or "")),
+        evaluation_sets=sorted(recipe.evaluation_sets, key=lambda one: one.name),
+        text_origins=list(recipe.text_origins),
         gates=sorted(recipe.gates, key=lambda gate: (gate.batch, gate.gate)),
         placeholder_version=recipe.placeholder_version,
         placeholders=placeholder_names(),

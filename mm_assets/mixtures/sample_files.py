@@ -13,7 +13,7 @@ from mm_assets.errors import REMEDIES, CrossModalCode, ReleaseError
 from mm_assets.fusion.box_markup import decode_boxes
 from mm_assets.fusion.negative_texts import decode_negatives
 from mm_assets.fusion.release_format import SAMPLES_FOLDER
-from mm_assets.fusion.samples import DocumentDetails, DocumentLine, FusionLine, SegmentDetails, SegmentLine
+from mm_assets.fusion.samples import SPLITS, DocumentDetails, DocumentLine, SegmentDetails, SegmentLine, SplitLine
 from mm_assets.mixtures.line_spool import LineSpool
 from mm_assets.mixtures.segment_features import FeatureReader, SegmentFeatures
 from mm_assets.mixtures.shard_writer import ShardWriter
@@ -39,7 +39,7 @@ def write_sample_files(
 
     Args:
         folder: release folder in the making.
-        drawn: one frame per batch with ``position`` and ``weight``.
+        drawn: one frame per batch with ``position``, ``weight`` and ``split``.
         features: reads the features of the samples.
         shards: takes features and codes of images.
         segments: copies those of segments.
@@ -104,15 +104,17 @@ def _refuse_if_not_finite(rows: NDArray[np.float16], references: Sequence[str]) 
 def _lines(frame: pl.DataFrame, placeholder_version: str) -> Iterator[tuple[int, bytes]]:
     columns = ("position", "sample_id", "kind", "modalities", "content", "visual_features_path", "audio_features_path",
                "pool", "weight", "batch", "source", "license", "checks_json", "boxes_json", "segment_json",
-               "document_json", "negatives_json")  # fmt: skip
+               "document_json", "negatives_json", "split")  # fmt: skip
+    if "split" not in frame.columns:
+        frame = frame.with_columns(split=pl.lit(SPLITS[0]))
     checks_of = {text: msgspec.json.decode(text, type=dict[str, object]) for text in frame["checks_json"].unique()}
     statuses = frame["review_status"] if "review_status" in frame.columns else [_UNREVIEWED] * frame.height
     encoder = msgspec.json.Encoder()
     for row, status in zip(frame.select(columns).iter_rows(), statuses, strict=True):
         (position, sample_id, kind, modalities, content, visual, audio, pool, weight, batch, source, license_, checks,
-         boxes, segment, document, negatives) = row  # fmt: skip
+         boxes, segment, document, negatives, split) = row  # fmt: skip
         details = None if segment is None else _SEGMENTS.decode(segment)
-        fields = FusionLine(
+        fields = SplitLine(
             id=sample_id,
             kind=kind,
             modalities=modalities,
@@ -130,6 +132,7 @@ def _lines(frame: pl.DataFrame, placeholder_version: str) -> Iterator[tuple[int,
             placeholder_version=placeholder_version,
             checks=checks_of[checks],
             review_status=status,
+            split=split or SPLITS[0],
         )
         line = fields
         if details is not None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from mm_assets.errors import PolicyError
 from mm_assets.policy.alignment import SegmentPolicy
-from mm_assets.policy.assembly import BudgetPolicy, FusionPolicy, MixturePolicy
+from mm_assets.policy.assembly import BudgetPolicy, FusionPolicy
 from mm_assets.policy.claims import FaithfulnessPolicy
 from mm_assets.policy.cleaning import CaptionPolicy, DuplicatePolicy, ImagePolicy, TextPolicy
 from mm_assets.policy.document_captions import DocumentCaptionPolicy
@@ -23,13 +23,14 @@ from mm_assets.policy.features import AudioCodebookPolicy, AudioFeaturePolicy, C
 from mm_assets.policy.hard_negatives import HardNegativePolicy
 from mm_assets.policy.ingest import IngestPolicy
 from mm_assets.policy.media import CuePolicy, MediaPolicy, SlicingPolicy, SoundPolicy, VideoPolicy
+from mm_assets.policy.mixtures import MixturePolicy
 from mm_assets.policy.objects import AnchoringPolicy, ObjectGatePolicy, ObjectPolicy, OrientationPolicy
 from mm_assets.policy.order import OrderGatePolicy
 from mm_assets.policy.recall import RecallGatePolicy
 from mm_assets.policy.section import Section
 from mm_assets.policy.segments import OffsetGatePolicy, WarpingPolicy
 from mm_assets.policy.speech import SpeechPolicy
-from mm_assets.policy.text_quality import TextDuplicatePolicy, TextQualityPolicy
+from mm_assets.policy.text_quality import DialoguePolicy, TextDuplicatePolicy, TextQualityPolicy
 from mm_assets.policy.windows import TilePolicy, WindowPolicy
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "CaptionPolicy",
     "CodebookPolicy",
     "CuePolicy",
+    "DialoguePolicy",
     "DocumentCaptionPolicy",
     "DocumentReadingPolicy",
     "DocumentRecognitionPolicy",
@@ -85,6 +87,7 @@ class Policy(Section):
     texts: TextPolicy = TextPolicy()
     text_duplicates: TextDuplicatePolicy = TextDuplicatePolicy()
     text_quality: TextQualityPolicy = TextQualityPolicy()
+    dialogues: DialoguePolicy = DialoguePolicy()
     features: FeaturePolicy = FeaturePolicy()
     codebook: CodebookPolicy = CodebookPolicy()
     audio_features: AudioFeaturePolicy = AudioFeaturePolicy()

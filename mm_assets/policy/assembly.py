@@ -1,6 +1,4 @@
-"""What a batch may cost, its samples, and the mixtures drawn from them."""
-
-from typing import Annotated
+"""What a batch may cost, and its samples."""
 
 from pydantic import Field
 
@@ -46,14 +44,3 @@ class FusionPolicy(Section):
     max_caption_characters: PositiveInt = Field(
         default=2_000, description="Longest text behind an image or a segment; 30 s of speech take about 450."
     )
-
-
-class MixturePolicy(Section):
-    """What a release draws."""
-
-    seed: int = Field(default=20_240_611, description="Seed of the release order.")
-    min_text_retention: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        default=0.05, description="Floor of the text pool, as a share of the samples; below it a release is refused."
-    )
-    samples_per_file: PositiveInt = Field(default=10_000, description="Lines per samples file.")
-    feature_rows_per_file: PositiveInt = Field(default=1_024, description="Samples per feature shard.")

@@ -63,3 +63,15 @@ class TextQualityPolicy(Section):
     max_top_word_pair: Share = Field(
         default=0.2, description="Share of the characters in the commonest pair of words (Gopher: 0.2)."
     )
+
+
+class DialoguePolicy(Section):
+    """When a dialogue is turned away; a turn is what one speaker says before another does."""
+
+    min_turns: PositiveInt = Field(default=2, description="Turns; fewer are no dialogue.")
+    min_repeated_words: PositiveInt = Field(
+        default=4, description="Words of a turn that may not occur twice; a shorter one, as a greeting, may."
+    )
+    max_turn_characters: PositiveInt = Field(
+        default=20_000, description="Longest turn; some 5,000 tokens, more than assistants are asked to write."
+    )

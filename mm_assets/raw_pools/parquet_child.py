@@ -15,10 +15,13 @@ import msgspec
 import polars as pl
 
 COLUMNS: Final = ("text", "kind", "language", "source", "license")
+ORIGIN_COLUMNS: Final = ("generator", "prompt_version", "spot_check")
+"""Read where they are strings, passed over where they are not."""
 PREFIX_BYTES: Final = 8
 _FIELD_BYTES: Final = 1_024  # longest value of a column other than text
 
-Row = tuple[str | None, str | None, str | None, str | None, str | None, bool]
+Text = str | None
+Row = tuple[Text, Text, Text, Text, Text, Text, Text, Text, bool]
 
 
 class Limits(msgspec.Struct):
@@ -31,7 +34,7 @@ class Limits(msgspec.Struct):
 
 
 class Rows(msgspec.Struct, tag=True):
-    """Rows in order: the columns of `COLUMNS`, and whether a value was too long and left out."""
+    """Rows in order: the columns of `COLUMNS` and `ORIGIN_COLUMNS`, and whether a value was too long and left out."""
 
     rows: list[Row]
 
@@ -71,6 +74,9 @@ def read_rows(file: BinaryIO, limits: Limits) -> Iterator[Message]:
         yield End()
 
 
+_STRINGS: Final = (pl.String, pl.Categorical, pl.Enum, pl.Null)
+
+
 def _frames(file: BinaryIO, limits: Limits) -> Iterator[pl.DataFrame | Fault]:
     scan = pl.scan_parquet(file, glob=False, hive_partitioning=False, low_memory=True)
     schema = scan.collect_schema()
@@ -78,19 +84,22 @@ def _frames(file: BinaryIO, limits: Limits) -> Iterator[pl.DataFrame | Fault]:
         yield Fault("MISSING_FIELD", f"no column 'text' among {list(schema)[:20]}; add it")
         return
     present = [name for name in COLUMNS if name in schema]
-    wrong = [name for name in present if not isinstance(schema[name], (pl.String, pl.Categorical, pl.Enum, pl.Null))]
+    wrong = [name for name in present if not isinstance(schema[name], _STRINGS)]
     if wrong:
         yield Fault("WRONG_TYPE", f"columns {wrong} are not strings; write them as strings")
         return
     columns: list[pl.Expr] = []
     too_long = pl.lit(value=False)
-    for name in COLUMNS:
-        if name not in schema:
+    for name in (*COLUMNS, *ORIGIN_COLUMNS):
+        if name not in schema or not isinstance(schema[name], _STRINGS):
             columns.append(pl.lit(None, pl.String).alias(name))
             continue
         # A dictionary can repeat one long value without bound: it must not become that many Python strings.
         value = pl.col(name).cast(pl.String)
         short = value.str.len_bytes() <= (limits.max_text_bytes if name == "text" else _FIELD_BYTES)
+        if name in ORIGIN_COLUMNS:
+            columns.append(value.str.slice(0, _FIELD_BYTES).alias(name))
+            continue
         columns.append(pl.when(short).then(value).alias(name))
         too_long = too_long | ~short.fill_null(value=True)
     declared, seen = scan.select(pl.len()).collect().item(), 0

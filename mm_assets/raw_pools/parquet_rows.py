@@ -60,12 +60,14 @@ def read_parquet_rows(
 
 
 def _text_row(row: Row, where: str) -> TextRow | InputError:
-    text, kind, language, source, license_name, too_long = row
+    text, kind, language, source, license_name, *origin, too_long = row
     if too_long:
         return RecordError("TEXT_TOO_LARGE", f"{where}: a value is too long; split the text into records")
     if text is None:
         return RecordError("MISSING_FIELD", f"{where}: 'text' is null; write it or drop the row")
-    return TextRow(text, kind, language, source, license_name)
+    return TextRow(
+        text, kind, language, source, license_name, *(msgspec.Raw(msgspec.json.encode(told)) for told in origin)
+    )
 
 
 def _decode(file: IO[bytes], policy: IngestPolicy) -> Iterator[Rows | Fault]:

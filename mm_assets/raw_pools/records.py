@@ -109,6 +109,9 @@ class TextRecord:
     language: str | None
     source: str | None
     license: str | None
+    generator: str | None = None
+    prompt_version: str | None = None
+    spot_check: str | None = None
 
 
 Record = ImageRecord | TextRecord | Rejection
@@ -255,6 +258,9 @@ class _Rows:
                 record.language or self.contract.language,
                 record.source or self.contract.source,
                 record.license or self.contract.license,
+                record.generator,
+                record.prompt_version,
+                record.spot_check,
             )
         )
 

@@ -54,14 +54,20 @@ class SampleRow(RowFields):
     caption: str | None = None
 
 
+_NOTHING: Final = msgspec.Raw()
+
+
 class TextRow(msgspec.Struct):
-    """A line of ``text/*.jsonl``."""
+    """A line of ``text/*.jsonl``; who wrote the text may be told in any form."""
 
     text: str
     kind: str | None = None
     language: str | None = None
     source: str | None = None
     license: str | None = None
+    generator: msgspec.Raw = _NOTHING
+    prompt_version: msgspec.Raw = _NOTHING
+    spot_check: msgspec.Raw = _NOTHING
 
 
 _BOXES: Final = msgspec.json.Decoder(list[DeclaredBox])

@@ -20,6 +20,7 @@ from mm_assets.raw_pools.parquet_rows import read_parquet_rows
 from mm_assets.raw_pools.records import Record, Rejection, TextRecord
 from mm_assets.raw_pools.rows import TextRow, check_utf8, decode_json
 
+_MAX_ORIGIN_CHARACTERS: Final = 200
 DEFAULT_KIND: Final = "prose"
 _DECODER: Final = msgspec.json.Decoder(TextRow)
 
@@ -113,4 +114,17 @@ def _record(row: TextRow, key: str, where: str, policy: IngestPolicy, byte_range
         language=row.language,
         source=row.source,
         license=row.license,
+        generator=_told(row.generator),
+        prompt_version=_told(row.prompt_version),
+        spot_check=_told(row.spot_check),
     )
+
+
+def _told(value: msgspec.Raw) -> str | None:
+    """What a row says of its origin, as text; anything but a string as JSON."""
+    raw = bytes(value)
+    try:
+        told = msgspec.json.decode(raw, type=str) if raw.startswith(b'"') else raw.decode()
+    except msgspec.DecodeError:
+        told = raw.decode()
+    return None if told in {"", "null"} else told.replace("\0", "")[:_MAX_ORIGIN_CHARACTERS]

@@ -60,6 +60,14 @@ CAPTION_COLUMNS: Final[dict[str, Column]] = {
     "language": LANGUAGE,
 }
 
+TEXT_ORIGIN_COLUMNS: Final[dict[str, Column]] = {
+    "generator": Column(
+        pl.String, "Model or tool that wrote the text, as declared; null: nothing said.", nullable=True
+    ),
+    "prompt_version": Column(pl.String, "Prompt it was written with, as declared.", nullable=True),
+    "spot_check": Column(pl.String, "A person's verdict on the text, as declared: passed, failed …", nullable=True),
+}
+
 TEXT_COLUMNS: Final[dict[str, Column]] = {
     "batch": BATCH,
     "text_id": Column(pl.String, "Hash of place and content."),
@@ -71,4 +79,5 @@ TEXT_COLUMNS: Final[dict[str, Column]] = {
     "language": LANGUAGE,
     "source": SOURCE,
     "license": LICENSE,
+    **TEXT_ORIGIN_COLUMNS,
 }

@@ -18,7 +18,7 @@ CONTENT = [
     name
     for name, table in TABLES.items()
     if "batch" in table.columns
-    and name not in {"provenance", "gate_evaluations", "holds", "costs", "mixtures", "batches"}
+    and name not in {"provenance", "gate_evaluations", "holds", "costs", "mixtures", "batches", "mixture_exclusions"}
 ]
 
 

@@ -3,6 +3,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,11 @@ from mm_assets.errors import ContractError, ReleaseError
 from mm_assets.fusion.linter import lint_paths
 from mm_assets.fusion.placeholders import parse_content
 from mm_assets.mixtures.line_spool import LineSpool
+from mm_assets.mixtures.manifest import EvaluationSetRecord, ExclusionCount, TextOrigin
 from mm_assets.mixtures.package import write_release
+from mm_assets.mixtures.recipes import Recipe
 from mm_assets.mixtures.release_folder import LocalReleases
+from mm_assets.mixtures.selection import draw_release
 from mm_assets.mixtures.shard_writer import ShardWriter
 
 FIELDS = [
@@ -36,6 +40,7 @@ FIELDS = [
     "placeholder_version",
     "checks",
     "review_status",
+    "split",
 ]
 
 
@@ -130,9 +135,54 @@ def test_the_data_card_tells_counts_gates_and_exclusions(release_maker, kit):
     assert manifest.excluded_batches == {"b9": "recall: shift(+1) | explained"}
     assert "| b9 | recall: shift(+1) \\| explained |" in card
     assert "| b1 | recall | 0.42 | 0.12 | passed |" in card
-    assert "50.0% of the samples, floor 10.0%" in card
+    assert "50.0% of the draws, floor 10.0%" in card
     assert "| CC-BY-4.0 | 2 |" in card
     assert "bridge-lite0-minilm@1#abcd" in card
+
+
+def test_manifest_and_card_tell_recipe_repeats_splits_and_what_was_left_out(release_maker, kit):
+    texts = [("prose", f"Once upon a time there were {n} ducks.") for n in range(6)]
+    release_maker.add(kit.make_batch("b1", [[f"duck {n}"] for n in range(9)], texts))
+    recipe = Recipe({"text_retention": 0.5, "coarse_image_text": 0.5}, "by_hand")
+    reason = "a decision of Ann: the model reads no text"
+    policy = release_maker.policy.model_copy(update={"draws": 16, "allow_no_text_retention": reason})
+    splits = release_maker.samples[0].select(
+        "sample_id", split=pl.when(pl.col("content") == texts[0][1]).then(pl.lit("test")).otherwise(pl.lit("train"))
+    )
+    draw = draw_release(release_maker.samples, policy, "r1", {}, recipe=recipe, splits=splits)
+    places = draw.mixtures.select("sample_id", "position", "weight", "split")
+    drawn = [samples.join(places, on="sample_id") for samples in release_maker.samples]
+    told = replace(
+        release_maker.recipe(),
+        shares=recipe,
+        exclusions=[ExclusionCount("EVALUATION_TEXT", "qa", 3), ExclusionCount("NOT_DRAWN", None, 1)],
+        evaluation_sets=[EvaluationSetRecord("qa", "0123abcd")],
+        text_origins=[TextOrigin("gpt-x", "chat-2", "passed", 4)],
+    )
+    store = LocalReleases(release_maker.root)
+    write_release(store, told, drawn, release_maker.features, policy)
+    manifest = json.loads(store.read_manifest("r1"))
+    assert manifest["counts"]["draws"] == {"coarse_image_text": 8, "text_retention": 8}
+    assert manifest["counts"]["splits"] == {"test": 1, "train": 13}
+    assert manifest["text_retention_share"] == 0.5
+    assert (manifest["recipe"]["origin"], manifest["recipe"]["shares"]) == ("by_hand", recipe.shares)
+    assert manifest["recipe"]["allow_no_text_retention"] == reason
+    assert manifest["exclusions"][0] == {"code": "EVALUATION_TEXT", "evaluation_set": "qa", "samples": 3}
+    lines = lines_of(store.path("r1"))
+    assert {line["weight"] for line in lines if line["kind"] == "text" and line["split"] == "train"} == {1.0, 2.0}
+    assert [line["weight"] for line in lines if line["split"] == "test"] == [1.0]
+    assert lint_paths([store.path("r1")]).clean
+    card = (store.path("r1") / "README.md").read_text()
+    for part in (
+        f"Note: the text floor is waived: {reason}.",
+        "| coarse_image_text | 8 | 50.0% | 2.0% | 8 | 50.0% |",
+        "| text_retention | 6 | 50.0% | 10.0% | 8 | 50.0% |",
+        "| EVALUATION_TEXT | qa | 3 |",
+        "| qa | 0123abcd |",
+        "| gpt-x | chat-2 | passed | 4 |",
+        "key frames of",
+    ):
+        assert part in card, part
 
 
 def test_croissant_names_every_file_with_its_hash(release):

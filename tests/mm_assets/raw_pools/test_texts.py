@@ -36,6 +36,21 @@ def test_lines_rows_and_files_become_texts_in_order_of_key(read, jsonl) -> None:
     assert not outcome.rejected
 
 
+def test_what_a_row_says_of_its_origin_is_kept_in_whatever_form(read, jsonl) -> None:
+    said = {"generator": "gpt-x", "prompt_version": {"name": "chat", "v": 2}, "spot_check": True}
+    deep = b'{"text": "Deep.", "generator": ' + b"[" * 300 + b"]" * 300 + b"}"
+    lines = jsonl({"text": "One."} | said, {"text": "Two.", "generator": None, "prompt_version": "p" * 500}, deep)
+    rows = parquet(
+        text=["R0", "R1"], generator=["gpt-y", None], prompt_version=[1, 2], spot_check=["q" * 5_000, "passed"]
+    )
+    texts = read({"text/a.jsonl": lines, "text/b.parquet": rows}).texts
+    told = [(row["generator"], row["prompt_version"], row["spot_check"]) for row in texts]
+    assert told[0] == ("gpt-x", '{"name": "chat", "v": 2}', "true")
+    assert told[1] == (None, "p" * 200, None)
+    assert told[2] == ("[" * 200, None, None)
+    assert told[3:] == [("gpt-y", None, "q" * 200), (None, None, "passed")]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "code"),
     [
