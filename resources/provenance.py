@@ -40,7 +40,7 @@ NO_CODEBOOK = "none"
 NO_REVIEWS = "none"
 _TRAINED_ON = {CODEBOOK: ("image_embeddings", "key_frames", "document_figures"), AUDIO_CODEBOOK: ("audio_embeddings",)}
 RELEASE_STEP = "release_packages"
-RELEASE_CODE_VERSION = "1"
+RELEASE_CODE_VERSION = "2"
 
 
 @dataclass
@@ -150,7 +150,8 @@ class Provenance(dg.ConfigurableResource):
             if "fusion_samples" in digests and batch not in excluded
         }
         policy = self.policy_file.policy
-        settings = [policy.fusion.model_dump(mode="json"), policy.mixtures.model_dump(mode="json")]
+        settings = [section.model_dump(mode="json") for section in (policy.fusion, policy.mixtures, policy.packing)]
+        settings.append({"tokenizer": policy.windows.tokenizer})
         document = json.dumps([RELEASE_CODE_VERSION, samples, dict(excluded), settings], sort_keys=True)
         return hashlib.sha256(document.encode()).hexdigest()[:32]
 

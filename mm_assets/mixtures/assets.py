@@ -6,15 +6,17 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 
+from mm_assets.aligned.documents.assets import token_counter
 from mm_assets.display.metadata import counts_table, rows_table, table_metadata
 from mm_assets.errors import ReleaseError
 from mm_assets.features.ragged_shards import RaggedReader
 from mm_assets.features.shards import SpatialReader
 from mm_assets.fusion.placeholders import Vocabulary
+from mm_assets.fusion.sequences import SequenceFormat
 from mm_assets.gates.guard import mark_run
 from mm_assets.mixtures.exclusions import exclusions
 from mm_assets.mixtures.manifest import GateValue
-from mm_assets.mixtures.package import ReleaseRecipe, write_release
+from mm_assets.mixtures.package import ReleaseRecipe, SequencePacking, write_release
 from mm_assets.mixtures.selection import draw_release, validate_release_id
 from mm_assets.partitions import releases
 from mm_assets.schemas import TABLES
@@ -110,6 +112,16 @@ def _frames(lake: DeltaLake, drawn: pl.DataFrame) -> Iterator[pl.DataFrame]:
         yield lake.read("fusion_samples", batch).join(chosen, on="sample_id", how="inner")
 
 
+def _sequence_metadata(sequences: SequenceFormat | None) -> dict[str, int | float]:
+    if sequences is None:
+        return {}
+    return {
+        "sequence_windows": sequences.windows,
+        "sequence_fill": sequences.fill,
+        "samples_longer_than_a_window": sequences.too_long,
+    }
+
+
 @dg.asset(
     group_name=GROUP,
     partitions_def=releases,
@@ -154,7 +166,8 @@ def release_packages(
     store = releases_of_lake(lake.root)
     try:
         pictures, sounds = SpatialReader(lake.files), RaggedReader(lake.files)
-        manifest = write_release(store, recipe, _frames(lake, drawn), pictures, policy.mixtures, sounds)
+        packing = SequencePacking(policy.packing, token_counter(policy.windows))
+        manifest = write_release(store, recipe, _frames(lake, drawn), pictures, policy.mixtures, sounds, packing)
     except ReleaseError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     provenance.record_release(release, digest, tuple(models))
@@ -163,6 +176,7 @@ def release_packages(
             "dagster/row_count": manifest.samples,
             "path": dg.MetadataValue.path(f"{lake.root.rstrip('/')}/releases/{release}"),
             "text_retention_share": manifest.text_retention_share,
+            **_sequence_metadata(manifest.sequences),
             "files": rows_table(
                 [{"file": file.path, "bytes": file.size_bytes, "sha256": file.sha256} for file in manifest.files],
                 ("file", "bytes", "sha256"),

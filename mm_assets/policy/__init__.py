@@ -25,6 +25,7 @@ from mm_assets.policy.ingest import IngestPolicy
 from mm_assets.policy.media import CuePolicy, MediaPolicy, SlicingPolicy, SoundPolicy, VideoPolicy
 from mm_assets.policy.objects import AnchoringPolicy, ObjectGatePolicy, ObjectPolicy, OrientationPolicy
 from mm_assets.policy.order import OrderGatePolicy
+from mm_assets.policy.packing import PackingPolicy
 from mm_assets.policy.recall import RecallGatePolicy
 from mm_assets.policy.section import Section
 from mm_assets.policy.segments import OffsetGatePolicy, WarpingPolicy
@@ -58,6 +59,7 @@ __all__ = [
     "OffsetGatePolicy",
     "OrderGatePolicy",
     "OrientationPolicy",
+    "PackingPolicy",
     "Policy",
     "RecallGatePolicy",
     "SegmentPolicy",
@@ -115,6 +117,7 @@ class Policy(Section):
     hard_negatives: HardNegativePolicy = HardNegativePolicy()
     fusion: FusionPolicy = FusionPolicy()
     mixtures: MixturePolicy = MixturePolicy()
+    packing: PackingPolicy = PackingPolicy()
 
 
 def load_policy(path: Path | None = None) -> Policy:
