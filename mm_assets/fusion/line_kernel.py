@@ -4,8 +4,7 @@
 `scan_lines` accepts a line only if `mm_assets.fusion.line_rules` would find it clean as far as a line can be judged
 alone. It says CLEAN, NESTED (clean but for the items of boxes, times and negatives and the details of segments and
 documents, which a typed decoder has to see) or DOUBTFUL (the exact rules decide), and never reports a fault itself. As
-long as it errs towards DOUBTFUL an oversight
-costs speed, not a verdict; a property test compares both.
+long as it errs towards DOUBTFUL an oversight costs speed, not a verdict; a property test compares both.
 """
 
 import hashlib

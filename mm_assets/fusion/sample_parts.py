@@ -1,8 +1,8 @@
 # pyright: strict
 """Content as the parts it was packed from: texts with the phrases that have boxes, and spans of codes.
 
-`take_apart` and `put_together` are each other's inverse: what a packer wrote comes back part by part, and the same parts
-give the same content and boxes, to the character.
+`take_apart` and `put_together` are each other's inverse: what a packer wrote comes back part by part, and the same
+parts give the same content and boxes, to the character.
 """
 
 from collections.abc import Sequence
@@ -60,6 +60,7 @@ class MediaPart:
 
 
 Part = TextPart | MediaPart
+_NOTHING_APART: Final[list[Part]] = [TextPart("", apart=True)]  # a space behind a span, and no text
 
 
 class PackedContent(NamedTuple):
@@ -88,28 +89,31 @@ def take_apart(content: str, boxes: Sequence[Box] = ()) -> list[Part]:
     for box in boxes:
         corners.setdefault(box.phrase, []).append(box.xyxy)
     parts: list[Part] = []
+    position = 0
     for segment in parsed.segments:
+        parts += _NOTHING_APART if position < segment.start else []
+        position = segment.end
         if isinstance(segment, MediaSegment):
             parts.append(MediaPart(segment.modality, segment.codes))
             continue
         apart = segment.end - segment.start > len(segment.text)
-        before = segment.start + apart + len(BOX_START)
+        before = segment.start + apart
         phrases: list[Phrase] = []
         for start, end in find_boxed(segment.text):
             shift = len(phrases) * len(BOX_START + BOX_END) + len(BOX_START)
-            own = corners[start - len(BOX_START) + before, end - len(BOX_START) + before]
+            own = corners[start + before, end + before]
             phrases.append(Phrase(start - shift, end - shift, tuple(own)))
         text = segment.text.replace(BOX_START, "").replace(BOX_END, "")
         parts.append(TextPart(text, tuple(phrases), apart))
-    return parts
+    return parts + (_NOTHING_APART if position < len(content) else [])
 
 
 def put_together(parts: Sequence[Part]) -> PackedContent:
     """Content and boxes of the parts; boxes in the order of their phrases.
 
     Raises:
-        ContractError: texts follow each other, a text or a span is empty, phrases overlap, or a text holds what reads as
-            a placeholder.
+        ContractError: texts follow each other, a text or a span is empty, phrases overlap, or a text holds what reads
+            as a placeholder.
 
     >>> put_together([MediaPart(Modality.IMAGE, (3,)), TextPart("A duck.", apart=True)]).content
     '<|image_start|><IMG_TK_3><|image_end|> A duck.'

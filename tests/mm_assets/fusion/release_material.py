@@ -134,7 +134,11 @@ def make_segments(batch: str, texts: Sequence[tuple[str, str]]) -> Segments:
             codes = generator.integers(0, CODES, VECTORS).tolist()
             made["frame_codes"].append({"frame_id": name, "codes": codes, "codebook_version": "cb-1"})
     return Segments(
-        pl.DataFrame(made["clips"], schema=["clip_id", "source", "license", "record_ref"], orient="row"),
+        pl.DataFrame(
+            made["clips"],
+            schema=dict.fromkeys(("clip_id", "source", "license", "record_ref"), pl.String),
+            orient="row",
+        ),
         frame("segment_alignments", made["segments"]),
         frame("audio_embeddings", made["embeddings"]),
         frame("audio_codes", made["codes"]),
