@@ -283,12 +283,7 @@ class Packed:
         return kept
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    phases=(Phase.generate,),
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(batches())
 def test_samples_of_every_kind_come_back_from_a_clean_release(kit, given_batch):
     packed = Packed(kit, given_batch)
