@@ -2,8 +2,8 @@
 """Fit whole samples into windows of N tokens: best fit, longest first, over a bounded buffer.
 
 Best fit decreasing needs at most 11/9 of the fewest windows (Johnson 1974); short samples fill what long ones leave, so
-that in practice little is lost. A buffer of the stream is fitted at a time, and windows with room left wait for the
-next one, so that memory is bounded and windows keep near the release order.
+that in practice little is lost. A buffer of the stream is fitted at a time, and the emptiest windows wait for the next
+one, so that memory is bounded and a window holds samples of at most two buffers.
 """
 
 from bisect import bisect_left, insort
@@ -76,7 +76,7 @@ class _OpenWindows:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._made = 0
+        self._made = self._opened_since = 0
         self._windows = dict[int, list[Piece]]()
         self._room: list[tuple[int, int]] = []  # tokens free and number of each window, ascending
 
@@ -93,8 +93,10 @@ class _OpenWindows:
         insort(self._room, (room - piece.tokens, number))
 
     def take_all_but(self, kept: int) -> Iterator[list[Piece]]:
-        """Take the fullest windows, in the order of their first samples; the emptiest stay."""
-        leaving = max(0, len(self._room) - kept)
-        full = sum(room == 0 for room, _ in self._room)
-        taken, self._room = self._room[: max(leaving, full)], self._room[max(leaving, full) :]
-        yield from sorted(sorted(self._windows.pop(number)) for _, number in taken)
+        """Take windows in the order of their first samples; the emptiest stay once, if they were opened since."""
+        staying = [entry for entry in self._room if entry[0] and entry[1] >= self._opened_since]
+        staying = staying[max(0, len(staying) - kept) :]
+        numbers = {number for _, number in staying}
+        taken = [self._windows.pop(number) for _, number in self._room if number not in numbers]
+        self._room, self._opened_since = staying, self._made
+        yield from sorted(sorted(window) for window in taken)

@@ -20,8 +20,8 @@ class PackingPolicy(Section):
     )
     buffer_samples: PositiveInt = Field(
         default=16_384,
-        description="Samples that are fitted together: a few MB. Windows come out at most this far from release order.",
+        description="Samples that are fitted together: a few MB. A window holds samples of at most two buffers.",
     )
     open_windows: PositiveInt = Field(
-        default=64, description="Windows with room left that are kept for the next samples; bounds memory."
+        default=64, description="Emptiest windows that wait for the next buffer; bounds memory."
     )
