@@ -41,12 +41,12 @@ class SampleIndex:
 
     @classmethod
     def read(cls, folder: Path) -> "SampleIndex":
-        """Read the samples of a release whose lines are clean, 16 bytes of memory each.
+        """Read the samples of a release whose lines are clean, 12 bytes of memory each.
 
         Raises:
             OSError: a file cannot be read.
         """
-        keys, least = array("q"), array("q")
+        keys, least = array("q"), array("i")
         decode = msgspec.json.Decoder(_Sample).decode
         for path in sorted((folder / SAMPLES_FOLDER).glob("*.jsonl")):
             for raw in _lines(path):

@@ -78,7 +78,7 @@ class _Stream:
         self._files = files
         self._counter = counter
         self._separator = separator_tokens
-        self._tokens = array("l")
+        self._tokens = array("i")
         self._copies = bytearray()
 
     def first(self) -> Iterator[Piece]:
