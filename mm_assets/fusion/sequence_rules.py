@@ -13,18 +13,20 @@ import msgspec
 from mm_assets.fusion.findings import LintCode, LintError
 from mm_assets.fusion.line_blocks import read_blocks, split_lines
 from mm_assets.fusion.release_format import SAMPLES_FOLDER
-from mm_assets.fusion.sequences import SEQUENCES_FOLDER, TOO_LONG_NAME, SequenceFormat, SequenceLine, split_for_tokens
+from mm_assets.fusion.sequences import (
+    SEQUENCES_FOLDER,
+    TOO_LONG_NAME,
+    PlacedSample,
+    SequenceFormat,
+    SequenceLine,
+    split_for_tokens,
+)
 
 Faults = dict[LintCode, str]
 
 _BLOCK_BYTES: Final = 262_144
 _MAX_LINE_BYTES: Final = 67_108_864
 _REPACK: Final = "pack the release again"
-
-
-class _Sample(msgspec.Struct):
-    id: str
-    content: str
 
 
 @dataclass(frozen=True)
@@ -34,26 +36,33 @@ class SampleIndex:
     Attributes:
         keys: hash of each id.
         least: tokens that the placeholders and box tags of each take: no window can hold it in fewer.
+        split_of: place of its split among the splits.
+        splits: their names.
     """
 
     keys: "array[int]"
     least: "array[int]"
+    split_of: bytearray
+    splits: list[str]
 
     @classmethod
     def read(cls, folder: Path) -> "SampleIndex":
-        """Read the samples of a release whose lines are clean, 12 bytes of memory each.
+        """Read the samples of a release whose lines are clean, 13 bytes of memory each.
 
         Raises:
             OSError: a file cannot be read.
         """
-        keys, least = array("q"), array("i")
-        decode = msgspec.json.Decoder(_Sample).decode
+        keys, least, split_of, splits = array("q"), array("i"), bytearray(), list[str]()
+        decode = msgspec.json.Decoder(PlacedSample).decode
         for path in sorted((folder / SAMPLES_FOLDER).glob("*.jsonl")):
             for raw in _lines(path):
                 sample = decode(raw or b"")
                 keys.append(hash(sample.id))
                 least.append(split_for_tokens(sample.content).placeholder_tokens)
-        return cls(keys, least)
+                if sample.split not in splits:
+                    splits.append(sample.split)
+                split_of.append(splits.index(sample.split))
+        return cls(keys, least, split_of, splits)
 
 
 def lint_sequences(folder: Path, declared: SequenceFormat | None, samples: SampleIndex | None) -> list[LintError]:
@@ -154,6 +163,9 @@ class _Rules:
         for place, (identifier, position) in enumerate(zip(line.samples, line.positions, strict=True)):
             if not 0 <= position < len(samples.keys) or samples.keys[position] != hash(identifier):
                 return f"{identifier} is not sample {position} of the release"
+            split = samples.splits[samples.split_of[position]]
+            if split != line.split:
+                return f"{identifier} is of split {split}, the window of split {line.split}"
             tokens = line.boundaries[place + 1] - line.boundaries[place]
             if tokens < samples.least[position] + self._declared.separator_tokens:
                 return f"{identifier} has {samples.least[position]} placeholders, but {tokens} tokens of the window"

@@ -3,11 +3,12 @@
 
 A line of ``sequences/*.jsonl``::
 
-    {"id": "seq_…", "samples": ["mm_…", "mm_…"], "positions": [17, 3], "boundaries": [0, 120, 181], "tokens": 181}
+    {"id": "seq_…", "split": "train", "samples": ["mm_…", "mm_…"], "positions": [3, 17],
+     "boundaries": [0, 120, 181], "tokens": 181}
 
 Sample i takes the tokens from ``boundaries[i]`` to ``boundaries[i + 1]`` and may attend to no others; kernels for
 sequences of several lengths take such cumulative lengths. A position counts the lines of the release, from 0. Samples
-are whole; one that is longer than a window stands by itself in ``too_long.jsonl``.
+are whole and of one split; one that is longer than a window stands by itself in ``too_long.jsonl``.
 """
 
 import re
@@ -17,14 +18,25 @@ import msgspec
 
 SEQUENCES_FOLDER: Final = "sequences"
 TOO_LONG_NAME: Final = "too_long.jsonl"
+TRAIN: Final = "train"
 
 _SPAN: Final = re.compile(r"<\|(?:image|audio|video)_start\|>.*?<\|(?:image|audio|video)_end\|>|</?box>", re.DOTALL)
 
 
-class SequenceLine(msgspec.Struct, frozen=True):
-    """Whole samples that share a window."""
+class PlacedSample(msgspec.Struct, frozen=True):
+    """What a line of ``samples/`` says of its place; one without a split is trained on."""
 
     id: str
+    content: str
+    weight: float = 1.0
+    split: str = TRAIN
+
+
+class SequenceLine(msgspec.Struct, frozen=True):
+    """Whole samples of one split that share a window."""
+
+    id: str
+    split: str
     samples: list[str]
     positions: list[int]
     boundaries: list[int]

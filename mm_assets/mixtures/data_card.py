@@ -91,8 +91,9 @@ def _describe_sequences(sequences: SequenceFormat) -> str:
         f"`sequences/` says which samples share a window of {sequences.window_tokens:,} tokens: "
         f"{sequences.windows:,} windows hold {sequences.samples:,} samples and are {sequences.fill:.1%} full. "
         "No sample is cut; sample i takes the tokens from `boundaries[i]` to `boundaries[i + 1]` and may attend to no "
-        f"others. A sample of weight n stands in n windows. {sequences.counter} counted the texts; every code, "
-        f"sentinel and box tag is one token, and {sequences.separator_tokens} stands behind every sample."
+        "others. A window holds one split; a sample of weight n stands in n windows. "
+        f"{sequences.counter} counted the texts; every code, sentinel and box tag is one token, and "
+        f"{sequences.separator_tokens} stands behind every sample."
     )
     if sequences.counter == ESTIMATE:
         described += (

@@ -16,6 +16,8 @@ from mm_assets.fusion.release_format import SAMPLES_FOLDER
 from mm_assets.fusion.sequences import (
     SEQUENCES_FOLDER,
     TOO_LONG_NAME,
+    TRAIN,
+    PlacedSample,
     SequenceFormat,
     SequenceLine,
     split_for_tokens,
@@ -30,12 +32,6 @@ _DIGITS: Final = 6
 _Line = TypeVar("_Line")
 
 
-class _Sample(msgspec.Struct):
-    id: str
-    content: str
-    weight: float
-
-
 class _Known(msgspec.Struct):
     id: str
 
@@ -45,7 +41,8 @@ def write_sequences(
 ) -> SequenceFormat | None:
     """Fit the samples of a release in the making into windows.
 
-    A sample of weight n stands in n windows. Memory holds one buffer of samples and 5 bytes for each of the release.
+    A window holds samples of one split; a sample of weight n stands in n windows. Memory holds one buffer of samples
+    and 6 bytes for each of the release.
 
     Args:
         folder: release folder with its samples.
@@ -64,15 +61,13 @@ def write_sequences(
     files = sorted((folder / SAMPLES_FOLDER).glob("*.jsonl"))
     (folder / SEQUENCES_FOLDER).mkdir()
     stream = _Stream(files, counter, policy.separator_tokens)
-    windows = chain(
-        pack_sequences(stream.first(), policy),
-        chain.from_iterable(pack_sequences(stream.again(copy), policy) for copy in stream.copies()),
-    )
+    rounds = chain([(TRAIN, stream.first())], stream.further())
+    windows = ((split, window) for split, pieces in rounds for window in pack_sequences(pieces, policy))
     return _write(folder / SEQUENCES_FOLDER, windows, counter.identity, policy, windows_per_file)
 
 
 class _Stream:
-    """Samples of a release in its order, with their tokens; those of higher weight once more in each further round."""
+    """Samples of a release in its order, with their tokens, split by split; again as often as their weights say."""
 
     def __init__(self, files: list[Path], counter: TokenCounter, separator_tokens: int) -> None:
         self._files = files
@@ -80,25 +75,34 @@ class _Stream:
         self._separator = separator_tokens
         self._tokens = array("i")
         self._copies = bytearray()
+        self._split_of = bytearray()
+        self._splits = [TRAIN]
 
     def first(self) -> Iterator[Piece]:
-        """Every sample once."""
-        for samples in _in_groups(_read(self._files, msgspec.json.Decoder(_Sample).decode), _COUNTED_AT_ONCE):
+        """Every sample to train on, once; those of other splits are only counted."""
+        for samples in _in_groups(_read(self._files, msgspec.json.Decoder(PlacedSample).decode), _COUNTED_AT_ONCE):
             tokens = count_tokens([sample.content for sample in samples], self._counter)
             for sample, count in zip(samples, tokens, strict=True):
                 piece = Piece(len(self._tokens), sample.id, count + self._separator)
                 self._tokens.append(piece.tokens)
                 self._copies.append(min(max(1, int(sample.weight + 0.5)), _MOST_COPIES))
-                yield piece
+                if sample.split not in self._splits:
+                    self._splits.append(sample.split)
+                self._split_of.append(self._splits.index(sample.split))
+                if sample.split == TRAIN:
+                    yield piece
 
-    def copies(self) -> Iterable[int]:
-        """Further rounds, once the first is over."""
-        yield from range(2, max(self._copies, default=1) + 1)
+    def further(self) -> Iterator[tuple[str, Iterator[Piece]]]:
+        """What is left once the first round is over: the other splits, and samples of a weight over one once more."""
+        for split in [TRAIN, *sorted(self._splits[1:])]:
+            number = self._splits.index(split)
+            own = (copies for copies, at in zip(self._copies, self._split_of, strict=True) if at == number)
+            for copy in range(2 if split == TRAIN else 1, max(own, default=1) + 1):
+                yield split, self._again(number, copy)
 
-    def again(self, copy: int) -> Iterator[Piece]:
-        """The samples of at least this weight."""
+    def _again(self, split: int, copy: int) -> Iterator[Piece]:
         for position, sample in enumerate(_read(self._files, msgspec.json.Decoder(_Known).decode)):
-            if self._copies[position] >= copy:
+            if self._split_of[position] == split and self._copies[position] >= copy:
                 yield Piece(position, sample.id, self._tokens[position])
 
 
@@ -109,8 +113,8 @@ def count_tokens(contents: list[str], counter: TokenCounter) -> list[int]:
     return [part.placeholder_tokens + sum(next(counts) for _ in part.texts) for part in parts]
 
 
-def _in_groups(samples: Iterator[_Sample], size: int) -> Iterator[list[_Sample]]:
-    group: list[_Sample] = []
+def _in_groups(samples: Iterator[PlacedSample], size: int) -> Iterator[list[PlacedSample]]:
+    group: list[PlacedSample] = []
     for sample in samples:
         group.append(sample)
         if len(group) == size:
@@ -155,14 +159,14 @@ class _PartFiles:
 
 
 def _write(
-    folder: Path, windows: Iterable[list[Piece]], counter: str, policy: PackingPolicy, windows_per_file: int
+    folder: Path, windows: Iterable[tuple[str, list[Piece]]], counter: str, policy: PackingPolicy, windows_per_file: int
 ) -> SequenceFormat:
     encoder = msgspec.json.Encoder()
     samples = tokens = 0
     apart: list[bytes] = []
     with closing(_PartFiles(folder, windows_per_file)) as parts:
-        for window in windows:
-            line = _describe(window, parts.lines + len(apart))
+        for split, window in windows:
+            line = _describe(window, split, parts.lines + len(apart))
             if line.tokens > policy.window_tokens:
                 apart.append(encoder.encode(line))
                 continue
@@ -178,7 +182,7 @@ def _write(
     )
 
 
-def _describe(window: list[Piece], number: int) -> SequenceLine:
+def _describe(window: list[Piece], split: str, number: int) -> SequenceLine:
     boundaries = list(accumulate((piece.tokens for piece in window), initial=0))
     samples, positions = [piece.id for piece in window], [piece.position for piece in window]
-    return SequenceLine(make_id("seq", number, *samples), samples, positions, boundaries, boundaries[-1])
+    return SequenceLine(make_id("seq", number, *samples), split, samples, positions, boundaries, boundaries[-1])

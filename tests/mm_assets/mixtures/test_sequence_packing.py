@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from mm_assets.aligned.documents.windows.token_counts import EstimatedTokens
 from mm_assets.errors import ContractError, ReleaseError
+from mm_assets.fusion.findings import LintCode
 from mm_assets.fusion.linter import lint_paths
+from mm_assets.fusion.sequence_rules import SampleIndex, lint_sequences
 from mm_assets.fusion.sequences import SequenceFormat, SequenceLine
 from mm_assets.mixtures.package import SequencePacking, write_release
 from mm_assets.mixtures.release_folder import LocalReleases
@@ -151,3 +153,23 @@ def test_lines_are_spread_over_files_and_a_broken_sample_is_named(tmp_path: Path
     (tmp_path / "broken" / "samples" / "part-00000.jsonl").write_bytes(b'{"id": "mm_1"}\n')
     with pytest.raises(ReleaseError, match=r"part-00000\.jsonl line 1"):
         write_sequences(tmp_path / "broken", EstimatedTokens(), PackingPolicy(window_tokens=16), 2)
+
+
+def test_a_window_holds_one_split(tmp_path: Path) -> None:
+    samples = tmp_path / "samples"
+    samples.mkdir()
+    splits = ["validation", "train", "test", "train", "validation", None]
+    lines = [{"id": f"mm_{n}", "content": "word", "weight": 2.0 if n < 2 else 1.0} for n in range(len(splits))]
+    lines = [line | ({} if split is None else {"split": split}) for line, split in zip(lines, splits, strict=True)]
+    (samples / "part-00000.jsonl").write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    made = write_sequences(tmp_path, EstimatedTokens(), PackingPolicy(window_tokens=16), 9)
+    found = [(window.split, window.positions) for window in windows_of(tmp_path)]
+    assert found == [
+        ("train", [1, 3, 5]), ("train", [1]), ("test", [2]), ("validation", [0, 4]), ("validation", [0])
+    ]  # fmt: skip
+    assert lint_sequences(tmp_path, made, SampleIndex.read(tmp_path)) == []
+    path = tmp_path / "sequences" / "part-00000.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"validation"', b'"train"', 1))
+    (error,) = lint_sequences(tmp_path, made, SampleIndex.read(tmp_path))
+    assert (error.line, error.code) == (4, LintCode.SEQUENCE_MISMATCH)
+    assert "mm_0 is of split validation, the window of split train" in error.message
