@@ -150,8 +150,8 @@ class Provenance(dg.ConfigurableResource):
             if "fusion_samples" in digests and batch not in excluded
         }
         policy = self.policy_file.policy
-        settings = [section.model_dump(mode="json") for section in (policy.fusion, policy.mixtures, policy.packing)]
-        settings.append({"tokenizer": policy.windows.tokenizer})
+        settings = [policy.fusion.model_dump(mode="json"), policy.mixtures.model_dump(mode="json")]
+        settings += [policy.packing.model_dump(mode="json"), {"tokenizer": policy.windows.tokenizer}]
         document = json.dumps([RELEASE_CODE_VERSION, samples, dict(excluded), settings], sort_keys=True)
         return hashlib.sha256(document.encode()).hexdigest()[:32]
 

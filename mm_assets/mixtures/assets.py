@@ -16,8 +16,9 @@ from mm_assets.fusion.sequences import SequenceFormat
 from mm_assets.gates.guard import mark_run
 from mm_assets.mixtures.exclusions import exclusions
 from mm_assets.mixtures.manifest import GateValue
-from mm_assets.mixtures.package import ReleaseRecipe, SequencePacking, write_release
+from mm_assets.mixtures.package import ReleaseRecipe, write_release
 from mm_assets.mixtures.selection import draw_release, validate_release_id
+from mm_assets.mixtures.sequence_files import SequencePacking
 from mm_assets.partitions import releases
 from mm_assets.schemas import TABLES
 from mm_assets.steps import CODEBOOKS, GATES

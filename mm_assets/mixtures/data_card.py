@@ -18,7 +18,6 @@ _TITLES: Final = {
     "sources": "Source",
     "batches": "Batch",
 }
-ESTIMATE: Final = EstimatedTokens().identity
 _LIMITS: Final = """\
 - Placeholders are counted against features and codes for every line; that a caption describes its picture is measured
   per batch by the gates above, not per sample.
@@ -28,6 +27,7 @@ _LIMITS: Final = """\
 - Samples are not deduplicated against evaluation sets.
 - `und` means that the language was not determined.
 """
+_ESTIMATE: Final = EstimatedTokens().identity
 
 
 def write_data_card(manifest: ReleaseManifest) -> str:
@@ -95,7 +95,7 @@ def _describe_sequences(sequences: SequenceFormat) -> str:
         f"{sequences.counter} counted the texts; every code, sentinel and box tag is one token, and "
         f"{sequences.separator_tokens} stands behind every sample."
     )
-    if sequences.counter == ESTIMATE:
+    if sequences.counter == _ESTIMATE:
         described += (
             " That is an estimate: windows can turn out longer than that in the model's own tokens; name its "
             "tokenizer in `windows.tokenizer` for an exact count."

@@ -13,7 +13,6 @@ from typing import Final
 import msgspec
 import polars as pl
 
-from mm_assets.aligned.documents.windows.interfaces import TokenCounter
 from mm_assets.errors import ContractError, ReleaseError
 from mm_assets.fusion.linter import LintOptions, lint_paths
 from mm_assets.fusion.placeholders import Vocabulary
@@ -39,9 +38,9 @@ from mm_assets.mixtures.release_folder import FolderStore
 from mm_assets.mixtures.sample_files import write_sample_files
 from mm_assets.mixtures.segment_features import FeatureReader, SegmentFeatures, SoundReader
 from mm_assets.mixtures.selection import validate_release_id
-from mm_assets.mixtures.sequence_files import write_sequences
+from mm_assets.mixtures.sequence_files import SequencePacking, write_sequences
 from mm_assets.mixtures.shard_writer import ShardWriter
-from mm_assets.policy import MixturePolicy, PackingPolicy
+from mm_assets.policy import MixturePolicy
 
 DATA_CARD_NAME: Final = "README.md"
 CROISSANT_NAME: Final = "croissant.json"
@@ -71,14 +70,6 @@ class ReleaseRecipe:
     delta_versions: Mapping[str, int] = field(default_factory=dict[str, int])
     excluded: Mapping[str, str] = field(default_factory=dict[str, str])
     gates: Sequence[GateValue] = ()
-
-
-@dataclass(frozen=True)
-class SequencePacking:
-    """How samples share windows, and what counts their tokens."""
-
-    policy: PackingPolicy
-    counter: TokenCounter
 
 
 def write_release(

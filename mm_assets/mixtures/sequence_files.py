@@ -4,6 +4,7 @@
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
@@ -30,6 +31,14 @@ _COUNTED_AT_ONCE: Final = 512
 _MOST_COPIES: Final = 255
 _DIGITS: Final = 6
 _Line = TypeVar("_Line")
+
+
+@dataclass(frozen=True)
+class SequencePacking:
+    """How samples share windows, and what counts their tokens."""
+
+    policy: PackingPolicy
+    counter: TokenCounter
 
 
 class _Known(msgspec.Struct):

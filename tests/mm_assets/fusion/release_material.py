@@ -16,9 +16,10 @@ from mm_assets.fusion.placeholders import Vocabulary
 from mm_assets.fusion.segment_packing import join_frames, join_sounds, pack_segments
 from mm_assets.identifiers import make_id
 from mm_assets.mixtures.manifest import GateValue, ReleaseManifest
-from mm_assets.mixtures.package import ReleaseRecipe, SequencePacking, write_release
+from mm_assets.mixtures.package import ReleaseRecipe, write_release
 from mm_assets.mixtures.release_folder import FolderStore, LocalReleases
 from mm_assets.mixtures.selection import Draw, draw_release
+from mm_assets.mixtures.sequence_files import SequencePacking
 from mm_assets.policy import FusionPolicy, MixturePolicy, PackingPolicy, Policy
 from mm_assets.schemas import TABLES
 

@@ -18,9 +18,9 @@ from mm_assets.fusion.findings import LintCode
 from mm_assets.fusion.linter import lint_paths
 from mm_assets.fusion.sequence_rules import SampleIndex, lint_sequences
 from mm_assets.fusion.sequences import SequenceFormat, SequenceLine
-from mm_assets.mixtures.package import SequencePacking, write_release
+from mm_assets.mixtures.package import write_release
 from mm_assets.mixtures.release_folder import LocalReleases
-from mm_assets.mixtures.sequence_files import count_tokens, write_sequences
+from mm_assets.mixtures.sequence_files import SequencePacking, count_tokens, write_sequences
 from mm_assets.mixtures.sequence_packing import Piece, pack_sequences
 from mm_assets.policy import PackingPolicy
 
