@@ -12,6 +12,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "near_duplicates": (),
     "lint": (),
     "sampling": (),
+    "packing": ("--texts", "20000", "100000", "--images", "20000", "60000"),
     "recall_gate": (),
     "warping": (),
     "anchoring": (),

@@ -154,6 +154,7 @@ class Provenance(dg.ConfigurableResource):
         policy = self.policy_file.policy
         settings = [policy.fusion.model_dump(mode="json"), policy.mixtures.model_dump(mode="json")]
         stored = self.lake.scan("recipes").filter(pl.col("release") == release).sort("pool").collect().rows()
+        settings += [policy.packing.model_dump(mode="json"), {"tokenizer": policy.windows.tokenizer}]
         compared = [digest_of(one) for one in policy.mixtures.evaluation_sets]
         parts = [RELEASE_CODE_VERSION, samples, dict(excluded), settings, stored, compared]
         document = json.dumps(parts, sort_keys=True)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm_assets.fusion import line_facts as f
+from mm_assets.fusion.detail_rules import find_detail_fault, find_kind_fault
 from mm_assets.fusion.line_kernel import scan_lines
 from mm_assets.fusion.negative_texts import find_negative_fault
 from mm_assets.fusion.placeholders import Vocabulary
@@ -84,7 +85,8 @@ class BulkProof:
     def _is_clean_without_boxes(self, raw: bytes) -> bool:
         try:
             line = self._decoder.decode(raw)
-            return not line.boxes and find_negative_fault(line.content, line.negatives) is None
+            faults = (find_negative_fault(line.content, line.negatives), find_kind_fault(line))
+            return not line.boxes and faults == (None, None) and find_detail_fault(raw, line) is None
         except (msgspec.DecodeError, RecursionError):
             return False
 

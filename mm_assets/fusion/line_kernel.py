@@ -2,9 +2,9 @@
 """Bulk proof of clean lines: one compiled pass over raw bytes, no Python object per line.
 
 `scan_lines` accepts a line only if `mm_assets.fusion.line_rules` would find it clean as far as a line can be judged
-alone. It says CLEAN, NESTED (clean but for the items of boxes, times and negatives, which a typed decoder has to see)
-or DOUBTFUL (the exact rules decide), and never reports a fault itself. As long as it errs towards DOUBTFUL an oversight
-costs speed, not a verdict; a property test compares both.
+alone. It says CLEAN, NESTED (clean but for the items of boxes, times and negatives and the details of segments and
+documents, which a typed decoder has to see) or DOUBTFUL (the exact rules decide), and never reports a fault itself. As
+long as it errs towards DOUBTFUL an oversight costs speed, not a verdict; a property test compares both.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import numpy as np
 
 from mm_assets.fusion import json_kernel as j
 from mm_assets.fusion import line_facts as f
+from mm_assets.fusion.samples import KINDS
 
 _PRIME, _BYTE = np.uint64(f.PRIME), np.uint64(256)
 _FIELDS, _MEDIA = f.FIELD_KEYS, f.MEDIA_KEYS
@@ -23,6 +24,9 @@ _KINDS, _POOLS, _REVIEWS = f.KIND_KEYS, f.POOL_KEYS, f.REVIEW_KEYS
  _POOL, _WEIGHT, _BATCH, _SOURCE, _LICENSE, _VERSION, _CHECKS, _REVIEW) = f.FIELD_NUMBERS  # fmt: skip
 _ALL_FIELDS = (1 << len(_FIELDS)) - 1
 _CLEAN, _NESTED, _DOUBTFUL = f.CLEAN, f.NESTED, f.DOUBTFUL
+_IMAGE_TEXT, _OBJECT, _SEGMENT, _DOCUMENT = (
+    KINDS.index(name) for name in ("image_text", "object", "segment", "document")
+)
 _N = ord("n")
 
 _TEXT = np.zeros(256, dtype=np.uint8)  # 1 ends a run of ordinary bytes of content
@@ -132,7 +136,7 @@ def _content(b, p, image_codes, audio_codes, images, audios, n_image, n_audio):
 
 @j.jit
 def _modalities(b, p):
-    """(position after, declared media as bits) of an array of known modalities; position -1 where in doubt."""
+    """(position after, declared media and text as bits) of an array of known modalities; position -1 where in doubt."""
     media = 0
     if b[p] != j.OPEN_BRACKET:
         return -1, media
@@ -147,7 +151,7 @@ def _modalities(b, p):
         media |= 1 << which
         p = j.skip_space(b, p)
         if b[p] == j.CLOSE_BRACKET:
-            return p + 1, media & 7
+            return p + 1, media
         if b[p] != j.COMMA:
             return -1, media
         p = j.skip_space(b, p + 1)
@@ -183,9 +187,19 @@ def _reference(b, p, facts, line, column):
 
 
 @j.jit
+def _fits(kind, declared):
+    """Whether a sample of this kind may hold these media."""
+    if kind in (_IMAGE_TEXT, _OBJECT):
+        return declared & 1 > 0
+    if kind == _SEGMENT:
+        return declared & 6 > 0
+    return kind == _DOCUMENT or declared & 7 == 0
+
+
+@j.jit
 def _line(b, p, facts, line, vocabulary, version, images, audios, n_image, n_audio):
     """(status, image codes so far, audio codes so far) of the line that starts at p."""
-    seen, nested, content_media, declared = 0, _CLEAN, 0, 0
+    seen, nested, content_media, declared, kind = 0, _CLEAN, 0, 0, -1
     image_start, audio_start = n_image, n_audio
     p = j.skip_space(b, p)
     if b[p] != j.OPEN_BRACE:
@@ -211,7 +225,9 @@ def _line(b, p, facts, line, vocabulary, version, images, audios, n_image, n_aud
         elif field in (_KIND, _POOL, _REVIEW):
             p, name = j.read_string(b, p)
             known = _KINDS if field == _KIND else (_POOLS if field == _POOL else _REVIEWS)
-            p = -1 if j.index_of(name, known) < 0 else p
+            which = j.index_of(name, known)
+            kind = which if field == _KIND else kind
+            p = -1 if which < 0 else p
         elif field == _MODALITIES:
             p, declared = _modalities(b, p)
         elif field == _CONTENT:
@@ -239,8 +255,9 @@ def _line(b, p, facts, line, vocabulary, version, images, audios, n_image, n_aud
         p = j.skip_space(b, p)
         if b[p] != j.COMMA:
             break
-    if b[p] != j.CLOSE_BRACE or seen != _ALL_FIELDS or content_media != declared:
+    if b[p] != j.CLOSE_BRACE or seen != _ALL_FIELDS or content_media | 8 != declared or not _fits(kind, declared):
         return _DOUBTFUL, n_image, n_audio
+    nested = _NESTED if kind in (_SEGMENT, _DOCUMENT) else nested
     p = j.skip_space(b, p + 1)
     visual, audio = facts[line, f.VISUAL + f.PATH_END] > 0, facts[line, f.AUDIO + f.PATH_END] > 0
     if p != facts[line, f.END] or visual != ((declared & 3) > 0) or audio != ((declared & 4) > 0):

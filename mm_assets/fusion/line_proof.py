@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from mm_assets.fusion.box_markup import check_boxes, strip_tags
+from mm_assets.fusion.detail_rules import find_detail_fault, find_kind_fault
 from mm_assets.fusion.negative_texts import find_negative_fault
 from mm_assets.fusion.placeholders import CODE_NAMES, SENTINELS, Modality, Vocabulary, proves_plain
 from mm_assets.fusion.samples import FusionLine
@@ -19,7 +20,7 @@ from mm_assets.fusion.usual_content import UsualContent
 
 _REMEMBERED_BLOCKS: Final = 16_384  # rendered spans kept for further captions of the same images: some 15 MB
 _TEXT_ONLY: Final = (["text"],)
-_WITH_IMAGE: Final = (["image", "text"], ["image"], ["text", "image"])
+_WITH_IMAGE: Final = (["image", "text"], ["text", "image"])
 _OF_SEGMENTS: Final = {
     ("audio", "text"): (False, True),
     ("text", "video"): (True, False),
@@ -67,6 +68,7 @@ class LineProof:
         content = _without_boxes(line) if line.boxes else line.content
         proven = content is not None and self._is_proven(content, line)
         proven = proven and find_negative_fault(line.content, line.negatives) is None
+        proven = proven and find_kind_fault(line) is None and find_detail_fault(raw, line) is None
         return line.id if proven else None
 
     def _is_proven(self, content: str, line: FusionLine) -> bool:

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from mm_assets.fusion.box_markup import check_boxes
+from mm_assets.fusion.detail_rules import find_detail_fault, find_kind_fault
 from mm_assets.fusion.findings import LintCode
 from mm_assets.fusion.negative_texts import find_negative_fault
 from mm_assets.fusion.placeholders import (
@@ -84,7 +85,8 @@ class LineRules:
             )
         escaped = b"\\" in raw and _JSON_ESCAPE_OF_ASCII.search(raw) is not None
         codes = None if escaped else self._usual.image_codes(line.content)
-        if codes is not None and (("image" in line.modalities) == bool(codes)) and not _has_other_media(line):
+        named = ("image" in line.modalities) == bool(codes) and "text" in line.modalities
+        if codes is not None and named and not _has_other_media(line):
             self._check_proven(line, codes, faults)
         else:
             self._check_parsed(line, raw if escaped else None, faults)
@@ -94,6 +96,11 @@ class LineRules:
         wrong = find_negative_fault(line.content, line.negatives)
         if wrong is not None:
             faults.setdefault(LintCode.INVALID_FIELD, f"{wrong}; leave it out")
+        wrong = find_kind_fault(line)
+        if wrong is None and not faults:
+            wrong = find_detail_fault(raw, line)
+        if wrong is not None:
+            faults.setdefault(LintCode.INVALID_FIELD, wrong)
         return LineVerdict(line.id, faults, valid=True)
 
     def _check_proven(self, line: FusionLine, codes: list[int], faults: Faults) -> None:
@@ -199,6 +206,8 @@ def _check_modalities(line: FusionLine, parsed: ParsedContent, faults: Faults) -
             LintCode.INVALID_FIELD,
             f"content has {', '.join(sorted(present - declared))} but modalities do not name it; add it",
         )
+    if "text" not in line.modalities and parsed.text.strip():
+        faults.setdefault(LintCode.INVALID_FIELD, "content has text but modalities do not name it; add it")
 
 
 def _has_other_media(line: FusionLine) -> bool:

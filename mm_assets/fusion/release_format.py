@@ -7,6 +7,7 @@ import msgspec
 
 from mm_assets.errors import PolicyError, ReleaseError
 from mm_assets.fusion.placeholders import Vocabulary
+from mm_assets.fusion.sequences import SequenceFormat
 
 MANIFEST_NAME: Final = "manifest.json"
 SAMPLES_FOLDER: Final = "samples"
@@ -59,6 +60,7 @@ class ReleaseFormat(msgspec.Struct, frozen=True):
     placeholder_version: str
     vocabulary: VocabularyDeclaration
     files: list[FileRecord]
+    sequences: SequenceFormat | None = None
 
 
 def read_release_format(folder: Path) -> ReleaseFormat | None:

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 import dagster as dg
 import polars as pl
 
+from mm_assets.aligned.documents.assets import token_counter
 from mm_assets.display.metadata import counts_table, rows_table, table_metadata
 from mm_assets.errors import ReleaseError
 from mm_assets.features.ragged_shards import RaggedReader
 from mm_assets.features.shards import SpatialReader
 from mm_assets.fusion.placeholders import Vocabulary
+from mm_assets.fusion.sequences import SequenceFormat
 from mm_assets.gates.guard import mark_run
 from mm_assets.mixtures.draw_metadata import describe_draw
 from mm_assets.mixtures.evaluation_sets import digest_of
@@ -22,6 +24,7 @@ from mm_assets.mixtures.recipes import choose_recipe
 from mm_assets.mixtures.sample_exclusions import repeats_of_evaluation_sets
 from mm_assets.mixtures.sample_groups import split_samples
 from mm_assets.mixtures.selection import draw_release, validate_release_id
+from mm_assets.mixtures.sequence_files import SequencePacking
 from mm_assets.partitions import releases
 from mm_assets.schemas import TABLES
 from mm_assets.steps import CODEBOOKS, GATES
@@ -167,6 +170,16 @@ def _frames(lake: DeltaLake, drawn: pl.DataFrame) -> Iterator[pl.DataFrame]:
         yield lake.read("fusion_samples", batch).join(chosen, on="sample_id", how="inner")
 
 
+def _sequence_metadata(sequences: SequenceFormat | None) -> dict[str, int | float]:
+    if sequences is None:
+        return {}
+    return {
+        "sequence_windows": sequences.windows,
+        "sequence_fill": sequences.fill,
+        "samples_longer_than_a_window": sequences.too_long,
+    }
+
+
 @dg.asset(
     group_name=GROUP,
     partitions_def=releases,
@@ -216,7 +229,8 @@ def release_packages(
     store = releases_of_lake(lake.root)
     try:
         pictures, sounds = SpatialReader(lake.files), RaggedReader(lake.files)
-        manifest = write_release(store, recipe, _frames(lake, drawn), pictures, policy.mixtures, sounds)
+        packing = SequencePacking(policy.packing, token_counter(policy.windows))
+        manifest = write_release(store, recipe, _frames(lake, drawn), pictures, policy.mixtures, sounds, packing)
     except ReleaseError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     provenance.record_release(release, digest, tuple(models))
@@ -225,6 +239,7 @@ def release_packages(
             "dagster/row_count": manifest.samples,
             "path": dg.MetadataValue.path(f"{lake.root.rstrip('/')}/releases/{release}"),
             "text_retention_share": manifest.text_retention_share,
+            **_sequence_metadata(manifest.sequences),
             "files": rows_table(
                 [{"file": file.path, "bytes": file.size_bytes, "sha256": file.sha256} for file in manifest.files],
                 ("file", "bytes", "sha256"),

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from mm_assets.aligned.documents.windows.token_counts import EstimatedTokens
+from mm_assets.fusion.sequences import TOO_LONG_NAME, SequenceFormat
 from mm_assets.mixtures.manifest import ReleaseManifest
 from mm_assets.mixtures.pools import told_of_floor
 
@@ -32,6 +34,7 @@ _LIMITS: Final = """\
 - Who wrote a text, with which prompt, and whether a person looked at it is known only where the delivery says so.
 - `und` means that the language was not determined.
 """
+_ESTIMATE: Final = EstimatedTokens().identity
 
 
 def write_data_card(manifest: ReleaseManifest) -> str:
@@ -51,6 +54,8 @@ def write_data_card(manifest: ReleaseManifest) -> str:
         if counts:
             parts.append(f"## {title}\n\n{_table((title, 'Samples'), _rows(counts))}\n")
     parts.append(f"## Placeholders\n\n{_describe_placeholders(manifest)}\n")
+    if manifest.sequences is not None:
+        parts.append(f"## Sequences\n\n{_describe_sequences(manifest.sequences)}\n")
     seconds = manifest.counts.get("segment_seconds", {})
     if seconds:
         rows = [(name, f"{count:,}") for name, count in sorted(seconds.items())]
@@ -132,6 +137,25 @@ def _describe_placeholders(manifest: ReleaseManifest) -> str:
             f" The {one.medium} of a segment has {one.min_vectors} to {one.max_vectors} codes and as many feature rows "
             f"of {one.channels} {one.dtype} values."
         )
+    return described
+
+
+def _describe_sequences(sequences: SequenceFormat) -> str:
+    described = (
+        f"`sequences/` says which samples share a window of {sequences.window_tokens:,} tokens: "
+        f"{sequences.windows:,} windows hold {sequences.samples:,} samples and are {sequences.fill:.1%} full. "
+        "No sample is cut; sample i takes the tokens from `boundaries[i]` to `boundaries[i + 1]` and may attend to no "
+        "others. A window holds one split; a sample of weight n stands in n windows. "
+        f"{sequences.counter} counted the texts; every code, sentinel and box tag is one token, and "
+        f"{sequences.separator_tokens} stands behind every sample."
+    )
+    if sequences.counter == _ESTIMATE:
+        described += (
+            " That is an estimate: windows can turn out longer than that in the model's own tokens; name its "
+            "tokenizer in `windows.tokenizer` for an exact count."
+        )
+    if sequences.too_long:
+        described += f" {sequences.too_long:,} samples are longer than a window; they stand in `{TOO_LONG_NAME}`."
     return described
 
 

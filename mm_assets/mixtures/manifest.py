@@ -13,6 +13,7 @@ import polars as pl
 from mm_assets.fusion.placeholders import CODE_NAMES, Modality
 from mm_assets.fusion.release_format import FileRecord, VocabularyDeclaration
 from mm_assets.fusion.samples import SPLITS, TimeSpan
+from mm_assets.fusion.sequences import SequenceFormat
 from mm_assets.mixtures.pools import TEXT_RETENTION, text_retention_share
 from mm_assets.mixtures.recipes import AS_DELIVERED, Recipe
 from mm_assets.policy import MixturePolicy
@@ -190,6 +191,7 @@ class ReleaseManifest(msgspec.Struct, frozen=True):
     code_version: str
     models: list[str]
     files: list[FileRecord]
+    sequences: SequenceFormat | None = None
 
     def encode(self) -> bytes:
         """The bytes of ``manifest.json``."""

@@ -18,6 +18,7 @@ from mm_assets.fusion.linter import LintOptions, lint_paths
 from mm_assets.fusion.placeholders import Vocabulary
 from mm_assets.fusion.release_format import MANIFEST_NAME, VocabularyDeclaration
 from mm_assets.fusion.samples import AUDIO_CODES, AUDIO_FEATURES, VISUAL_CODES, VISUAL_FEATURES
+from mm_assets.fusion.sequences import SequenceFormat
 from mm_assets.mixtures.croissant import write_croissant
 from mm_assets.mixtures.data_card import write_data_card
 from mm_assets.mixtures.manifest import (
@@ -41,6 +42,7 @@ from mm_assets.mixtures.release_folder import FolderStore
 from mm_assets.mixtures.sample_files import write_sample_files
 from mm_assets.mixtures.segment_features import FeatureReader, SegmentFeatures, SoundReader
 from mm_assets.mixtures.selection import validate_release_id
+from mm_assets.mixtures.sequence_files import SequencePacking, write_sequences
 from mm_assets.mixtures.shard_writer import ShardWriter
 from mm_assets.policy import MixturePolicy
 
@@ -89,6 +91,7 @@ def write_release(
     features: FeatureReader,
     policy: MixturePolicy,
     sounds: SoundReader | None = None,
+    packing: SequencePacking | None = None,
 ) -> ReleaseManifest:
     """Write and publish a release; an earlier one of that name is replaced.
 
@@ -100,6 +103,7 @@ def write_release(
         features: reads the features of the samples.
         policy: layout, floor and seed.
         sounds: reads the features of their sound.
+        packing: how samples share windows; None writes no sequences.
 
     Returns:
         The manifest as written.
@@ -123,8 +127,11 @@ def write_release(
                     f"release {recipe.release!r}: codes of codebooks {sorted(versions)} meet; "
                     "encode all its batches with one codebook"
                 )
-        _lint(folder, recipe)
-        manifest = _describe(folder, recipe, counts, shards, segments, policy)
+        sequences = None
+        if packing is not None:
+            sequences = write_sequences(folder, packing.counter, packing.policy, policy.samples_per_file)
+        _lint(folder, recipe, sequences)
+        manifest = _describe(folder, recipe, counts, shards, segments, policy, sequences)
         (folder / MANIFEST_NAME).write_bytes(manifest.encode())
         store.publish(recipe.release, folder)
     return manifest
@@ -149,8 +156,10 @@ def _count(counts: ReleaseCounts, drawn: Iterable[pl.DataFrame], release: str) -
         raise ReleaseError(f"release {release!r}: nothing was drawn; release a hold or add data")
 
 
-def _lint(folder: Path, recipe: ReleaseRecipe) -> None:
-    options = LintOptions(vocabulary=recipe.vocabulary, placeholder_version=recipe.placeholder_version)
+def _lint(folder: Path, recipe: ReleaseRecipe, sequences: SequenceFormat | None) -> None:
+    options = LintOptions(
+        vocabulary=recipe.vocabulary, placeholder_version=recipe.placeholder_version, sequences=sequences
+    )
     report = lint_paths([folder], options)
     if not report.clean:
         shown = "; ".join(
@@ -170,6 +179,7 @@ def _describe(
     shards: ShardWriter,
     segments: SegmentFeatures,
     policy: MixturePolicy,
+    sequences: SequenceFormat | None,
 ) -> ReleaseManifest:
     """Write data card and Croissant metadata; give the manifest, which lists the hash of every other file."""
     features = None
@@ -200,6 +210,7 @@ def _describe(
         code_version=recipe.code_version,
         models=sorted(recipe.models),
         files=[],
+        sequences=sequences,
     )
     (folder / DATA_CARD_NAME).write_text(write_data_card(manifest), encoding="utf-8")
     described = list_files(folder)

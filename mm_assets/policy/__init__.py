@@ -26,6 +26,7 @@ from mm_assets.policy.media import CuePolicy, MediaPolicy, SlicingPolicy, SoundP
 from mm_assets.policy.mixtures import MixturePolicy
 from mm_assets.policy.objects import AnchoringPolicy, ObjectGatePolicy, ObjectPolicy, OrientationPolicy
 from mm_assets.policy.order import OrderGatePolicy
+from mm_assets.policy.packing import PackingPolicy
 from mm_assets.policy.recall import RecallGatePolicy
 from mm_assets.policy.section import Section
 from mm_assets.policy.segments import OffsetGatePolicy, WarpingPolicy
@@ -60,6 +61,7 @@ __all__ = [
     "OffsetGatePolicy",
     "OrderGatePolicy",
     "OrientationPolicy",
+    "PackingPolicy",
     "Policy",
     "RecallGatePolicy",
     "SegmentPolicy",
@@ -118,6 +120,7 @@ class Policy(Section):
     hard_negatives: HardNegativePolicy = HardNegativePolicy()
     fusion: FusionPolicy = FusionPolicy()
     mixtures: MixturePolicy = MixturePolicy()
+    packing: PackingPolicy = PackingPolicy()
 
 
 def load_policy(path: Path | None = None) -> Policy:

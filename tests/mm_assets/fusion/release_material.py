@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mm_assets.aligned.documents.windows.token_counts import EstimatedTokens
 from mm_assets.fusion.packing import PackedSamples, pack_image_text, pack_texts
 from mm_assets.fusion.placeholders import Vocabulary
 from mm_assets.fusion.segment_packing import join_frames, join_sounds, pack_segments
@@ -18,7 +19,8 @@ from mm_assets.mixtures.manifest import GateValue, ReleaseManifest
 from mm_assets.mixtures.package import ReleaseRecipe, write_release
 from mm_assets.mixtures.release_folder import FolderStore, LocalReleases
 from mm_assets.mixtures.selection import Draw, draw_release
-from mm_assets.policy import FusionPolicy, MixturePolicy, Policy
+from mm_assets.mixtures.sequence_files import SequencePacking
+from mm_assets.policy import FusionPolicy, MixturePolicy, PackingPolicy, Policy
 from mm_assets.schemas import TABLES
 
 CODES = 64
@@ -133,7 +135,11 @@ def make_segments(batch: str, texts: Sequence[tuple[str, str]]) -> Segments:
             codes = generator.integers(0, CODES, VECTORS).tolist()
             made["frame_codes"].append({"frame_id": name, "codes": codes, "codebook_version": "cb-1"})
     return Segments(
-        pl.DataFrame(made["clips"], schema=["clip_id", "source", "license", "record_ref"], orient="row"),
+        pl.DataFrame(
+            made["clips"],
+            schema=dict.fromkeys(("clip_id", "source", "license", "record_ref"), pl.String),
+            orient="row",
+        ),
         frame("segment_alignments", made["segments"]),
         frame("audio_embeddings", made["embeddings"]),
         frame("audio_codes", made["codes"]),
@@ -232,6 +238,7 @@ class ReleaseMaker:
     policy: MixturePolicy = field(
         default_factory=lambda: MixturePolicy(samples_per_file=7, feature_rows_per_file=5, min_text_retention=0.1)
     )
+    packing: PackingPolicy = field(default_factory=lambda: PackingPolicy(window_tokens=64))
     features: MemoryFeatures = field(default_factory=MemoryFeatures)
     sounds: MemorySounds = field(default_factory=MemorySounds)
     samples: list[pl.DataFrame] = field(default_factory=list)
@@ -266,10 +273,9 @@ class ReleaseMaker:
 
     def write(self, release: str = "r1", store: FolderStore | None = None) -> ReleaseManifest:
         draw = self.draw(release)
-        recipe = self.recipe(release)
-        return write_release(
-            store or LocalReleases(self.root), recipe, self.drawn(draw), self.features, self.policy, self.sounds
-        )
+        recipe, packing = self.recipe(release), SequencePacking(self.packing, EstimatedTokens())
+        store = store or LocalReleases(self.root)
+        return write_release(store, recipe, self.drawn(draw), self.features, self.policy, self.sounds, packing)
 
 
 @pytest.fixture(scope="session")

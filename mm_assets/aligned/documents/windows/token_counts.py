@@ -12,7 +12,10 @@ from tokenizers import Tokenizer
 
 from mm_assets.errors import WeightsMissingError
 
-_PIECES: Final = re.compile(r"( ?[^\W\d_]+)|(\d{1,3})|( ?[^\s\w]+|_+)|(\s+)")
+_PIECES: Final = re.compile(r" ?[^\W\d_]+|\d{1,3}| ?[^\s\w]+|_+|\s+")
+_WORD: Final = re.compile(r" ?[^\W\d_]+")
+_MARKS: Final = re.compile(r" ?[^\s\w]+|_+")
+_REMEMBERED_PIECES: Final = 65_536  # some 10 MB
 _SHORT_LETTERS: Final = 4
 _PER_LETTER: Final = 0.12
 _PER_BYTE: Final = 0.42
@@ -70,18 +73,28 @@ class TokenizerTokens:
         return [len(encoding.ids) for encoding in encodings]
 
 
+class _Costs(dict[str, float]):
+    """Tokens of pieces seen before; texts repeat few."""
+
+    def __missing__(self, piece: str) -> float:
+        if len(self) >= _REMEMBERED_PIECES:
+            self.clear()
+        cost = self[piece] = _cost(piece)
+        return cost
+
+
+_COSTS: Final = _Costs()
+
+
 def _estimate(text: str) -> int:
-    total = 0.0
-    for word, digits, marks, _space in _PIECES.findall(text):
-        if word:
-            letters = len(word) - (word[0] == " ")
-            total += (
-                1.0 + _PER_LETTER * max(0, letters - _SHORT_LETTERS)
-                if word.isascii()
-                else max(1.0, _PER_BYTE * len(word.encode("utf-8", "surrogatepass")))
-            )
-        elif marks:
-            total += 0.4 + _PER_MARK * len(marks.strip())
-        else:
-            total += 1.0 + 0.7 * (len(digits) > 2)  # noqa: PLR2004 - three digits are often two tokens
-    return math.ceil(total - 1e-9)
+    return math.ceil(sum(map(_COSTS.__getitem__, _PIECES.findall(text))) - 1e-9)
+
+
+def _cost(piece: str) -> float:
+    if _WORD.fullmatch(piece):
+        if piece.isascii():
+            return 1.0 + _PER_LETTER * max(0, len(piece) - piece.startswith(" ") - _SHORT_LETTERS)
+        return max(1.0, _PER_BYTE * len(piece.encode("utf-8", "surrogatepass")))
+    if _MARKS.fullmatch(piece):
+        return 0.4 + _PER_MARK * len(piece.strip())
+    return 1.0 + 0.7 * (piece.isdecimal() and len(piece) > 2)  # noqa: PLR2004 - three digits are often two tokens
