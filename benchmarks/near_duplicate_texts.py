@@ -2,7 +2,8 @@
 
     python benchmarks/near_duplicate_texts.py FILE_OR_FOLDER … [--texts 60000] [--edits 6000] [--seed 1]
 
-MM_BENCH_DATATROVE names the Python of an environment with datatrove[io,processing] and orjson, which then runs on the same texts.
+MM_BENCH_DATATROVE names the Python of an environment with datatrove[io,processing] and orjson, which then runs on the
+same texts.
 
 Texts are the paragraphs of ``*.txt``, ``*.mm`` and ``*.html`` files, each once, shuffled. Planted edits: one word in
 forty of a long text is replaced; in a caption of five words or more, one letter or word is changed, dropped or added.
