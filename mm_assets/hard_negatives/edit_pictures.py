@@ -3,16 +3,15 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
 from mm_assets.hard_negatives.negatives import Negative, Positive
 from mm_assets.hard_negatives.region_edits import (
     PlannedEdit,
-    Region,
     edited_picture,
     exchange_regions,
     plan_edits,
@@ -29,26 +28,17 @@ class EditTask:
     plan: PlannedEdit
 
 
-def plan_tasks(positives: Sequence[Positive], boxes: pl.DataFrame, most: int) -> Mapping[str, list[EditTask]]:
+def plan_tasks(positives: Sequence[Positive], most: int) -> Mapping[str, list[EditTask]]:
     """The first edits of some positives, by picture.
 
     Args:
-        positives: captions with pictures.
-        boxes: columns image_id, label, x1, y1, x2 and y2.
+        positives: captions with pictures and boxes.
         most: edits planned at most.
     """
-    regions: dict[str, list[Region]] = {}
-    for image_id, label, *box in boxes.select("image_id", "label", "x1", "y1", "x2", "y2").iter_rows():
-        if label is not None:
-            regions.setdefault(image_id, []).append(Region(label, (box[0], box[1], box[2], box[3])))
+    tasks = (EditTask(positive, plan) for positive in positives for plan in plan_edits(positive))
     found: dict[str, list[EditTask]] = {}
-    left = most
-    for positive in positives:
-        for plan in plan_edits(positive, regions.get(positive.image_id, ())):
-            if left == 0:
-                return found
-            left -= 1
-            found.setdefault(positive.image_id, []).append(EditTask(positive, plan))
+    for task in islice(tasks, most):
+        found.setdefault(task.positive.image_id, []).append(task)
     return found
 
 
