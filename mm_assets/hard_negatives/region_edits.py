@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.aligned.objects.claims.caption_reading import read_caption
 from mm_assets.aligned.objects.claims.object_classes import singular
+from mm_assets.errors import InferenceError
 from mm_assets.hard_negatives.lexicon import read_edit_lexicon
 from mm_assets.hard_negatives.negatives import Negative, Positive, Region, Strategy
 
@@ -147,6 +148,28 @@ def recolor_region(
     result = pixels.copy()
     result[top:bottom, left:right] = mixed
     return result, _chroma_change(region, mixed, meant)
+
+
+def within_box(pixels: Pixels, edited: Pixels, box: Box) -> tuple[Pixels, float]:
+    """What an editor did inside a box, and the mean change of chroma there, in CIELAB units.
+
+    Args:
+        pixels: the picture before, uint8 RGB, shape (H, W, 3).
+        edited: the picture after, same shape.
+        box: edges in pixels.
+
+    Raises:
+        InferenceError: the shapes or types differ.
+    """
+    if edited.shape != pixels.shape or edited.dtype != np.uint8:
+        raise InferenceError(f"the editor made {edited.shape} {edited.dtype} of {pixels.shape} uint8; keep the size")
+    left, top, right, bottom = _inside(box, pixels)
+    result = pixels.copy()
+    if right <= left or bottom <= top:
+        return result, 0.0
+    result[top:bottom, left:right] = edited[top:bottom, left:right]
+    inside = [np.ascontiguousarray(part[top:bottom, left:right]) for part in (pixels, result)]
+    return result, _chroma_change(inside[0], inside[1], np.ones(inside[0].shape[:2], np.bool_))
 
 
 def _chroma_change(before: Pixels, after: Pixels, where: NDArray[np.bool_]) -> float:

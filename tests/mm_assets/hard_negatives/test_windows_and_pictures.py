@@ -4,8 +4,10 @@ from io import BytesIO
 
 import numpy as np
 import polars as pl
+import pytest
 from PIL import Image
 
+from mm_assets.errors import InferenceError
 from mm_assets.hard_negatives.batch_sources import segment_windows
 from mm_assets.hard_negatives.edit_pictures import edit_pictures, plan_tasks
 from mm_assets.hard_negatives.interfaces import WordNet
@@ -193,3 +195,31 @@ def test_events_that_overlap_or_recur_are_not_reordered(net: WordNet) -> None:
     assert segment_windows(segments, together)[0].events == ()
     again = segment_windows(*_segments(["A zebra. A zebra."]))
     assert not list(TemporalShift(TermRelations(net), HardNegativePolicy()).make(again))
+
+
+class _Painter:
+    """An inpainting model that paints the whole picture green, or hands back another size."""
+
+    def __init__(self, side: int | None = None) -> None:
+        self.told: list[str] = []
+        self._side = side
+
+    def edit(self, pixels: np.ndarray, box: tuple[float, float, float, float], instruction: str) -> np.ndarray:
+        self.told.append(instruction)
+        shape = pixels.shape if self._side is None else (self._side, self._side, 3)
+        return np.full(shape, (20, 180, 30), np.uint8)
+
+
+def test_an_inpainting_model_stands_in_and_keeps_to_the_box() -> None:
+    positive = Positive("a", "1", "A red apple.", regions=(Region("apple", (8, 8, 42, 52)),))
+    tasks, painter, stored = plan_tasks([positive], 9), _Painter(), list[bytes]()
+    made = list(edit_pictures([("1", _apple())], tasks, lambda name, data: stored.append(data) or name, painter))
+    edited = np.asarray(Image.open(BytesIO(stored[0])))
+    assert (edited[8:52, 8:42] == (20, 180, 30)).all()
+    outside = np.ones(edited.shape[:2], bool)
+    outside[8:52, 8:42] = False
+    assert (edited[outside] == _apple()[outside]).all()
+    assert painter.told == ["Turn what is red in this region to blue; keep everything else as it is."]
+    assert dict(made[0].media or {})["change"] > HardNegativePolicy().min_color_shift
+    with pytest.raises(InferenceError, match="keep the size"):
+        list(edit_pictures([("1", _apple())], tasks, lambda name, _: name, _Painter(9)))
