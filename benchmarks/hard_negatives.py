@@ -4,9 +4,9 @@
     python benchmarks/hard_negatives.py planted [--part development]
     python benchmarks/hard_negatives.py blind --captions FILE
 
-``labels`` counts the labels of ``labels/hard_negatives.json``: 36 doubtful negatives were judged beside their pictures,
-the others from the captions of the picture. ``planted`` shows the verdicts true texts of
-``labels/planted_true_texts.txt`` and, in the part test, captions of the same demo picture re-encoded and scaled.
+``labels`` counts the labels of ``labels/hard_negatives.json``, each given beside the picture. ``planted`` shows the
+verdicts true texts of ``labels/planted_true_texts.txt`` and, in the part test, captions of the same demo picture
+re-encoded and scaled.
 ``blind`` audits every text strategy on the captions of a text file, one a line.
 """
 
@@ -29,8 +29,17 @@ def count_labels() -> dict[str, object]:
     """Shares with exact intervals, in all and by strategy."""
     from mm_assets.hard_negatives.false_negative_rate import clopper_pearson
 
-    rows = json.loads(LABELS.read_text(encoding="utf-8"))["negatives"]
-    found: dict[str, object] = {}
+    labels = json.loads(LABELS.read_text(encoding="utf-8"))
+    rows, pictures = labels["negatives"], labels["pictures"]
+    holding = sum(row["true_of_picture"] for row in pictures)
+    low, high = clopper_pearson(holding, len(pictures), 0.95)
+    found: dict[str, object] = {
+        "edited pictures": {
+            "labelled": len(pictures),
+            "text still true": holding,
+            "interval": [round(low, 4), round(high, 4)],
+        }
+    }
     for strategy in ("all", *sorted({row["strategy"] for row in rows})):
         own = [row for row in rows if strategy in {"all", row["strategy"]}]
         true, fluent = sum(row["true_of_picture"] for row in own), sum(row["grammatical"] for row in own)

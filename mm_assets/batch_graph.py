@@ -273,6 +273,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
             "image_text_recall",
             "boxes",
             "cues",
+            "segment_alignments",
             REVIEWS,
         ),
         parts=(*IMAGES, *MEDIA),
@@ -324,6 +325,6 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
             "hard_negatives",
         ),
         policy=("fusion", "hard_negatives.max_per_positive"),
-        code_version="5",
+        code_version="6",
     ),
 )

@@ -1,8 +1,8 @@
-"""A language model behind an OpenAI-compatible endpoint, named by the environment alone.
+"""A language model, named by the environment alone: behind an OpenAI-compatible endpoint, or the small local one.
 
-``MM_LLM_BASE_URL`` (such as ``http://127.0.0.1:8080/v1``, where llama.cpp serves a small local model),
-``MM_LLM_MODEL`` and, where the endpoint wants one, ``MM_LLM_API_KEY``. The rules for addresses and keys are those of
-`resources.vision_language`.
+``MM_LLM_BASE_URL`` (such as ``https://models.example.org/v1``), ``MM_LLM_MODEL`` and, where the endpoint wants one,
+``MM_LLM_API_KEY``; the rules for addresses and keys are those of `resources.vision_language`. Offline,
+``MM_LLM_MODEL=smollm2-135m-instruct`` alone names the model of `resources.local_language_model`.
 """
 
 import os
@@ -12,8 +12,9 @@ import dagster as dg
 from pydantic import Field
 
 from mm_assets.errors import PolicyError
-from mm_assets.hard_negatives.interfaces import LanguageModel
+from mm_assets.hard_negatives.interfaces import LanguageModel, WordWriter
 from mm_assets.models import ModelIdentity
+from resources import local_language_model
 from resources.vision_language import NO_ENDPOINT, ChatEndpoint
 
 BASE_URL: Final = "MM_LLM_BASE_URL"
@@ -47,17 +48,22 @@ class TextEndpoint:
         return self._endpoint.complete(prompt)
 
 
-def configured_model(*, timeout_s: float = 60.0) -> LanguageModel | None:
+def configured_model(*, timeout_s: float = 60.0) -> LanguageModel | WordWriter | None:
     """The model the environment names, or None where it names none.
 
     Raises:
-        PolicyError: only one of address and model is set, or the address cannot be used.
+        PolicyError: an address without a model, a model that is not local without an address, or one that cannot be
+            used.
+        WeightsMissingError: the local model is named and its packages are not installed.
     """
     base_url, model = os.environ.get(BASE_URL, ""), os.environ.get(MODEL, "")
     if not base_url and not model:
         return None
+    if not base_url and model == local_language_model.NAME:
+        return local_language_model.read_local_model()
     if not base_url or not model:
-        raise PolicyError(f"set both {BASE_URL} and {MODEL}, or neither")
+        local = f"{MODEL}={local_language_model.NAME} alone for the local model"
+        raise PolicyError(f"set both {BASE_URL} and {MODEL}, {local}, or neither")
     return TextEndpoint(ChatEndpoint(base_url, model, api_key=os.environ.get(API_KEY, ""), timeout_s=timeout_s))
 
 
@@ -67,12 +73,14 @@ class LanguageModelResource(dg.ConfigurableResource):
     timeout_s: float = Field(default=60.0, gt=0.0, description="Longest wait for one answer, seconds.")
 
     @property
-    def handle(self) -> LanguageModel | None:
+    def handle(self) -> LanguageModel | WordWriter | None:
         """The model; None where the environment names none. Raises as `configured_model`."""
         return configured_model(timeout_s=self.timeout_s)
 
     @property
     def identity(self) -> ModelIdentity:
-        """Which model; ``none`` where none is configured. Raises as `configured_model`."""
+        """Which model; ``none`` where none is configured. Raises as `configured_model`; loads no weights."""
+        if not os.environ.get(BASE_URL) and os.environ.get(MODEL) == local_language_model.NAME:
+            return local_language_model.IDENTITY
         model = self.handle
         return NO_ENDPOINT if model is None else model.identity

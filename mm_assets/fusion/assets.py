@@ -91,7 +91,8 @@ def pack_batch(
     for chunk in lake.chunks("texts", batch):
         yield pack_texts(chunk, policy)
     if lake.count("segment_alignments", batch):
-        yield from pack_batch_segments(lake, batch, checks, policy)
+        segments = pack_batch_segments(lake, batch, checks, policy)
+        yield from (with_negatives(packed, negatives, "segment_id") for packed in segments)
     if lake.count("document_windows", batch):
         yield from pack_batch_documents(lake, batch, checks, policy)
 

@@ -58,12 +58,13 @@ def list_negatives(hard_negatives: pl.DataFrame, max_per_positive: int) -> pl.Da
     )
 
 
-def with_negatives(packed: PackedSamples, negatives: pl.DataFrame) -> PackedSamples:
-    """The samples with the false texts of their captions; one without any stays as it is.
+def with_negatives(packed: PackedSamples, negatives: pl.DataFrame, positive: str = "caption_id") -> PackedSamples:
+    """The samples with the false texts of their captions or segments; one without any stays as it is.
 
     Args:
         packed: samples.
         negatives: as `list_negatives` gives them.
+        positive: column that names what the negatives were made from.
 
     Raises:
         ContractError: a positive occurs twice.
@@ -71,7 +72,7 @@ def with_negatives(packed: PackedSamples, negatives: pl.DataFrame) -> PackedSamp
     if negatives["positive_id"].is_duplicated().any():
         raise ContractError("a positive occurs more than once among the negatives; list them with list_negatives")
     samples = packed.samples.drop("negatives_json").join(
-        negatives, left_on="caption_id", right_on="positive_id", how="left", maintain_order="left"
+        negatives, left_on=positive, right_on="positive_id", how="left", maintain_order="left"
     )
     return replace(packed, samples=samples.select(packed.samples.columns))
 

@@ -13,7 +13,13 @@ from mm_assets.aligned.objects.boxes.regions import read_pictures
 from mm_assets.display.metadata import counts_table, rows_table
 from mm_assets.gates.guard import refuse_if_held
 from mm_assets.hard_negatives.batch_negatives import BatchSummary, KeptTexts, Tally
-from mm_assets.hard_negatives.batch_sources import caption_positives, cue_windows, latest_decisions, position_ranges
+from mm_assets.hard_negatives.batch_sources import (
+    caption_positives,
+    cue_windows,
+    latest_decisions,
+    position_ranges,
+    segment_windows,
+)
 from mm_assets.hard_negatives.edit_pictures import edit_pictures, plan_tasks
 from mm_assets.hard_negatives.gate import audit_row
 from mm_assets.hard_negatives.llm_synthetic import SyntheticReport
@@ -37,7 +43,16 @@ from resources.wordnet import WordNetResource
 
 GROUP = "hard_negatives"
 STEP = "hard_negatives"
-_DEPS = ("captions", "images", "boxes", "image_embeddings", "caption_embeddings", "image_text_recall", "cues")
+_DEPS = (
+    "captions",
+    "images",
+    "boxes",
+    "image_embeddings",
+    "caption_embeddings",
+    "image_text_recall",
+    "cues",
+    "segment_alignments",
+)
 
 
 @dg.multi_asset(name=STEP, specs=table_specs(STEP, GROUP, {"deltalake"}, _DEPS))
@@ -111,22 +126,28 @@ def _labels(lake: DeltaLake, batch: str) -> list[str]:
 
 
 def _chunks(lake: DeltaLake, landing: LandingStore, batch: str, encoder: str, policy: Policy) -> Iterator[Sources]:
-    """Everything of the batch that negatives are made from, chunk by chunk: captions, then cues."""
+    """Everything of the batch that negatives are made from, chunk by chunk: captions, then cues, then segments."""
     settings = policy.hard_negatives
     editor = _PictureEditor(lake, landing, batch, policy)
     for within in _ranges(lake, "captions", batch, settings.chunk_texts):
         boxes = lake.scan("boxes", batch).filter(within).select("image_id", "label", "x1", "y1", "x2", "y2").collect()
         positives, images, texts = caption_positives(
             lake.scan("captions", batch).filter(within).collect(),
-            boxes.select("image_id", "label"),
+            boxes,
             lake.scan("image_embeddings", batch).filter(within).select("image_id", "embedding").collect(),
             lake.scan("caption_embeddings", batch).filter(within).select("caption_id", "embedding").collect(),
         )
-        yield Sources(positives, images, texts, edited=editor.edit(positives, boxes), encoder=encoder)
+        yield Sources(positives, images, texts, edited=editor.edit(positives), encoder=encoder)
     editor.remove_others()
     nothing = np.empty((0, 1), np.float32)
     for within in _ranges(lake, "cues", batch, settings.chunk_texts):
         yield Sources([], nothing, nothing, cue_windows(lake.scan("cues", batch).filter(within).collect()))
+    for within in _ranges(lake, "segment_alignments", batch, settings.chunk_texts):
+        segments = lake.scan("segment_alignments", batch).filter(within).collect()
+        cues = (
+            lake.scan("cues", batch).filter(pl.col("clip_id").is_in(segments["clip_id"].unique().to_list())).collect()
+        )
+        yield Sources([], nothing, nothing, segment_windows(segments, cues))
 
 
 def _ranges(lake: DeltaLake, table: str, batch: str, rows: int) -> Iterator[pl.Expr]:
@@ -143,8 +164,8 @@ class _PictureEditor:
         self._left = policy.hard_negatives.max_recolored
         self._kept: set[str] = set()
 
-    def edit(self, positives: list[Positive], boxes: pl.DataFrame) -> list[Negative]:
-        tasks = plan_tasks(positives, boxes, self._left)
+    def edit(self, positives: list[Positive]) -> list[Negative]:
+        tasks = plan_tasks(positives, self._left)
         if not tasks:
             return []
         self._left -= sum(len(own) for own in tasks.values())

@@ -11,13 +11,17 @@ from itertools import combinations, islice
 from typing import Final
 
 from mm_assets.aligned.objects.claims.caption_reading import read_caption
+from mm_assets.aligned.objects.claims.object_classes import singular
 from mm_assets.aligned.objects.claims.phrase_drafts import NounPhrase
 from mm_assets.hard_negatives.known_things import false_color, known_things
 from mm_assets.hard_negatives.negatives import Edit, EditKind, Negative, Positive, Strategy, apply_edits
+from mm_assets.hard_negatives.region_edits import MOST_SHARED, regions_by_head
 from mm_assets.hard_negatives.slots import find_slots, replace_slot
 from mm_assets.hard_negatives.terms import Kinship, TermRelations
 
 _ORDERED: Final = re.compile(r"(?i)\b(?:from left to right|from right to left|from top to bottom|from bottom to top)\b")
+_MEASURE: Final = re.compile(r"(?i)\b(?:pair|set|couple|bunch|group|row|piece|slice|stack|pile)s? of\s+$")
+"""What stands before a phrase that names half of a thing only: of "a pair of binoculars" the word binoculars."""
 _SWAPPED: Final = frozenset({EditKind.COLOR, EditKind.NUMBER, EditKind.ATTRIBUTE})
 _MOST_PER_CAPTION: Final = 3
 
@@ -77,22 +81,34 @@ class AttributeSwap:
     def _places(self, positive: Positive) -> Iterator[tuple[tuple[Edit, Edit], str]]:
         """Things that trade places in an order from one side to the other, or around a word for a side."""
         reading = read_caption(positive.text)
+
+        def whole(phrase: NounPhrase) -> bool:
+            return _MEASURE.search(positive.text, 0, phrase.start) is None
+
         ordered = _ORDERED.search(positive.text)
         if ordered:
-            phrases = [phrase for phrase in reading.phrases if phrase.start >= ordered.end()]
+            axis = int("top" in ordered[0].lower())
+            phrases = [phrase for phrase in reading.phrases if phrase.start >= ordered.end() and whole(phrase)]
             for one, other in _neighbours_first(phrases):
-                if self._differ(one, other):
+                if self._differ(one, other) and _one_comes_first(positive, one, other, axis):
                     yield _traded(positive.text, one, other, EditKind.ORDER), "order"
             return
         for subject, relation, place in reading.relations:
             one, other = sorted((reading.phrases[subject], reading.phrases[place]), key=lambda phrase: phrase.start)
-            if self._differ(one, other):
+            if self._differ(one, other) and whole(one) and whole(other):
                 yield _traded(positive.text, one, other, EditKind.RELATION), relation
 
     def _differ(self, one: NounPhrase, other: NounPhrase) -> bool:
         """Whether two phrases name different things, so that trading them changes what is said."""
         plain = not (one.denied or other.denied or one.doubtful or other.doubtful)
         return plain and self._relations.compare(one.words, other.words) in {Kinship.APART, Kinship.UNKNOWN}
+
+
+def _one_comes_first(positive: Positive, one: NounPhrase, other: NounPhrase, axis: int) -> bool:
+    """Whether the boxes of two things, as far as they are known, lie one behind the other along an axis."""
+    boxes = regions_by_head(positive)
+    first, second = (boxes.get(singular(phrase.head), []) for phrase in (one, other))
+    return all(mine.shares(theirs, axis) <= MOST_SHARED for mine in first for theirs in second)
 
 
 def _neighbours_first(phrases: Sequence[NounPhrase]) -> list[tuple[NounPhrase, NounPhrase]]:

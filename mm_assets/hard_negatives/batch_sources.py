@@ -1,13 +1,13 @@
 # pyright: strict
 """Positives of a batch from the rows of its tables."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mm_assets.hard_negatives.negatives import Positive
+from mm_assets.hard_negatives.negatives import Positive, Region
 from mm_assets.hard_negatives.temporal_shift import Window
 
 Floats = NDArray[np.float32]
@@ -20,7 +20,7 @@ def caption_positives(
 
     Args:
         captions: rows of ``captions``.
-        boxes: columns image_id and label of ``boxes``.
+        boxes: columns image_id, label, x1, y1, x2 and y2 of ``boxes``.
         image_embeddings: columns image_id and embedding.
         caption_embeddings: columns caption_id and embedding.
 
@@ -29,6 +29,9 @@ def caption_positives(
     """
     said = captions.group_by("image_id").agg(all_texts=pl.col("text"), all_ids=pl.col("caption_id"))
     labels = boxes.drop_nulls().group_by("image_id").agg(labels=pl.col("label").unique().sort())
+    regions: dict[str, list[Region]] = {}
+    for image_id, label, *box in boxes.drop_nulls().select("image_id", "label", "x1", "y1", "x2", "y2").iter_rows():
+        regions.setdefault(image_id, []).append(Region(label, (box[0], box[1], box[2], box[3])))
     rows = (
         captions.filter(pl.col("language").fill_null("en") == "en")
         .join(image_embeddings.select("image_id", picture="embedding"), on="image_id")
@@ -49,6 +52,7 @@ def caption_positives(
             labels=tuple(known or ()),
             position=position,
             similarity=float(score),
+            regions=tuple(regions.get(image_id, ())),
         )
         for (caption_id, image_id, text, all_texts, all_ids, known, position), score in zip(
             rows.select(columns).iter_rows(), scores, strict=True
@@ -90,6 +94,44 @@ def cue_windows(cues: pl.DataFrame) -> list[Window]:
         Window(Positive(cue_id, clip_id, text, position=position), start_us, end_us)
         for cue_id, clip_id, text, position, start_us, end_us in english.select(columns).iter_rows()
     ]
+
+
+def segment_windows(segments: pl.DataFrame, cues: pl.DataFrame) -> list[Window]:
+    """Segments as windows, with the events their cues tell.
+
+    A segment that is one cue and no more is left out: the cue is a window already.
+
+    Args:
+        segments: rows of ``segment_alignments``.
+        cues: rows of ``cues`` of their clips.
+    """
+    told = {cue_id: (text, start_us, end_us) for cue_id, text, start_us, end_us in _cue_rows(cues)}
+    columns = ("sample_id", "clip_id", "text", "position", "start_us", "end_us", "cue_ids")
+    english = segments.filter(pl.col("language").fill_null("en") == "en").sort("position", "clip_id", "start_us")
+    windows: list[Window] = []
+    for sample_id, clip_id, text, position, start_us, end_us, cue_ids in english.select(columns).iter_rows():
+        own = sorted((told[cue_id] for cue_id in cue_ids or () if cue_id in told), key=lambda cue: cue[1])
+        if [cue[0] for cue in own] != [text]:
+            positive = Positive(sample_id, clip_id, text, position=position)
+            windows.append(Window(positive, start_us, end_us, _find_events(text, own)))
+    return windows
+
+
+def _cue_rows(cues: pl.DataFrame) -> Iterable[tuple[str, str, int, int]]:
+    return cues.select("cue_id", "text", "start_us", "end_us").iter_rows()
+
+
+def _find_events(text: str, cues: Sequence[tuple[str, int, int]]) -> tuple[tuple[int, int], ...]:
+    """Where a text tells its cues, if it tells all in their order and none begins before the one before ends."""
+    spans: list[tuple[int, int]] = []
+    place, before_us = 0, 0
+    for said, start_us, end_us in cues:
+        start = text.find(said, place)
+        if start < 0 or start_us < before_us:
+            return ()
+        place, before_us = start + len(said), end_us
+        spans.append((start, place))
+    return tuple(spans) if len(spans) > 1 else ()
 
 
 def latest_decisions(rows: Iterable[tuple[str, str, int]]) -> dict[str, str]:

@@ -3,20 +3,22 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
 from mm_assets.hard_negatives.negatives import Negative, Positive
 from mm_assets.hard_negatives.region_edits import (
+    Pixels,
     PlannedEdit,
-    Region,
+    RegionEditor,
     edited_picture,
     exchange_regions,
     plan_edits,
     recolor_region,
+    within_box,
 )
 from mm_assets.identifiers import make_id
 
@@ -29,26 +31,17 @@ class EditTask:
     plan: PlannedEdit
 
 
-def plan_tasks(positives: Sequence[Positive], boxes: pl.DataFrame, most: int) -> Mapping[str, list[EditTask]]:
+def plan_tasks(positives: Sequence[Positive], most: int) -> Mapping[str, list[EditTask]]:
     """The first edits of some positives, by picture.
 
     Args:
-        positives: captions with pictures.
-        boxes: columns image_id, label, x1, y1, x2 and y2.
+        positives: captions with pictures and boxes.
         most: edits planned at most.
     """
-    regions: dict[str, list[Region]] = {}
-    for image_id, label, *box in boxes.select("image_id", "label", "x1", "y1", "x2", "y2").iter_rows():
-        if label is not None:
-            regions.setdefault(image_id, []).append(Region(label, (box[0], box[1], box[2], box[3])))
+    tasks = (EditTask(positive, plan) for positive in positives for plan in plan_edits(positive))
     found: dict[str, list[EditTask]] = {}
-    left = most
-    for positive in positives:
-        for plan in plan_edits(positive, regions.get(positive.image_id, ())):
-            if left == 0:
-                return found
-            left -= 1
-            found.setdefault(positive.image_id, []).append(EditTask(positive, plan))
+    for task in islice(tasks, most):
+        found.setdefault(task.positive.image_id, []).append(task)
     return found
 
 
@@ -56,6 +49,7 @@ def edit_pictures(
     pictures: Iterable[tuple[str, NDArray[np.uint8]]],
     tasks: Mapping[str, Sequence[EditTask]],
     store: Callable[[str, bytes], str],
+    editor: RegionEditor | None = None,
 ) -> Iterator[Negative]:
     """Negatives of edited pictures; a recolouring that changes nothing is not stored.
 
@@ -63,12 +57,16 @@ def edit_pictures(
         pictures: id and uint8 RGB pixels, shape (H, W, 3).
         tasks: by picture.
         store: keeps an encoded PNG under a name and says where.
+        editor: an inpainting model that recolours in place of `recolor_region`; what it does outside the box is lost.
+
+    Raises:
+        InferenceError: the editor gave a picture of another shape.
     """
     for image_id, pixels in pictures:
         for task in tasks[image_id]:
             change = 0.0
             if task.plan.form == "recolored":
-                edited, change = recolor_region(pixels, task.plan.boxes[0], task.plan.before, task.plan.after)
+                edited, change = _recolor(pixels, task.plan, editor)
                 if change == 0.0:
                     continue
             else:
@@ -78,3 +76,11 @@ def edit_pictures(
             name = make_id("edit", task.positive.positive_id, task.plan.form, str(task.plan.boxes), task.plan.after)
             path = store(f"{name}.png", buffer.getvalue())
             yield edited_picture(task.positive, task.plan, path, change)
+
+
+def _recolor(pixels: Pixels, plan: PlannedEdit, editor: RegionEditor | None) -> tuple[Pixels, float]:
+    box, before, after = plan.boxes[0], plan.before, plan.after
+    if editor is None:
+        return recolor_region(pixels, box, before, after)
+    told = f"Turn what is {before} in this region to {after}; keep everything else as it is."
+    return within_box(pixels, editor.edit(pixels.copy(), box, told), box)

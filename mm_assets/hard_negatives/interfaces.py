@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,5 +78,28 @@ class LanguageModel(Protocol):
 
         Raises:
             InferenceError: the endpoint did not answer, or not in its protocol.
+        """
+        ...
+
+
+@runtime_checkable
+class WordWriter(Protocol):
+    """Goes on with a text by one word: a language model too small to be told what to do."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model and which weights."""
+        ...
+
+    def write_words(self, texts: Sequence[str], forbidden: Sequence[str]) -> list[str]:
+        """The likeliest next word of each text, letters only, that does not begin as the forbidden one.
+
+        Args:
+            texts: beginnings, without a blank at their end.
+            forbidden: for each, the word that must not follow.
+
+        Raises:
+            WeightsMissingError: the weights are not on this machine.
+            InferenceError: a text cannot be read.
         """
         ...

@@ -1,26 +1,32 @@
 # pyright: strict
 """False captions written by a language model, taken only in the form that was asked for.
 
-Without a model nothing is asked and nothing is made. Prompts carry a version; what comes back passes the same verdicts
-as every other negative. A request that fails is counted, not repeated; several in a row end the work.
+A model that follows instructions writes whole captions; a small one that only goes on with texts is shown examples and
+writes one word of a caption. Without a model nothing is asked and nothing is made. Prompts carry a version; what comes
+back passes the same verdicts as every other negative. A request that fails is counted, not repeated; several in a row
+end the work.
 """
 
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.errors import InferenceError
-from mm_assets.hard_negatives.interfaces import LanguageModel
+from mm_assets.hard_negatives.interfaces import LanguageModel, WordWriter
 from mm_assets.hard_negatives.lexicon import read_edit_lexicon
-from mm_assets.hard_negatives.negatives import Edit, EditKind, Negative, Positive, Strategy, find_edits
+from mm_assets.hard_negatives.negatives import Edit, EditKind, Negative, Positive, Strategy, apply_edits, find_edits
+from mm_assets.hard_negatives.slots import Slot, find_slots, replace_slot
+from mm_assets.hard_negatives.terms import TermRelations
 from mm_assets.policy import HardNegativePolicy
 
 NOT_CONFIGURED: Final = (
-    "no language model is configured (MM_LLM_BASE_URL, MM_LLM_MODEL): no hard negative was written by one"
+    "no language model is configured (MM_LLM_MODEL, and MM_LLM_BASE_URL for an endpoint): "
+    "no hard negative was written by one"
 )
 PROMPT_VERSION: Final = "1"
 _PROMPT: Final = """\
@@ -30,6 +36,20 @@ Keep the wording and the length; do not deny anything, use no synonym and no bro
 Further true statements about the picture, which your captions must contradict or avoid: {siblings}
 Answer with a JSON array of {count} strings and nothing else.
 Caption: {caption}"""
+EXAMPLES_VERSION: Final = "examples-1"
+_EXAMPLES: Final = """\
+True captions of pictures, and false ones that differ in one word.
+True: A yellow bus on a street.
+False: A yellow train on a street.
+True: Three apples on a table.
+False: Five apples on a table.
+True: A black dog under a bench.
+False: A white dog under a bench.
+True: A boy holds a kite.
+False: A boy holds a ball.
+True: {caption}
+False: {beginning}"""
+_WORDS_AT_ONCE: Final = 64
 _ARRAY: Final = re.compile(r"\[.*\]", re.DOTALL)
 _NEGATION: Final = frozenset({"no", "not", "without", "never", "none"})
 _LONGEST_RATIO: Final = 1.5
@@ -61,6 +81,7 @@ class LlmSynthetic:
 
     Args:
         model: the model; None if none is configured.
+        relations: knows which words of a caption may be replaced.
         policy: the policy.
         clock: monotonic seconds.
     """
@@ -68,9 +89,13 @@ class LlmSynthetic:
     strategy = Strategy.LLM_SYNTHETIC
 
     def __init__(
-        self, model: LanguageModel | None, policy: HardNegativePolicy, clock: Callable[[], float] = time.monotonic
+        self,
+        model: LanguageModel | WordWriter | None,
+        relations: TermRelations,
+        policy: HardNegativePolicy,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._model, self._policy, self._clock = model, policy, clock
+        self._model, self._relations, self._policy, self._clock = model, relations, policy, clock
         self._ends: float | None = None
         self._failed_in_a_row = 0
         self.report = SyntheticReport(note=NOT_CONFIGURED if model is None else "")
@@ -79,21 +104,72 @@ class LlmSynthetic:
         """False captions of the first positives of a batch, as many as the policy allows over all calls."""
         if self._model is None:
             return
-        ends = self._ends = self._ends or self._clock() + self._policy.prompt_seconds
-        for positive in positives[: self._policy.max_prompts - self.report.requests]:
-            if self._clock() > ends or self._failed_in_a_row >= _FAILURES_TO_STOP:
-                self.report.note = f"stopped after {self.report.requests} requests: out of time or the model is down"
+        chosen = positives[: self._policy.max_prompts - self.report.requests]
+        if isinstance(self._model, WordWriter):
+            yield from self._fill(self._model, chosen)
+        else:
+            yield from self._ask(self._model, chosen)
+
+    def _is_over(self) -> bool:
+        """Whether no more may be asked of this batch; the report then says so."""
+        self._ends = self._ends or self._clock() + self._policy.prompt_seconds
+        over = self._clock() > self._ends or self._failed_in_a_row >= _FAILURES_TO_STOP
+        if over:
+            self.report.note = f"stopped after {self.report.requests} requests: out of time or the model is down"
+        return over
+
+    def _ask(self, model: LanguageModel, positives: Sequence[Positive]) -> Iterator[Negative]:
+        for positive in positives:
+            if self._is_over():
                 return
             self.report.requests += 1
             try:
-                answer = self._model.ask(self.prompt(positive))
+                answer = model.ask(self.prompt(positive))
             except InferenceError as error:
                 self.report.failed += 1
                 self.report.note = str(error)
                 self._failed_in_a_row += 1
                 continue
             self._failed_in_a_row = 0
-            yield from self._read(positive, answer, str(self._model.identity))
+            yield from self._read(positive, answer, str(model.identity))
+
+    def _fill(self, model: WordWriter, positives: Sequence[Positive]) -> Iterator[Negative]:
+        """Captions with one word that the model writes in the place of another."""
+        for start in range(0, len(positives), _WORDS_AT_ONCE):
+            some = positives[start : start + _WORDS_AT_ONCE]
+            if self._is_over():
+                return
+            self.report.requests += len(some)
+            places = [(positive, slot) for positive in some for slot in self._places(positive.text)]
+            texts = [
+                _EXAMPLES.format(caption=positive.text, beginning=positive.text[: slot.start].rstrip())
+                for positive, slot in places
+            ]
+            words = model.write_words(texts, [slot.text.split()[0] for _, slot in places]) if texts else []
+            for (positive, slot), word in zip(places, words, strict=True):
+                edit = replace_slot(positive.text, slot, word)
+                if not word or word.lower() in slot.text.lower().split() or edit.after == edit.before:
+                    self.report.malformed += 1
+                    continue
+                yield Negative(
+                    positive_id=positive.positive_id,
+                    image_id=positive.image_id,
+                    strategy=self.strategy,
+                    positive_text=positive.text,
+                    text=apply_edits(positive.text, [edit]),
+                    edits=(edit,),
+                    provenance={"model": str(model.identity), "prompt_version": EXAMPLES_VERSION},
+                )
+
+    def _places(self, caption: str) -> list[Slot]:
+        """Words to replace: one of each kind first, none that opens the caption, for nothing leads up to it."""
+        slots = [slot for slot in find_slots(0, caption, self._relations) if slot.start > 0]
+        seen = Counter[EditKind]()
+        ranked: list[tuple[int, int]] = []
+        for place, slot in enumerate(slots):
+            ranked.append((seen[slot.kind], place))
+            seen[slot.kind] += 1
+        return [slots[place] for _, place in sorted(ranked)[: self._policy.max_per_positive]]
 
     def prompt(self, positive: Positive) -> str:
         """What is asked for one positive."""

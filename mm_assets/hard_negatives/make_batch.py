@@ -11,7 +11,7 @@ from mm_assets.hard_negatives.attribute_swap import AttributeSwap
 from mm_assets.hard_negatives.batch_negatives import judge_chunk, unique
 from mm_assets.hard_negatives.batch_sources import Floats
 from mm_assets.hard_negatives.in_batch import InBatch
-from mm_assets.hard_negatives.interfaces import LanguageModel, TextScorer, WordNet
+from mm_assets.hard_negatives.interfaces import LanguageModel, TextScorer, WordNet, WordWriter
 from mm_assets.hard_negatives.llm_synthetic import LlmSynthetic, SyntheticReport
 from mm_assets.hard_negatives.measures import Measures, measure, unmeasured
 from mm_assets.hard_negatives.negatives import Negative, Positive
@@ -69,7 +69,7 @@ class BatchMaker:
         policy: HardNegativePolicy,
         labels: Sequence[str] = (),
         *,
-        model: LanguageModel | None = None,
+        model: LanguageModel | WordWriter | None = None,
         entailment: Entailment | None = None,
         decisions: Mapping[str, str] | None = None,
     ) -> None:
@@ -78,7 +78,7 @@ class BatchMaker:
         self._replace = SubtleReplacement(net, policy, relations)
         self._swap = AttributeSwap(relations)
         self._shift = TemporalShift(relations, policy)
-        self._asked = LlmSynthetic(model, policy)
+        self._asked = LlmSynthetic(model, relations, policy)
         self._rules = TruthRules(relations, policy)
 
     @property

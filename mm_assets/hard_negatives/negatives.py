@@ -66,6 +66,24 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """A labelled box of a picture: left, upper, right and lower edge in pixels."""
+
+    label: str
+    box: tuple[float, float, float, float]
+
+    def shares(self, other: "Region", axis: int) -> float:
+        """How much of the shorter of two extents the other covers, 0 to 1, along x (axis 0) or y (axis 1).
+
+        >>> Region("a", (0, 0, 10, 9)).shares(Region("b", (6, 0, 20, 9)), 0)
+        0.4
+        """
+        low, high = max(self.box[axis], other.box[axis]), min(self.box[axis + 2], other.box[axis + 2])
+        shorter = min(one.box[axis + 2] - one.box[axis] for one in (self, other))
+        return max(0.0, high - low) / shorter if shorter > 0 else 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Positive:
     """A true pair that negatives are made from.
 
@@ -77,6 +95,7 @@ class Positive:
         labels: objects known to be there: annotated, detected.
         position: place of the picture in its delivery.
         similarity: image-text similarity of the pair; NaN if it was not measured.
+        regions: its boxes with labels.
     """
 
     positive_id: str
@@ -86,6 +105,7 @@ class Positive:
     labels: tuple[str, ...] = ()
     position: int = 0
     similarity: float = float("nan")
+    regions: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

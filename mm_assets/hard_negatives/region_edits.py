@@ -5,7 +5,7 @@ The text is kept; the picture changes inside the boxes only. An edit that does n
 stand in for either behind `RegionEditor`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Protocol
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.aligned.objects.claims.caption_reading import read_caption
 from mm_assets.aligned.objects.claims.object_classes import singular
+from mm_assets.errors import InferenceError
 from mm_assets.hard_negatives.lexicon import read_edit_lexicon
-from mm_assets.hard_negatives.negatives import Negative, Positive, Strategy
+from mm_assets.hard_negatives.negatives import Negative, Positive, Region, Strategy
 
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -33,6 +34,8 @@ _LEAST_SHARE: Final = 0.05
 _FEATHER: Final = 1.5
 _SMALLEST_PX: Final = 8
 _MOST_OVERLAP: Final = 0.05
+MOST_SHARED: Final = 0.5
+"""Share of the shorter extent from which nobody says which of two things comes first."""
 
 
 class RegionEditor(Protocol):
@@ -41,14 +44,6 @@ class RegionEditor(Protocol):
     def edit(self, pixels: Pixels, box: Box, instruction: str) -> Pixels:
         """The picture with the region inside the box changed as told, uint8 RGB, same shape."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A labelled box of a picture: left, upper, right and lower edge in pixels."""
-
-    label: str
-    box: Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +63,26 @@ class PlannedEdit:
     after: str
 
 
-def plan_edits(positive: Positive, regions: Sequence[Region]) -> Iterator[PlannedEdit]:
+def regions_by_head(positive: Positive) -> dict[str, list[Region]]:
+    """The boxes of a picture by the last word of their label, singular."""
+    found: dict[str, list[Region]] = {}
+    for region in positive.regions:
+        words = region.label.lower().replace("_", " ").split()
+        if words:
+            found.setdefault(singular(words[-1]), []).append(region)
+    return found
+
+
+def plan_edits(positive: Positive) -> Iterator[PlannedEdit]:
     """Edits that contradict a caption: of a coloured thing with a box, or of two things it puts in an order.
 
+    Things that stand above one another stay in any order from left to right, and are not exchanged for it.
+
     Args:
-        positive: the caption.
-        regions: boxes of its picture.
+        positive: the caption, with the boxes of its picture.
     """
     reading, palette, lexicon = read_caption(positive.text), read_lexicon().colors, read_edit_lexicon()
-    by_label: dict[str, list[Region]] = {}
-    for region in regions:
-        by_label.setdefault(singular(region.label.lower().split()[-1]), []).append(region)
+    by_label = regions_by_head(positive)
     placed: list[Region] = []
     for phrase in reading.phrases:
         found = by_label.get(singular(phrase.head), [])
@@ -94,7 +98,8 @@ def plan_edits(positive: Positive, regions: Sequence[Region]) -> Iterator[Planne
     ordered = "left to right" in positive.text.lower() or "right to left" in positive.text.lower()
     if (ordered or reading.relations) and len(placed) > 1:
         for one, other in pairwise(placed):
-            if one.label != other.label and _overlap(one.box, other.box) <= _MOST_OVERLAP:
+            apart = _overlap(one.box, other.box) <= _MOST_OVERLAP
+            if one.label != other.label and apart and not (ordered and one.shares(other, 0) > MOST_SHARED):
                 yield PlannedEdit("exchanged", (one.box, other.box), one.label, other.label)
 
 
@@ -143,6 +148,28 @@ def recolor_region(
     result = pixels.copy()
     result[top:bottom, left:right] = mixed
     return result, _chroma_change(region, mixed, meant)
+
+
+def within_box(pixels: Pixels, edited: Pixels, box: Box) -> tuple[Pixels, float]:
+    """What an editor did inside a box, and the mean change of chroma there, in CIELAB units.
+
+    Args:
+        pixels: the picture before, uint8 RGB, shape (H, W, 3).
+        edited: the picture after, same shape.
+        box: edges in pixels.
+
+    Raises:
+        InferenceError: the shapes or types differ.
+    """
+    if edited.shape != pixels.shape or edited.dtype != np.uint8:
+        raise InferenceError(f"the editor made {edited.shape} {edited.dtype} of {pixels.shape} uint8; keep the size")
+    left, top, right, bottom = _inside(box, pixels)
+    result = pixels.copy()
+    if right <= left or bottom <= top:
+        return result, 0.0
+    result[top:bottom, left:right] = edited[top:bottom, left:right]
+    inside = [np.ascontiguousarray(part[top:bottom, left:right]) for part in (pixels, result)]
+    return result, _chroma_change(inside[0], inside[1], np.ones(inside[0].shape[:2], np.bool_))
 
 
 def _chroma_change(before: Pixels, after: Pixels, where: NDArray[np.bool_]) -> float:

@@ -5,12 +5,21 @@ The false window is shifted by a measured gap beyond the tolerance of alignment 
 windows of a pair take each other's text, so that neither texts nor times tell.
 """
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from mm_assets.hard_negatives.known_things import known_things
-from mm_assets.hard_negatives.negatives import EditKind, Negative, Positive, Strategy, find_edits
+from mm_assets.hard_negatives.negatives import (
+    Edit,
+    EditKind,
+    Negative,
+    Positive,
+    Strategy,
+    apply_edits,
+    find_edits,
+)
 from mm_assets.hard_negatives.terms import Kinship, TermRelations
 from mm_assets.identifiers import make_id
 from mm_assets.policy import HardNegativePolicy
@@ -26,11 +35,13 @@ class Window:
         positive: the text; its ``image_id`` is the clip.
         start_us: start on the clip's clock, microseconds.
         end_us: its end.
+        events: what the text tells one after the other, if it tells more than one thing: spans of characters in it.
     """
 
     positive: Positive
     start_us: int
     end_us: int
+    events: tuple[tuple[int, int], ...] = ()
 
 
 class TemporalShift:
@@ -56,8 +67,10 @@ class TemporalShift:
         ordered = sorted(windows, key=lambda window: (window.positive.image_id, window.start_us, window.end_us))
         for _, members in groupby(ordered, key=lambda window: window.positive.image_id):
             clip = list(members)
+            for window in clip:
+                yield from self._reordered(window)
             yield from self._shifts(clip)
-            yield from self._reversals(clip)
+            yield from self._reversals([window for window in clip if not window.events])
 
     def _shifts(self, clip: Sequence[Window]) -> Iterator[Negative]:
         used = [0] * len(clip)
@@ -116,6 +129,29 @@ class TemporalShift:
                 },
                 provenance={"source": "reversed order", "composed_of": [one.positive.text, other.positive.text]},
             )
+
+    def _reordered(self, window: Window) -> Iterator[Negative]:
+        """A text that tells several events, two neighbours in each other's place; which two follows from its id."""
+        positive = window.positive
+        spans = list(pairwise(window.events))
+        first = zlib.crc32(positive.positive_id.encode()) % len(spans) if spans else 0
+        texts = [positive.text[start:end].lower() for start, end in window.events]
+        for one, other in spans[first:] + spans[:first]:
+            told, after = positive.text[slice(*one)], positive.text[slice(*other)]
+            events = [Window(Positive(positive.positive_id, positive.image_id, text), 0, 0) for text in (told, after)]
+            if texts.count(told.lower()) > 1 or texts.count(after.lower()) > 1 or not self._differ(*events):
+                continue
+            edits = (Edit(*one, told, after, EditKind.ORDER), Edit(*other, after, told, EditKind.ORDER))
+            yield Negative(
+                positive_id=positive.positive_id,
+                image_id=positive.image_id,
+                strategy=self.strategy,
+                positive_text=positive.text,
+                text=apply_edits(positive.text, edits),
+                edits=edits,
+                provenance={"source": "reversed events"},
+            )
+            return
 
     def _differ(self, one: Window, other: Window) -> bool:
         """Whether two texts are about different things, as far as the words tell."""

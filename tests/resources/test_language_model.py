@@ -9,8 +9,10 @@ import pytest
 from mm_assets.errors import PolicyError
 from mm_assets.hard_negatives.llm_synthetic import NOT_CONFIGURED, PROMPT_VERSION, LlmSynthetic
 from mm_assets.hard_negatives.negatives import EditKind, Positive
+from mm_assets.hard_negatives.terms import TermRelations
 from mm_assets.policy import HardNegativePolicy
 from resources.language_model import LanguageModelResource, configured_model
+from resources.wordnet import read_wordnet
 
 
 class _Model(ThreadingHTTPServer):
@@ -53,7 +55,7 @@ _POSITIVES = [Positive("a", "1", "A red car.", siblings=("A car by a wall.",)), 
 def test_without_a_model_nothing_is_made_and_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MM_LLM_BASE_URL", "MM_LLM_MODEL"):
         monkeypatch.delenv(name, raising=False)
-    source = LlmSynthetic(configured_model(), HardNegativePolicy())
+    source = LlmSynthetic(configured_model(), TermRelations(read_wordnet()), HardNegativePolicy())
     assert not list(source.make(_POSITIVES))
     assert source.report.note == NOT_CONFIGURED
     assert LanguageModelResource().identity.name == "none"
@@ -68,7 +70,7 @@ def test_half_a_configuration_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_answers_become_negatives_with_edits(model_server: _Model) -> None:
     model_server.replies = ['["A blue car.", "A red car."]', 'Here: ["Three ducks swim.", "Dawn over far hills."]']
-    source = LlmSynthetic(configured_model(), HardNegativePolicy())
+    source = LlmSynthetic(configured_model(), TermRelations(read_wordnet()), HardNegativePolicy())
     made = list(source.make(_POSITIVES))
     assert [negative.text for negative in made] == ["A blue car.", "Three ducks swim."]
     assert [negative.kind for negative in made] == [EditKind.COLOR, EditKind.NUMBER]
@@ -79,7 +81,7 @@ def test_answers_become_negatives_with_edits(model_server: _Model) -> None:
 
 
 def test_a_model_that_does_not_answer_is_given_up(model_server: _Model) -> None:
-    source = LlmSynthetic(configured_model(), HardNegativePolicy())
+    source = LlmSynthetic(configured_model(), TermRelations(read_wordnet()), HardNegativePolicy())
     assert not list(source.make(_POSITIVES * 10))
     assert source.report.requests == source.report.failed == 5
     assert "stopped" in source.report.note
@@ -87,6 +89,6 @@ def test_a_model_that_does_not_answer_is_given_up(model_server: _Model) -> None:
 
 def test_words_without_a_list_are_counted(model_server: _Model) -> None:
     model_server.replies = ["A blue car."]
-    source = LlmSynthetic(configured_model(), HardNegativePolicy())
+    source = LlmSynthetic(configured_model(), TermRelations(read_wordnet()), HardNegativePolicy())
     assert not list(source.make(_POSITIVES[:1]))
     assert source.report.malformed == 1

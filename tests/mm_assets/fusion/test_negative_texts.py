@@ -9,10 +9,11 @@ from torch.utils.data import DataLoader
 from mm_assets.errors import ContractError, FormatError
 from mm_assets.fusion.findings import LintCode
 from mm_assets.fusion.linter import LintOptions, lint_paths
-from mm_assets.fusion.negative_texts import list_negatives, with_negatives
+from mm_assets.fusion.negative_texts import decode_negatives, find_negative_fault, list_negatives, with_negatives
 from mm_assets.fusion.samples import Negative
 from mm_assets.fusion.training_reader import ReleaseDataset, collate_samples
 from mm_assets.hard_negatives.negatives import Strategy
+from mm_assets.policy import FusionPolicy
 from mm_assets.schemas import TABLES
 
 CAPTION = "A duck on a pond."
@@ -165,3 +166,17 @@ def test_a_wrong_negative_is_found_by_linter_and_reader(release_with_negatives, 
             refused.append(str(fault))
     assert len(refused) == 1
     assert f"line {number + 1}" in refused[0]
+
+
+def test_a_segment_carries_the_wrong_order_of_its_events(kit):
+    made = kit.make_segments("b1", [("trimodal", "A cow. A rose."), ("audio_text", "A mug.")])
+    segment = made.segments["sample_id"][0]
+    negatives = list_negatives(table(row("n1", "A rose. A cow.", segment, strategy="temporal_shift")), 2)
+    bare = made.pack(FusionPolicy())
+    packed = with_negatives(bare, negatives, "segment_id")
+    carried = dict(packed.samples.select("segment_id", "negatives_json").iter_rows())
+    assert json.loads(carried[segment]) == [{"text": "A rose. A cow.", "strategy": "temporal_shift"}]
+    assert [found for own, found in carried.items() if own != segment] == [None]
+    content = packed.samples.filter(pl.col("segment_id") == segment)["content"][0]
+    assert find_negative_fault(content, decode_negatives(carried[segment])) is None
+    assert find_negative_fault(content, [Negative("A cow. A rose.", "temporal_shift")]) is not None

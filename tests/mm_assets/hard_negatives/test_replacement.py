@@ -3,7 +3,7 @@ from collections import Counter
 
 from mm_assets.hard_negatives.attribute_swap import AttributeSwap
 from mm_assets.hard_negatives.interfaces import WordNet
-from mm_assets.hard_negatives.negatives import EditKind, Positive, apply_edits
+from mm_assets.hard_negatives.negatives import EditKind, Positive, Region, apply_edits
 from mm_assets.hard_negatives.subtle_replacement import SubtleReplacement
 from mm_assets.hard_negatives.terms import TermRelations
 from mm_assets.policy import HardNegativePolicy
@@ -64,6 +64,22 @@ def test_a_swap_keeps_every_word(net: WordNet, pairs: list[Positive]) -> None:
 
 def test_a_plain_list_means_the_same_in_any_order(net: WordNet) -> None:
     assert not list(AttributeSwap(TermRelations(net)).make([Positive("a", "1", "A camel, a rose and an owl.")]))
+
+
+def test_neighbours_trade_places_only_if_one_comes_first(net: WordNet) -> None:
+    text = "From left to right: an owl, a camel and a rose."
+    stacked = (Region("owl", (0, 0, 20, 20)), Region("camel", (5, 30, 25, 50)), Region("rose", (60, 0, 80, 20)))
+    swap = AttributeSwap(TermRelations(net))
+    apart = {negative.text for negative in swap.make([Positive("a", "1", text)])}
+    assert "From left to right: a camel, an owl and a rose." in apart
+    known = {negative.text for negative in swap.make([Positive("a", "1", text, regions=stacked)])}
+    assert known == apart - {"From left to right: a camel, an owl and a rose."}
+
+
+def test_half_a_pair_trades_no_places(net: WordNet) -> None:
+    swap = AttributeSwap(TermRelations(net))
+    made = swap.make([Positive("a", "1", "From left to right: an owl, a pair of binoculars and a rose.")])
+    assert {negative.text for negative in made} == {"From left to right: a rose, a pair of binoculars and an owl."}
 
 
 def test_ids_are_the_same_on_every_run(net: WordNet, pairs: list[Positive]) -> None:

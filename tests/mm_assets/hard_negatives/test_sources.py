@@ -24,7 +24,8 @@ def test_captions_know_their_siblings_labels_and_score() -> None:
             "language": ["en", None, "en", "fr"],
         }
     )
-    boxes = pl.DataFrame({"image_id": ["i", "i", "j"], "label": ["duck", "duck", None]})
+    edges = {edge: [0.0, 1.0, 2.0] for edge in ("x1", "y1", "x2", "y2")}
+    boxes = pl.DataFrame({"image_id": ["i", "i", "j"], "label": ["duck", "duck", None], **edges})
     images = pl.DataFrame({"image_id": ["i", "j"], "embedding": [[1.0, 0.0], [0.0, 1.0]]})
     texts = pl.DataFrame({"caption_id": list("abcd"), "embedding": [[0.6, 0.8], [1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]})
     positives, pictures, words = caption_positives(captions, boxes, images, texts)
@@ -32,6 +33,8 @@ def test_captions_know_their_siblings_labels_and_score() -> None:
     assert positives[0].siblings == ("Une voiture.",)
     assert positives[1].siblings == ("A bird.",)
     assert positives[1].labels == ("duck",)
+    assert [region.box[0] for region in positives[1].regions] == [0.0, 1.0]
+    assert positives[0].regions == ()
     assert np.allclose([positive.similarity for positive in positives], [0.6, 0.6, 1.0])
     assert pictures.shape == words.shape == (3, 2)
     empty = caption_positives(captions.clear(), boxes.clear(), images.clear(), texts.clear())
