@@ -278,6 +278,24 @@ def lint(
 
 
 @app.command()
+def trace(
+    sample_id: Annotated[str, typer.Argument(help="Id of a sample, as a line of a release names it.")],
+    release: Annotated[str | None, typer.Option(help="Show where this release holds it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Walk from a sample to the raw bytes it was made of, and read them; exit 1 if they are gone or changed."""
+    from mm_assets.commands import trace as command  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+
+    traced = command.trace(open_workspace(), sample_id, release)
+    if as_json:
+        _print_json(traced.to_document())
+    else:
+        command.print_trace(traced, _console())
+    raise typer.Exit(DONE if traced.trace.whole else FAILED)
+
+
+@app.command()
 def export(
     target: Annotated[str, typer.Argument(help="A release, or a batch.")],
     form: Annotated[Form, typer.Option("--format", help="What to write.")],
