@@ -296,6 +296,50 @@ def trace(
 
 
 @app.command()
+def forget(
+    source: Annotated[str | None, typer.Option(help="Everything of this source.")] = None,
+    license_name: Annotated[str | None, typer.Option("--license", help="Everything under this licence.")] = None,
+    record: Annotated[str | None, typer.Option(help="A record_ref, uri or record id, or what a sample is of.")] = None,
+    person: Annotated[str | None, typer.Option(help="A speaker that audio records or cues declare.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Finish what was ordered and not carried out.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete it; without, only list it. Needs --by, --reason.")] = False,
+    by: Annotated[str, typer.Option(help="Who orders it.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger, so name nobody.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List everything made of some records; with --yes, delete it everywhere, for good, and block it."""
+    from mm_assets.commands import forget as command  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+    from mm_assets.lineage.selectors import Choice, Selector  # noqa: PLC0415 - imports polars
+
+    given = {"source": source, "license": license_name, "record": record, "person": person}
+    chosen = [Choice(Selector(name), value) for name, value in given.items() if value and value.strip()]
+    if len(chosen) != (0 if resume else 1):
+        raise typer.BadParameter("name one of --source, --license, --record and --person, or --resume alone")
+    if chosen and yes and not (by.strip() and reason.strip()):
+        raise typer.BadParameter("needs a name (--by) and a reason (--reason)", param_hint="--yes")
+    workspace, console = open_workspace(), _console()
+    if chosen and not yes:
+        plan = command.plan_forgetting(workspace, chosen[0])
+        if as_json:
+            _print_json(plan.to_document())
+        else:
+            command.print_plan(plan, console)
+            console.print("Nothing was changed. Delete it with: --yes --by WHO --reason TEXT")
+        return
+    progress = _console(stderr=True)
+    if resume:
+        finished = command.resume(workspace, progress)
+    else:
+        finished = [command.carry_out(workspace, chosen[0], by, reason, progress)]
+    if as_json:
+        _print_json([command.done_as_document(done) for done in finished])
+    else:
+        for done in finished:
+            command.print_done(done, console)
+
+
+@app.command()
 def export(
     target: Annotated[str, typer.Argument(help="A release, or a batch.")],
     form: Annotated[Form, typer.Option("--format", help="What to write.")],

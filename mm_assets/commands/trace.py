@@ -11,8 +11,9 @@ from rich.tree import Tree
 
 from mm_assets.commands.workspace import Workspace
 from mm_assets.errors import LineageError
+from mm_assets.fusion.release_format import REVOKED_NAME
 from mm_assets.lineage.ancestors import Stage, Thing
-from mm_assets.lineage.release_lines import REVOKED_NAME, ReleaseLine, find_line
+from mm_assets.lineage.release_lines import ReleaseLine, find_line
 from mm_assets.lineage.trace import Place, Trace, trace_sample
 from resources.delta_lake import DeltaLake
 from resources.release_store import releases_of_lake

@@ -1,13 +1,13 @@
 # pyright: strict
 """Where a sample stands in a release's files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+import polars as pl
 
-REVOKED_NAME: Final = "REVOKED.json"
 _SAMPLES: Final = "samples/"
 
 
@@ -68,6 +68,13 @@ def find_line(release: str, manifest: bytes, read: Callable[[str], bytes], sampl
                 }
                 return ReleaseLine(release, path, number, shown, features)
     return None
+
+
+def holds_any(data: bytes, tokens: Sequence[str]) -> bool:
+    """Whether any line of a file of samples names one of the ids or words, as JSON writes them."""
+    escaped = [msgspec.json.encode(token)[1:-1].decode() for token in tokens]
+    lines = pl.Series("line", data.decode("utf-8").split("\n"))
+    return bool(lines.str.contains_any(escaped).any()) if escaped else False
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:

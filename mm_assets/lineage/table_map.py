@@ -94,7 +94,7 @@ LINEAGE: Final[dict[str, Lineage]] = {
     "object_alignments": _of("box_id", "image_id", "caption_id", key="sample_id"),
     "region_embeddings": _of("box_id", "image_id"),
     "orientation_checks": Lineage(made_of=("image_id", "caption_id"), told_by="image_id"),
-    "caption_claims": Lineage(made_of=("caption_id", "image_id"), told_by="caption_id", quotes=("conflicts",)),
+    "caption_claims": Lineage(made_of=("caption_id", "image_id"), told_by="caption_id"),
     "caption_rewrites": _of("caption_id", "image_id"),
     "hard_negatives": _of("positive_id", "image_id", "donor_id", key="negative_id"),
     "fusion_samples": Lineage(
@@ -134,3 +134,29 @@ LINEAGE: Final[dict[str, Lineage]] = {
     ),
 }
 """Every table. Those without ids hold figures over many records, or keep account; centroids, too, are such figures."""
+
+DELETED_LAST: Final[tuple[str, ...]] = (
+    "fusion_samples",
+    "hard_negatives",
+    "object_alignments",
+    "segment_alignments",
+    "document_windows",
+    "key_frames",
+    "utterances",
+    "cues",
+    "boxes",
+    "clip_pieces",
+    "document_blocks",
+    "captions",
+    "raw_cues",
+    "raw_captions",
+    *_CLEANED,
+    *_RECORD,
+)
+"""Tables with ids of their own, children before parents: while a row stands, so does the way that leads to it."""
+
+
+def deletion_order() -> list[str]:
+    """Every table with rows that can be forgotten, those that nothing is made of first."""
+    leaves = [table for table, lineage in LINEAGE.items() if lineage.made_of and not lineage.key]
+    return [*leaves, *DELETED_LAST]
