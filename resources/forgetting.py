@@ -13,18 +13,18 @@ from typing import Any, Final
 import polars as pl
 from deltalake import DeltaTable
 
-from mm_assets.features.shards import CLIP_FEATURES, FIGURE_FEATURES, IMAGE_FEATURES
 from mm_assets.fusion.release_format import MANIFEST_NAME, REVOKED_NAME
 from mm_assets.lineage.descendants import count_rows, find_descendants, is_made_of
 from mm_assets.lineage.redaction import drop_negatives, mentions, redact
 from mm_assets.lineage.release_lines import holds_any, list_sample_files
-from mm_assets.lineage.shard_blanking import blank_rows
 from mm_assets.lineage.table_map import LINEAGE, deletion_order
 from mm_assets.lineage.takedowns import TAKEN_DOWN, mask, refusal
 from mm_assets.schemas import TABLES
+from resources.batch_rewriting import KEEP_ALL, rewrite
 from resources.delta_lake import DeltaLake
 from resources.provenance import Provenance
 from resources.release_store import releases_of_lake
+from resources.shard_sweep import sweep_files
 
 _READERS: Final = {
     "raw_images": ("raw_pools", "image", "image_id"),
@@ -38,12 +38,8 @@ _READERS: Final = {
     "boxes": ("boxes", "box", "box_id"),
 }
 """Tables whose rows are counted against what was delivered: each row that goes leaves a rejected one."""
-_SHARDS: Final = (IMAGE_FEATURES, CLIP_FEATURES, FIGURE_FEATURES)
-_PICTURES: Final = "negatives"
-_PREVIEWS: Final = "previews"
 _IDS_AT_ONCE: Final = 500
 _LOG_RETENTION: Final = "delta.logRetentionDuration"
-KEEP_ALL: Final = pl.lit(value=True)
 
 
 @dataclass
@@ -124,7 +120,7 @@ def forget(lake: DeltaLake, provenance: Provenance, doomed: Doomed, tell: Callab
         for batch in doomed.batches:
             tell(f"redacting and blanking {batch}")
             _redact(lake, batch, doomed)
-            done.files += _sweep_files(lake, batch)
+            done.files += sweep_files(lake, batch)
         done.releases += revoke_releases(lake, doomed)
         tell("deleting the history of the tables")
         done.old_files = sum(_vacuum(lake, table, doomed.batches) for table in LINEAGE)
@@ -165,7 +161,7 @@ def revoke_releases(lake: DeltaLake, doomed: Doomed) -> list[str]:
                 if path not in kept:
                     lake.files.remove(path)
         lake.clear("provenance", release)
-        lake.clear("mixtures", release)
+        lake.replace("mixtures", release, TABLES["mixtures"].empty())
     return revoked
 
 
@@ -185,21 +181,9 @@ def _delete(lake: DeltaLake, table: str, doomed: Doomed, counted: dict[str, int]
             _leave_rejected(lake, table, batch, doomed)
         if table == "fusion_samples":
             gone = _negatives_gone(lake, batch, doomed.ids)
-            _rewrite(lake, table, batch, ~is_made_of(table, doomed.ids), *_without_negatives(gone))
+            rewrite(lake, table, batch, ~is_made_of(table, doomed.ids), *_without_negatives(gone))
         else:
-            _rewrite(lake, table, batch, ~is_made_of(table, doomed.ids))
-
-
-def _rewrite(lake: DeltaLake, table: str, batch: str, keep: pl.Expr, *changes: pl.Expr) -> None:
-    """Write the rows of a batch again, those that are kept, in one commit; nothing if nothing would change."""
-    rows = lake.scan(table, batch).filter(keep)
-    if changes:
-        rows = rows.with_columns(*changes)
-    order = TABLES[table].order_by
-    with lake.staging() as staging:
-        for chunk in (rows.sort(order) if order else rows).collect_batches(chunk_size=1_024, maintain_order=True):
-            staging.add(table, chunk)
-        lake.replace(table, batch, staging)
+            rewrite(lake, table, batch, ~is_made_of(table, doomed.ids))
 
 
 def _leave_rejected(lake: DeltaLake, table: str, batch: str, doomed: Doomed) -> None:
@@ -270,7 +254,7 @@ def _redact(lake: DeltaLake, batch: str, doomed: Doomed) -> None:
         if not rows.select(pl.len()).collect().item():
             continue
         if "batch" in TABLES[table].partition_by:
-            _rewrite(lake, table, batch, KEEP_ALL, *(redact(name, tokens) for name in lineage.quotes))
+            rewrite(lake, table, batch, KEEP_ALL, *(redact(name, tokens) for name in lineage.quotes))
             continue
         opened = lake.open(table)
         for row in rows.with_columns(redact(name, tokens) for name in lineage.quotes).collect().to_dicts():
@@ -280,62 +264,6 @@ def _redact(lake: DeltaLake, batch: str, doomed: Doomed) -> None:
                     predicate=f"{key} = '{row[key]}' AND at_us = {row['at_us']}",
                     new_values={name: row[name] for name in lineage.quotes},
                 )
-
-
-def _sweep_files(lake: DeltaLake, batch: str) -> int:
-    """Blank shard rows that no row of a table points to, and delete files that nothing does."""
-    used = _references(lake, batch)
-    moved: dict[str, str] = {}
-    swept = 0
-    for folder in _SHARDS:
-        for path in lake.files.names(f"{folder}/{batch}"):
-            if path not in used:
-                swept += 1
-            elif (new := blank_rows(lake.files, path, used[path])) is not None:
-                moved[path] = new
-                swept += 1
-    _repoint(lake, batch, moved)
-    for folder in _SHARDS:
-        for path in lake.files.names(f"{folder}/{batch}"):
-            if path not in used and path not in moved.values():
-                lake.files.remove(path)
-    for path in moved:
-        lake.files.remove(path)
-    media = lake.scan("hard_negatives", batch).select(path=pl.col("media_json").str.json_path_match("$.path"))
-    pictures = set(media.drop_nulls().collect()["path"])
-    for path in (*lake.files.names(f"{_PICTURES}/{batch}"), *lake.files.names(f"{_PREVIEWS}/{batch}")):
-        if path not in pictures:
-            lake.files.remove(path)
-            swept += 1
-    return swept
-
-
-def _references(lake: DeltaLake, batch: str) -> dict[str, set[int]]:
-    """Rows of each shard that a row of a table points to."""
-    used: dict[str, set[int]] = {}
-    for table, lineage in LINEAGE.items():
-        for column in lineage.features:
-            rows = lake.scan(table, batch).select(pl.col(column).alias("reference"))
-            if TABLES[table].schema[column] == pl.List(pl.String):
-                rows = rows.explode("reference")
-            for reference in rows.drop_nulls().unique().collect()["reference"]:
-                path, _, row = reference.rpartition("#")
-                used.setdefault(path, set()).add(int(row))
-    return used
-
-
-def _repoint(lake: DeltaLake, batch: str, moved: dict[str, str]) -> None:
-    if not moved:
-        return
-    old, new = list(moved), list(moved.values())
-    for table, lineage in LINEAGE.items():
-        for column in lineage.features:
-            if TABLES[table].schema[column] == pl.List(pl.String):
-                change = pl.col(column).list.eval(pl.element().str.replace_many(old, new))
-            else:
-                change = pl.col(column).str.replace_many(old, new)
-            if lake.count(table, batch):
-                _rewrite(lake, table, batch, KEEP_ALL, change)
 
 
 def _vacuum(lake: DeltaLake, table: str, batches: Sequence[str]) -> int:

@@ -1,6 +1,5 @@
 """List everything that was made of some records, delete it everywhere, and prove it by a search."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -10,11 +9,10 @@ from rich.table import Table
 
 from mm_assets.commands.workspace import Workspace
 from mm_assets.errors import LineageError
-from mm_assets.lineage.descendants import count_rows, find_descendants, is_made_of
+from mm_assets.lineage.descendants import count_rows, is_made_of
 from mm_assets.lineage.search import Search, search, texts_of
-from mm_assets.lineage.selectors import Choice, Selector, find_records
+from mm_assets.lineage.selectors import Choice, find_records
 from mm_assets.lineage.table_map import deletion_order
-from mm_assets.schemas import TABLES
 from resources.dagster_history import forget_history
 from resources.delta_lake import DeltaLake
 from resources.forgetting import Doomed, Forgotten, find_doomed, forget, releases_holding

@@ -21,8 +21,8 @@ def is_made_of(table: str, ids: pl.Series) -> pl.Expr:
         ids: ids, strings.
     """
     lineage = LINEAGE[table]
-    columns = sorted({*lineage.made_of, *([lineage.key] if lineage.key else [])})
-    return pl.any_horizontal([_holds(table, column, ids).fill_null(value=False) for column in columns])
+    columns: set[str] = {*lineage.made_of, *([lineage.key] if lineage.key else [])}
+    return pl.any_horizontal([_holds(table, column, ids).fill_null(value=False) for column in sorted(columns)])
 
 
 def _holds(table: str, column: str, ids: pl.Series) -> pl.Expr:

@@ -18,7 +18,7 @@ def blank_rows(store: ShardStore, path: str, keep: Collection[int]) -> str | Non
 
     Args:
         store: where it lies.
-        path: ``<folder>/<batch>/<digest>-<name>.safetensors``; one tensor of N rows, or one and the bounds of N records.
+        path: ``<folder>/<batch>/<digest>-<name>.safetensors``; a tensor of N rows, or one and the bounds of N records.
         keep: rows, or records, that stay.
 
     Returns:

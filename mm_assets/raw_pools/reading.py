@@ -24,7 +24,8 @@ def read_batch(
 
     Order: ImageFolder lines, COCO images, tars by name, files nobody declared, texts by key. Positions count the
     records of the batch in this order, the rejected ones included. Memory does not grow with the number of records,
-    save for a COCO file, which is held whole within ``policy.max_coco_bytes``. Records that were taken down are rejected.
+    save for a COCO file, which is held whole within ``policy.max_coco_bytes``. Records that were taken down are
+    rejected.
     """
     records = refuse_taken_down(_records(landing, contract, policy), contract, blocks)
     yield from as_chunks(records, landing, contract, policy)
