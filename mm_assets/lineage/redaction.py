@@ -8,16 +8,21 @@ import msgspec
 import polars as pl
 
 GONE: Final = "[taken down]"
+ID_LISTS: Final = frozenset({"affected_boxes", "affected_clips", "affected_documents"})
+"""Columns of lists of ids, of those that a gate names."""
 _JSON_SUFFIX: Final = "_json"
 
 
 def mentions(column: str, tokens: Sequence[str]) -> pl.Expr:
-    """Whether a column of text, of lists of text, or of a struct with a field ``text`` names any of the tokens."""
-    return pl.col(column).str.contains_any(list(tokens)).fill_null(value=False)
+    """Whether a column of text, or of lists of ids, names any of the tokens."""
+    text = pl.col(column).list.join("\n", ignore_nulls=True) if column in ID_LISTS else pl.col(column)
+    return text.str.contains_any(list(tokens)).fill_null(value=False)
 
 
 def redact(column: str, tokens: Sequence[str]) -> pl.Expr:
     """The column without the tokens: a JSON string that holds one is blanked, of other text only the token goes."""
+    if column in ID_LISTS:
+        return pl.col(column).list.eval(pl.element().filter(~pl.element().is_in(list(tokens))))
     if not column.endswith(_JSON_SUFFIX):
         return pl.col(column).str.replace_many(list(tokens), [GONE] * len(tokens))
     return (

@@ -27,6 +27,9 @@ _TEXT_COLUMNS: Final = {
 }
 _LEAST_CHARACTERS: Final = 16
 """Shorter texts stand in other records by chance."""
+_MOST_CHARACTERS: Final = 64
+"""So much of the beginning of a text is looked for: searching for whole documents at once takes minutes to prepare."""
+_ID: Final = r"[a-z]{2,6}_[0-9a-f]{24}"
 _FOLDERS: Final = ("releases", "previews", "negatives")
 _TEXT_FILES: Final = (".json", ".jsonl", ".html", ".md", ".txt", ".svg")
 
@@ -71,7 +74,7 @@ class Search:
 
 
 def texts_of(tables: Tables, doomed: dict[str, pl.Expr]) -> list[str]:
-    """Texts of the rows that will go, long enough to be told from others; read them before they do.
+    """Beginnings of the texts of rows that will go, long enough to be told from others; read them before they do.
 
     Args:
         tables: the lake.
@@ -80,7 +83,8 @@ def texts_of(tables: Tables, doomed: dict[str, pl.Expr]) -> list[str]:
     found = set[str]()
     for table, columns in _TEXT_COLUMNS.items():
         for column in columns:
-            rows = tables.scan(table).filter(doomed[table]).select(pl.col(column).alias("text")).drop_nulls()
+            start = pl.col(column).str.slice(0, _MOST_CHARACTERS).alias("text")
+            rows = tables.scan(table).filter(doomed[table]).select(start).drop_nulls()
             long_enough = rows.filter(pl.col("text").str.len_chars() >= _LEAST_CHARACTERS)
             found.update(long_enough.unique().collect()["text"])
     return sorted(found)
@@ -95,60 +99,72 @@ def search(tables: Tables, files: Files, ids: Sequence[str], texts: Sequence[str
         ids: ids that should be gone.
         texts: texts that should be gone; one that another record delivered, too, is not looked for.
     """
-    own = [text for text in texts if text not in _surviving(tables, texts)]
-    tokens = [*ids, *own]
+    others = _surviving(tables, texts)
+    own = [text for text in texts if text not in others]
+    wanted = pl.Series("id", list(ids), dtype=pl.String)
     rows, hits = 0, list[Hit]()
     for table in TABLES:
-        count, found = _search_table(tables, table, tokens)
+        count, found = _search_table(tables, table, wanted, own)
         rows += count
         hits += found
     paths = [path for folder in _FOLDERS for path in files.names(folder)]
     for path in paths:
-        hits += _search_file(files, path, tokens)
+        hits += _search_file(files, path, wanted, own)
     return Search(len(ids), len(own), rows, len(paths), hits)
 
 
 def _surviving(tables: Tables, texts: Sequence[str]) -> set[str]:
     kept = set[str]()
+    if not texts:
+        return kept
     for table, columns in _TEXT_COLUMNS.items():
         for column in columns:
-            rows = tables.scan(table).select(pl.col(column).alias("text")).drop_nulls().collect()["text"]
-            for text in texts:
-                if rows.str.contains(text, literal=True).any():
-                    kept.add(text)
+            found = pl.col(column).str.extract_many(list(texts), overlapping=True).alias("text")
+            kept.update(tables.scan(table).select(found).explode("text").drop_nulls().unique().collect()["text"])
     return kept
 
 
-def _search_table(tables: Tables, table: str, tokens: Sequence[str]) -> tuple[int, list[Hit]]:
+def _search_table(tables: Tables, table: str, ids: pl.Series, texts: Sequence[str]) -> tuple[int, list[Hit]]:
+    """Rows searched, and where something was found: all columns at once, and one by one only if there is something."""
     columns = [name for name, dtype in TABLES[table].schema.items()
                if _is_text(dtype) and (table, name) not in _HASHES_ONLY]  # fmt: skip
-    wanted = [_contains(TABLES[table].schema[name], name, tokens).sum().alias(name) for name in columns]
-    counted: dict[str, Any] = tables.scan(table).select(pl.len().alias("#"), *wanted).collect().to_dicts()[0]
-    rows = int(counted.pop("#"))
-    return rows, [Hit(f"table {table}, column {name}", int(count)) for name, count in counted.items() if count]
+    rows = int(tables.scan(table).select(pl.len()).collect().item())
+    if not rows or not columns:
+        return rows, []
+    each = {name: _as_text(TABLES[table].schema[name], name) for name in columns}
+    together = pl.concat_str(list(each.values()), separator="\n", ignore_nulls=True)
+    if not tables.scan(table).select(_holds(together, ids, texts).any()).collect().item():
+        return rows, []
+    counted = tables.scan(table).select(_holds(text, ids, texts).sum().alias(name) for name, text in each.items())
+    found: dict[str, Any] = counted.collect().to_dicts()[0]
+    return rows, [Hit(f"table {table}, column {name}", int(count)) for name, count in found.items() if count]
+
+
+def _holds(text: pl.Expr, ids: pl.Series, texts: Sequence[str]) -> pl.Expr:
+    """Whether a text names an id, found by its form and looked up, or holds one of the texts."""
+    named = text.str.extract_all(_ID).list.eval(pl.element().is_in(ids.implode())).list.any()
+    held = text.str.contains_any(list(texts)) if texts else pl.lit(value=False)
+    return named.fill_null(value=False) | held.fill_null(value=False)
 
 
 def _is_text(dtype: pl.DataType) -> bool:
     return dtype in {pl.String, pl.List(pl.String)} or isinstance(dtype, pl.Struct)
 
 
-def _contains(dtype: pl.DataType, column: str, tokens: Sequence[str]) -> pl.Expr:
-    text = pl.col(column)
+def _as_text(dtype: pl.DataType, column: str) -> pl.Expr:
     if dtype == pl.List(pl.String):
-        text = text.list.join("\n", ignore_nulls=True)
-    elif isinstance(dtype, pl.Struct):
-        text = text.struct.json_encode()
-    return text.str.contains_any(list(tokens)).fill_null(value=False)
+        return pl.col(column).list.join("\n", ignore_nulls=True)
+    return pl.col(column).struct.json_encode() if isinstance(dtype, pl.Struct) else pl.col(column)
 
 
-def _search_file(files: Files, path: str, tokens: Sequence[str]) -> Iterator[Hit]:
-    named = sum(token in path for token in tokens)
-    if named:
-        yield Hit(f"name of file {path}", named)
+def _search_file(files: Files, path: str, ids: pl.Series, texts: Sequence[str]) -> Iterator[Hit]:
+    name = pl.Series("line", [path])
+    if name.to_frame().select(_holds(pl.col("line"), ids, ()).any()).item():
+        yield Hit(f"name of file {path}", 1)
     if not path.endswith(_TEXT_FILES):
         return
-    content = pl.Series("line", files.get_bytes(path).decode("utf-8", "replace").split("\n"))
-    escaped = [msgspec.json.encode(token)[1:-1].decode() for token in tokens]
-    both = list(dict.fromkeys([*tokens, *escaped]))
-    if found := int(content.str.contains_any(both).sum()):
+    lines = pl.DataFrame({"line": files.get_bytes(path).decode("utf-8", "replace").split("\n")})
+    escaped = [msgspec.json.encode(text)[1:-1].decode() for text in texts]
+    both = list(dict.fromkeys([*texts, *escaped]))
+    if found := int(lines.select(_holds(pl.col("line"), ids, both).sum()).item()):
         yield Hit(f"file {path}", found)

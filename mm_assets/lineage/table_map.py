@@ -107,16 +107,16 @@ LINEAGE: Final[dict[str, Lineage]] = {
     **dict.fromkeys(
         (
             "image_text_recall",
-            "object_recall",
             "orientation_agreement",
-            "segment_offsets",
-            "document_order",
             "hard_negative_audit",
             "gate_evaluations",
             "holds",
         ),
         _MEASURED,
     ),
+    "object_recall": Lineage(quotes=("reason", "diagnosis_json", "affected_boxes")),
+    "segment_offsets": Lineage(quotes=("reason", "diagnosis_json", "affected_clips")),
+    "document_order": Lineage(quotes=("reason", "diagnosis_json", "affected_documents")),
     "caption_faithfulness": Lineage(quotes=("reason", "breakdown_json")),
     "corrections": Lineage(quotes=("reason", "parameters_json")),
     **dict.fromkeys(
