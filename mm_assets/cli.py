@@ -129,7 +129,8 @@ def status(as_json: Json = False) -> None:
         console = _console()
         console.print(table)
         for entry in document["releases"]:
-            console.print(f"release {entry['release']}: {entry['samples']} samples, {entry['path']}")
+            told = "  [red]revoked[/red]" if entry["revoked"] else ""
+            console.print(f"release {entry['release']}: {entry['samples']} samples, {entry['path']}{told}")
     raise typer.Exit(HELD if any(entry["held"] for entry in document["batches"]) else DONE)
 
 

@@ -235,6 +235,8 @@ def _without_negatives(gone: dict[str, frozenset[str]]) -> list[pl.Expr]:
     every = frozenset[str]().union(*gone.values())
 
     def strip(row: dict[str, Any]) -> str | None:
+        if row["negatives_json"] is None:
+            return None
         texts = every if row["segment_id"] is not None else gone.get(row["caption_id"], frozenset())
         return drop_negatives(row["negatives_json"], texts)
 

@@ -38,7 +38,9 @@ def redact_json(text: str, tokens: Sequence[str]) -> str:
     >>> redact_json('{"a": ["cap_1 says", 2], "cap_1": 3}', ["cap_1"])
     '{"a": ["[taken down]", 2], "[taken down]": 3}'
     """
-    wanted = list(tokens)
+    wanted = [token for token in tokens if token in text]
+    if not wanted:
+        return text
 
     def walk(value: object) -> object:
         if isinstance(value, str):
