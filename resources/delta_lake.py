@@ -136,8 +136,7 @@ class DeltaLake(dg.ConfigurableResource):
         return open_lake_files(self.root)
 
     @cached_property
-    def options(self) -> dict[str, str]:
-        """What delta-rs needs to reach the tables."""
+    def _options(self) -> dict[str, str]:
         return storage_options(self.root)
 
     def uri(self, table: str) -> str:
@@ -154,7 +153,7 @@ class DeltaLake(dg.ConfigurableResource):
         """The Delta table, or None before its first write."""
         _plan_as_one_stream()
         try:
-            return DeltaTable(self.uri(table), storage_options=self.options)
+            return DeltaTable(self.uri(table), storage_options=self._options)
         except TableNotFoundError:
             return None
 
@@ -259,13 +258,13 @@ class DeltaLake(dg.ConfigurableResource):
             _reader(declared, frames),
             mode="overwrite",
             predicate=predicate,
-            storage_options=self.options,
+            storage_options=self._options,
             writer_properties=WriterProperties(max_row_group_size=declared.row_group_rows),
         )
 
     @_retry_conflicts
     def _delete(self, table: str, predicate: str) -> Written:
-        opened = DeltaTable(self.uri(table), storage_options=self.options)
+        opened = DeltaTable(self.uri(table), storage_options=self._options)
         opened.delete(predicate)
         return Written(table, opened.version(), 0)
 
@@ -280,7 +279,7 @@ class DeltaLake(dg.ConfigurableResource):
         declared = TABLES[table]
         rows = declared.conform(rows)
         self._ensure(declared)
-        write_deltalake(self.uri(table), _reader(declared, (rows,)), mode="append", storage_options=self.options)
+        write_deltalake(self.uri(table), _reader(declared, (rows,)), mode="append", storage_options=self._options)
         return Written(table, self.version(table), rows.height)
 
     def append_once(self, table: str, rows: pl.DataFrame, *, expected_version: int, application: str) -> bool:
@@ -292,7 +291,7 @@ class DeltaLake(dg.ConfigurableResource):
         declared = TABLES[table]
         rows = declared.conform(rows)
         self._ensure(declared)
-        opened = DeltaTable(self.uri(table), storage_options=self.options)
+        opened = DeltaTable(self.uri(table), storage_options=self._options)
         if (opened.transaction_version(application) or 0) != expected_version:
             return False
         try:
@@ -347,15 +346,15 @@ class DeltaLake(dg.ConfigurableResource):
                 partition_by=list(declared.partition_by),
                 name=declared.name,
                 description=declared.grain,
-                storage_options=self.options,
+                storage_options=self._options,
             )
-        opened = DeltaTable(uri, storage_options=self.options)
+        opened = DeltaTable(uri, storage_options=self._options)
         if missing := self._missing_columns(opened, declared):
             opened.alter.add_columns(missing)
         for name, rule in self._missing_constraints(opened, declared).items():
             try:
                 opened.alter.add_constraint({name: rule})
             except DeltaError:
-                opened = DeltaTable(uri, storage_options=self.options)
+                opened = DeltaTable(uri, storage_options=self._options)
                 if name in self._missing_constraints(opened, declared):
                     raise

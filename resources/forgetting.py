@@ -21,7 +21,7 @@ from mm_assets.lineage.table_map import LINEAGE, deletion_order
 from mm_assets.lineage.takedowns import TAKEN_DOWN, mask, refusal
 from mm_assets.schemas import TABLES
 from resources.batch_rewriting import KEEP_ALL, rewrite
-from resources.delta_lake import DeltaLake
+from resources.delta_lake import DeltaLake, storage_options
 from resources.provenance import Provenance
 from resources.release_store import releases_of_lake
 from resources.shard_sweep import sweep_files
@@ -278,7 +278,7 @@ def _vacuum(lake: DeltaLake, table: str, batches: Sequence[str]) -> int:
         return 0
     gone = len(opened.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False))
     opened.alter.set_table_properties({_LOG_RETENTION: "interval 0 seconds"})
-    opened = DeltaTable(lake.uri(table), storage_options=lake.options)
+    opened = DeltaTable(lake.uri(table), storage_options=storage_options(lake.root))
     opened.create_checkpoint()
     opened.cleanup_metadata()
     opened.alter.set_table_properties({_LOG_RETENTION: "interval 30 days"})

@@ -132,6 +132,7 @@ def _clip(library: Library) -> None:
     library.write("raw_audio", {"clip_id": ids["sound"], **sound, "speaker": "Ada Lovelace", "source": "vendor-b"})
     spoken = {"clip_id": ids["clip"], "cue_id": ids["cue"], "start_us": 0, "end_us": 9, "text": "Bees are not birds."}
     library.write("raw_cues", {**spoken, "speaker": "Grace Hopper"})
+    library.write("cues", {**spoken, "clip_end_us": 9, "raw_text": spoken["text"]})
     piece = {"piece_id": ids["piece"], "clip_id": ids["clip"]}
     library.write("clip_pieces", {**piece, "start_us": 0, "end_us": 9})
     (heard,) = write_ragged_shard(library.lake.files, BATCH, 0, [np.ones((2, 3), np.float16)])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import polars as pl
@@ -57,7 +58,7 @@ def test_bytes_that_changed_or_went_are_told(library, tmp_path) -> None:
     """A flipped bit, another text in the line, a cut file and a deleted one."""
     root = tmp_path / "landing"
     for batch in ("stamps-home-02", "history-14", "text-math-dialogue-09"):
-        shutil.copytree(library.landing._root / batch, root / batch)
+        shutil.copytree(Path(library.landing._root) / batch, root / batch)
     old, new = library.landing.uri(""), LocalLanding(root).uri("")
     for table in ("raw_images", "raw_documents", "raw_texts"):
         rows = library.lake.read(table, "talks")
@@ -86,7 +87,12 @@ def test_models_versions_verdicts_and_people_are_told(library) -> None:
     written = {"asset": "cleaned_images", "models": ["eye@1#abc"], "code_version": "2", "digest": "d",
                "versions_json": json.dumps({"images": 7})}  # fmt: skip
     row = {"batch": "talks", **dict.fromkeys(("upstream_json", "rows_json"), "{}"), **written}
-    lake.replace("provenance", "talks", pl.DataFrame([row], schema=TABLES["provenance"].schema), within={"asset": "x"})
+    lake.replace(
+        "provenance",
+        "talks",
+        pl.DataFrame([row], schema=TABLES["provenance"].schema),
+        within={"asset": "cleaned_images"},
+    )
     library.write("gate_evaluations", {"gate": "recall", "evaluation_id": "eval_9", "passed": False, "reason": "low"})
     events = [
         {"event": event, "evaluation_id": "eval_9", "batch": "talks", "gate": "recall", "reason": reason, "by": by,
