@@ -8,6 +8,18 @@ from typing import Final
 import dagster as dg
 
 PARTITION_TAG: Final = "dagster/partition"
+_UNDER_WAY: Final = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def runs_under_way(instance: dg.DagsterInstance, partitions: Sequence[str]) -> list[str]:
+    """Runs of some batches and releases that have not ended."""
+    filters = (dg.RunsFilter(tags={PARTITION_TAG: name}, statuses=_UNDER_WAY) for name in partitions)
+    return [run.run_id for chosen in filters for run in instance.get_runs(chosen)]
 
 
 def forget_history(instance: dg.DagsterInstance, partitions: Sequence[str]) -> int:

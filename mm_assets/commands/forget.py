@@ -13,7 +13,7 @@ from mm_assets.lineage.descendants import count_rows, is_made_of
 from mm_assets.lineage.search import Search, search, texts_of
 from mm_assets.lineage.selectors import Choice, find_records
 from mm_assets.lineage.table_map import deletion_order
-from resources.dagster_history import forget_history
+from resources.dagster_history import forget_history, runs_under_way
 from resources.delta_lake import DeltaLake
 from resources.forgetting import Doomed, Forgotten, find_doomed, forget, releases_holding
 from resources.takedowns import Takedowns
@@ -116,6 +116,9 @@ def resume(workspace: Workspace, console: Console) -> list[Done]:
 def _finish(workspace: Workspace, takedowns: Takedowns, takedown: str, console: Console) -> Done:
     lake = _lake(workspace)
     doomed = find_doomed(lake, takedown, takedowns.records(takedown), takedowns.batches(takedown))
+    running = runs_under_way(workspace.instance, [*doomed.batches, *releases_holding(lake, doomed)])
+    if running:
+        raise LineageError(f"takedown {takedown} waits for runs {running}; stop them, then: mm forget --resume")
     going = {table: is_made_of(table, doomed.ids) for table in deletion_order()}
     texts = texts_of(lake, going)
     with console.status(f"takedown {takedown}") as status:

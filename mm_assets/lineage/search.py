@@ -30,7 +30,7 @@ _LEAST_CHARACTERS: Final = 16
 _MOST_CHARACTERS: Final = 64
 """So much of the beginning of a text is looked for: searching for whole documents at once takes minutes to prepare."""
 _ID: Final = r"[a-z]{2,6}_[0-9a-f]{24}"
-_FOLDERS: Final = ("releases", "previews", "negatives")
+_FOLDERS: Final = ("releases", "previews", "negatives", "reports")
 _TEXT_FILES: Final = (".json", ".jsonl", ".html", ".md", ".txt", ".svg")
 
 

@@ -178,6 +178,17 @@ def test_releases_without_it_stay(library) -> None:
     assert lake.files.exists("releases/autumn/samples/part-00000.jsonl")
 
 
+def test_a_version_that_is_gone_is_read_as_it_stands_now(library) -> None:
+    """Releases that stay pin versions which no longer are."""
+    lake = library.lake
+    first = lake.scan("raw_images", version=lake.version("raw_images")).collect()
+    version = lake.version("raw_images")
+    carry_out(lake, Choice(RECORD, library.ids["duck"]))
+    left = lake.scan("raw_images", version=version).collect()
+    assert left["image_id"].to_list() == [library.ids["goose"]]
+    assert first.height == left.height + 1
+
+
 def test_the_ledger_holds_hashes_and_blocks_by_them(library) -> None:
     lake = library.lake
     carry_out(lake, Choice(PERSON, "Ada Lovelace"))
