@@ -38,6 +38,8 @@ _READERS: Final = {
     "boxes": ("boxes", "box", "box_id"),
 }
 """Tables whose rows are counted against what was delivered: each row that goes leaves a rejected one."""
+_DRAWS: Final = ("mixtures", "mixture_exclusions")
+"""What a release drew and what it left out: undone with it."""
 _IDS_AT_ONCE: Final = 500
 _LOG_RETENTION: Final = "delta.logRetentionDuration"
 
@@ -161,7 +163,8 @@ def revoke_releases(lake: DeltaLake, doomed: Doomed) -> list[str]:
                 if path not in kept:
                     lake.files.remove(path)
         lake.clear("provenance", release)
-        lake.replace("mixtures", release, TABLES["mixtures"].empty())
+        for table in _DRAWS:
+            lake.replace(table, release, TABLES[table].empty())
     return revoked
 
 

@@ -103,6 +103,7 @@ LINEAGE: Final[dict[str, Lineage]] = {
         features=("spatial_features", "frame_features", "audio_features"),
     ),
     "mixtures": _of("sample_id"),
+    "mixture_exclusions": _of("sample_id"),
     "review_decisions": Lineage(made_of=("subject_id",), told_by="subject_id"),
     **dict.fromkeys(
         (
@@ -128,6 +129,7 @@ LINEAGE: Final[dict[str, Lineage]] = {
             "document_batches",
             "provenance",
             "costs",
+            "recipes",
             "takedowns",
         ),
         _ACCOUNT,
