@@ -129,7 +129,8 @@ def status(as_json: Json = False) -> None:
         console = _console()
         console.print(table)
         for entry in document["releases"]:
-            console.print(f"release {entry['release']}: {entry['samples']} samples, {entry['path']}")
+            told = "  [red]revoked[/red]" if entry["revoked"] else ""
+            console.print(f"release {entry['release']}: {entry['samples']} samples, {entry['path']}{told}")
     raise typer.Exit(HELD if any(entry["held"] for entry in document["batches"]) else DONE)
 
 
@@ -275,6 +276,68 @@ def lint(
             console.print(f"{error.file}:{error.line}: {error.code} [{error.id}] {error.message}", highlight=False)
         console.print(f"{report.files} files, {report.rows} rows, {len(report.errors)} errors")
     raise typer.Exit(HELD if report.errors else DONE)
+
+
+@app.command()
+def trace(
+    sample_id: Annotated[str, typer.Argument(help="Id of a sample, as a line of a release names it.")],
+    release: Annotated[str | None, typer.Option(help="Show where this release holds it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Walk from a sample to the raw bytes it was made of, and read them; exit 1 if they are gone or changed."""
+    from mm_assets.commands import trace as command  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+
+    traced = command.trace(open_workspace(), sample_id, release)
+    if as_json:
+        _print_json(traced.to_document())
+    else:
+        command.print_trace(traced, _console())
+    raise typer.Exit(DONE if traced.trace.whole else FAILED)
+
+
+@app.command()
+def forget(
+    source: Annotated[str | None, typer.Option(help="Everything of this source.")] = None,
+    license_name: Annotated[str | None, typer.Option("--license", help="Everything under this licence.")] = None,
+    record: Annotated[str | None, typer.Option(help="A record_ref, uri or record id, or what a sample is of.")] = None,
+    person: Annotated[str | None, typer.Option(help="A speaker that audio records or cues declare.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Finish what was ordered and not carried out.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete it; without, only list it. Needs --by, --reason.")] = False,
+    by: Annotated[str, typer.Option(help="Who orders it.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger, so name nobody.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List everything made of some records; with --yes, delete it everywhere, for good, and block it."""
+    from mm_assets.commands import forget as command  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+    from mm_assets.lineage.selectors import Choice, Selector  # noqa: PLC0415 - imports polars
+
+    given = {"source": source, "license": license_name, "record": record, "person": person}
+    chosen = [Choice(Selector(name), value) for name, value in given.items() if value and value.strip()]
+    if len(chosen) != (0 if resume else 1):
+        raise typer.BadParameter("name one of --source, --license, --record and --person, or --resume alone")
+    if chosen and yes and not (by.strip() and reason.strip()):
+        raise typer.BadParameter("needs a name (--by) and a reason (--reason)", param_hint="--yes")
+    workspace, console = open_workspace(), _console()
+    if chosen and not yes:
+        plan = command.plan_forgetting(workspace, chosen[0])
+        if as_json:
+            _print_json(plan.to_document())
+        else:
+            command.print_plan(plan, console)
+            console.print("Nothing was changed. Delete it with: --yes --by WHO --reason TEXT")
+        return
+    progress = _console(stderr=True)
+    if resume:
+        finished = command.resume(workspace, progress)
+    else:
+        finished = [command.carry_out(workspace, chosen[0], by, reason, progress)]
+    if as_json:
+        _print_json([command.done_as_document(done) for done in finished])
+    else:
+        for done in finished:
+            command.print_done(done, console)
 
 
 @app.command()

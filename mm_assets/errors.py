@@ -22,6 +22,7 @@
     │  └─ InferenceError
     ├─ HoldError       the batch is held: the run is refused, not retried
     │  └─ BudgetError          the step would overspend the batch's budget
+    ├─ LineageError    what is to be traced or forgotten is not there, or was not forgotten whole
     └─ ReleaseError    a release cannot be written or read as it stands
        ├─ ExportError          what is asked for is not there, or the format cannot hold it
        └─ FormatError          a sample breaks the placeholder format
@@ -114,6 +115,10 @@ class HoldError(MMAssetsError):
 
 class BudgetError(HoldError):
     """The step would spend more than the batch has left."""
+
+
+class LineageError(MMAssetsError):
+    """What is to be traced or forgotten is not there, or was not forgotten whole."""
 
 
 class ReleaseError(MMAssetsError):

@@ -157,20 +157,30 @@ class DeltaLake(dg.ConfigurableResource):
         except TableNotFoundError:
             return None
 
+    def _open_at(self, table: str, version: int | None) -> DeltaTable | None:
+        opened = self.open(table)
+        if opened is not None and version is not None:
+            try:
+                opened.load_as_version(version)
+            except TableNotFoundError:
+                return self.open(table)
+        return opened
+
     def version(self, table: str) -> int:
         """Latest Delta version of the table; -1 before its first write."""
         opened = self.open(table)
         return -1 if opened is None else opened.version()
 
     def scan(self, table: str, batch: str | None = None, *, version: int | None = None) -> pl.LazyFrame:
-        """Rows of a table, of one batch if one is named; typed and empty before the first write."""
+        """Rows of a table, of one batch if one is named; typed and empty before the first write.
+
+        A version that a takedown deleted is read as the table stands now, without what was taken down.
+        """
         if batch is not None:
             validate_batch_id(batch)
-        opened = self.open(table)
+        opened = self._open_at(table, version)
         if opened is None:
             return TABLES[table].empty().lazy()
-        if version is not None:
-            opened.load_as_version(version)
         present = {field.name for field in opened.schema().fields}
         rows = pl.scan_delta(opened).select(
             pl.col(name) if name in present else pl.lit(None, dtype=column.dtype).alias(name)

@@ -31,6 +31,18 @@ class LakeFiles(Protocol):
         """The file's local path for memory mapping, or None in an object store."""
         ...
 
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file."""
+        ...
+
+    def names(self, prefix: str) -> list[str]:
+        """Paths of the files below a folder, at any depth, sorted."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Delete the file if it is there."""
+        ...
+
     def remove_prefix(self, prefix: str, keep: set[str]) -> int:
         """Delete the files below a folder that are not kept; returns how many."""
         ...
@@ -64,6 +76,19 @@ class LocalLakeFiles:
     def local_path(self, path: str) -> Path | None:
         """The file's path."""
         return self._root / _safe(path)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file."""
+        return (self._root / _safe(path)).is_file()
+
+    def names(self, prefix: str) -> list[str]:
+        """Paths of the files below a folder, those being written included."""
+        files = (path for path in (self._root / _safe(prefix)).rglob("*") if path.is_file())
+        return sorted(path.relative_to(self._root).as_posix() for path in files)
+
+    def remove(self, path: str) -> None:
+        """Delete the file if it is there."""
+        (self._root / _safe(path)).unlink(missing_ok=True)
 
     def remove_prefix(self, prefix: str, keep: set[str]) -> int:
         """Delete the files directly below the folder that are not kept."""
@@ -101,6 +126,23 @@ class S3LakeFiles:
     def local_path(self, path: str) -> Path | None:  # noqa: ARG002 - part of the protocol
         """None: there is no local file."""
         return None
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such an object."""
+        found = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._key(path), MaxKeys=1)
+        return any(item["Key"] == self._key(path) for item in found.get("Contents", ()))
+
+    def names(self, prefix: str) -> list[str]:
+        """Paths of the objects below a folder."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=f"{self._key(prefix)}/"
+        )
+        start = len(self._prefix) + 1 if self._prefix else 0
+        return sorted(item["Key"][start:] for page in pages for item in page.get("Contents", ()))
+
+    def remove(self, path: str) -> None:
+        """Delete the object if it is there."""
+        self._client.delete_object(Bucket=self._bucket, Key=self._key(path))
 
     def remove_prefix(self, prefix: str, keep: set[str]) -> int:
         """Delete the objects below the folder that are not kept."""

@@ -190,7 +190,7 @@ class Provenance(dg.ConfigurableResource):
         first, children before parents, so that no reader ever meets a row whose parent is gone.
         """
         step = STEPS[name]
-        with self._lock(batch):
+        with self.lock(batch):
             recorded, read_before = self._state(batch)
             upstream = self._upstream(step, batch, recorded, read_before if landing is None else landing)
             identities = {key: str(model.identity) for key, model in (models or {}).items()}
@@ -237,7 +237,7 @@ class Provenance(dg.ConfigurableResource):
         self.lake.replace("provenance", writing.batch, rows, within={"asset": writing.step.name})
 
     @contextlib.contextmanager
-    def _lock(self, batch: str) -> Iterator[None]:
+    def lock(self, batch: str) -> Iterator[None]:
         """Serialise the writers of one batch on this machine; the operating system frees it when a process dies."""
         validate_batch_id(batch)
         root = self.lake.root

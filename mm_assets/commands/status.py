@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from mm_assets.commands.workspace import Workspace
+from mm_assets.fusion.release_format import REVOKED_NAME
 from mm_assets.schemas import TABLES
 from resources.delta_lake import DeltaLake
 from resources.release_store import releases_of_lake
@@ -61,6 +62,7 @@ def release_summaries(lake: DeltaLake) -> list[dict[str, Any]]:
                     batch: why.split(":", 1)[0] for batch, why in manifest["excluded_batches"].items()
                 },
                 "path": f"{lake.root.rstrip('/')}/releases/{release}",
+                "revoked": lake.files.exists(f"releases/{release}/{REVOKED_NAME}"),
             }
         )
     return summaries

@@ -12,6 +12,8 @@ from mm_assets.fusion.sequences import SequenceFormat
 MANIFEST_NAME: Final = "manifest.json"
 SAMPLES_FOLDER: Final = "samples"
 STAGING_MARK: Final = ".tmp-"
+REVOKED_NAME: Final = "REVOKED.json"
+"""Stands beside the manifest of a release that held what was taken down; its other files are gone."""
 
 
 class VocabularyDeclaration(msgspec.Struct, frozen=True):
@@ -67,9 +69,11 @@ def read_release_format(folder: Path) -> ReleaseFormat | None:
     """Read the format of a release folder; None if it has no manifest.
 
     Raises:
-        ReleaseError: the manifest cannot be read or does not declare the format.
+        ReleaseError: the manifest cannot be read or does not declare the format, or the release was revoked.
     """
     path = folder / MANIFEST_NAME
+    if (folder / REVOKED_NAME).is_file():
+        raise ReleaseError(f"{folder}: was revoked, for samples of it were taken down; delete it and draw it again")
     try:
         declared = msgspec.json.decode(path.read_bytes(), type=ReleaseFormat)
         declared.vocabulary.vocabulary()

@@ -14,6 +14,7 @@ from mm_assets.features.shards import SpatialReader
 from mm_assets.fusion.placeholders import Vocabulary
 from mm_assets.fusion.sequences import SequenceFormat
 from mm_assets.gates.guard import mark_run
+from mm_assets.lineage.takedowns import not_taken_down
 from mm_assets.mixtures.draw_metadata import describe_draw
 from mm_assets.mixtures.evaluation_sets import digest_of
 from mm_assets.mixtures.exclusions import exclusions
@@ -106,7 +107,8 @@ def mixtures(
     """One row per sample that the recipe draws from the batches that are not held, in release order."""
     mark_run(context)
     release, excluded = validate_release_id(context.partition_key), exclusions(holds)
-    samples = lake.scan("fusion_samples").filter(~pl.col("batch").is_in(list(excluded)))
+    usable = lake.scan("fusion_samples").filter(~pl.col("batch").is_in(list(excluded)))
+    samples = not_taken_down(usable, lake.scan("takedowns"))
     batches = samples.select(pl.col("batch").unique().sort()).collect()["batch"].to_list()
     policy = policy_file.policy.mixtures
     if told := told_of_floor(policy.min_text_retention, policy.allow_no_text_retention):

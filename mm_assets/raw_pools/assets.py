@@ -18,6 +18,7 @@ from resources.holds import Holds
 from resources.object_store import LandingStore
 from resources.policy_file import PolicyFile
 from resources.provenance import Provenance, Writing
+from resources.takedowns import blocks_of
 
 STAGE = "raw_pools"
 _STEP = STEPS[STAGE]
@@ -63,7 +64,7 @@ def raw_pools(
     contract = contract_or_refusal(landing, batch, policy)
     signature = landing_signature(landing, batch)
     with provenance.writing(STAGE, batch, landing=signature) as writing, lake.staging() as staging:
-        spool(read_batch(landing, contract, policy), staging, writing, context)
+        spool(read_batch(landing, contract, policy, blocks_of(lake)), staging, writing, context)
         lake.replace("rejected", batch, staging, within={"stage": STAGE})
         writing.written += [lake.replace(table, batch, staging) for table in _STEP.tables]
     rejected = lake.rejected_by_code(batch, STAGE)

@@ -16,6 +16,7 @@ from resources.holds import Holds
 from resources.object_store import LandingStore
 from resources.policy_file import PolicyFile
 from resources.provenance import Provenance
+from resources.takedowns import blocks_of
 
 GROUP = "raw_pools"
 
@@ -37,7 +38,8 @@ def raw_documents(
     batch, policy = context.partition_key, policy_file.policy
     contract = contract_or_refusal(landing, batch, policy.ingest)
     with provenance.writing(STAGE, batch) as writing, lake.staging() as staging:
-        spool(read_document_batch(landing, contract, policy.ingest, policy.document_reading), staging, writing, context)
+        chunks = read_document_batch(landing, contract, policy.ingest, policy.document_reading, blocks_of(lake))
+        spool(chunks, staging, writing, context)
         lake.replace("rejected", batch, staging, within={"stage": STAGE})
         writing.written += [lake.replace(table, batch, staging) for table in STEPS[STAGE].tables]
     rejected = lake.rejected_by_code(batch, STAGE)

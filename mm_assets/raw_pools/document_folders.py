@@ -16,6 +16,7 @@ import msgspec
 
 from mm_assets.errors import InputError, RecordError
 from mm_assets.landing import LandedObject, Landing
+from mm_assets.lineage.takedowns import NOTHING_BLOCKED, Blocks
 from mm_assets.policy import DocumentReadingPolicy, IngestPolicy
 from mm_assets.raw_pools.contract import BatchContract
 from mm_assets.raw_pools.document_records import (
@@ -33,6 +34,7 @@ from mm_assets.raw_pools.lines import read_lines
 from mm_assets.raw_pools.names import check_name, suffix_of
 from mm_assets.raw_pools.records import Bytes, Rejection
 from mm_assets.raw_pools.rows import decode_json
+from mm_assets.raw_pools.taken_down import refuse_documents_taken_down
 from mm_assets.raw_pools.texts import unknown_form
 
 FOLDER: Final = "documents"
@@ -47,15 +49,20 @@ _DIGITS: Final = re.compile(r"(\d{1,18})")
 
 
 def read_document_batch(
-    landing: Landing, contract: BatchContract, ingest: IngestPolicy, reading: DocumentReadingPolicy
+    landing: Landing,
+    contract: BatchContract,
+    ingest: IngestPolicy,
+    reading: DocumentReadingPolicy,
+    blocks: Blocks = NOTHING_BLOCKED,
 ) -> Iterator[DocumentChunk]:
     """Yield every record of the document folder, kept or rejected.
 
     Order: lines of the manifest, PDF and HTML files nobody declared, pictures of pages nobody declared, files no reader
     knows. Positions count the records in this order, the rejected ones included. Nothing is decoded; files are hashed
-    as streams.
+    as streams. Records that were taken down are rejected.
     """
-    yield from as_document_chunks(_records(landing, contract, ingest, reading), landing, contract, ingest)
+    records = refuse_documents_taken_down(_records(landing, contract, ingest, reading), contract, blocks)
+    yield from as_document_chunks(records, landing, contract, ingest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from resources.holds import Holds
 from resources.object_store import LandingStore
 from resources.policy_file import PolicyFile
 from resources.provenance import Provenance
+from resources.takedowns import blocks_of
 
 GROUP = "raw_pools"
 _STEP = STEPS[STAGE]
@@ -38,7 +39,8 @@ def raw_media(
     batch, policy = context.partition_key, policy_file.policy
     contract = contract_or_refusal(landing, batch, policy.ingest)
     with provenance.writing(STAGE, batch) as writing, lake.staging() as staging:
-        spool(read_media_batch(landing, contract, policy.ingest, policy.media), staging, writing, context)
+        chunks = read_media_batch(landing, contract, policy.ingest, policy.media, blocks_of(lake))
+        spool(chunks, staging, writing, context)
         lake.replace("rejected", batch, staging, within={"stage": STAGE})
         writing.written += [lake.replace(table, batch, staging) for table in _STEP.tables]
     rejected = lake.rejected_by_code(batch, STAGE)

@@ -8,6 +8,7 @@ import msgspec
 
 from mm_assets.errors import InputError, RecordError
 from mm_assets.landing import LandedObject, Landing
+from mm_assets.lineage.takedowns import NOTHING_BLOCKED, Blocks
 from mm_assets.media.subtitles import SUBTITLE_FORMS, read_cues
 from mm_assets.policy import IngestPolicy, MediaPolicy
 from mm_assets.raw_pools.contract import BatchContract
@@ -27,6 +28,7 @@ from mm_assets.raw_pools.media_rows import AUDIO_SUFFIXES, VIDEO_SUFFIXES, Audio
 from mm_assets.raw_pools.names import suffix_of
 from mm_assets.raw_pools.records import Bytes, Rejection
 from mm_assets.raw_pools.rows import decode_json
+from mm_assets.raw_pools.taken_down import refuse_media_taken_down
 from mm_assets.raw_pools.texts import unknown_form
 
 _AUDIO_DECODER: Final = msgspec.json.Decoder(AudioRow)
@@ -38,14 +40,20 @@ _FORMS: Final = {
 
 
 def read_media_batch(
-    landing: Landing, contract: BatchContract, ingest: IngestPolicy, media: MediaPolicy
+    landing: Landing,
+    contract: BatchContract,
+    ingest: IngestPolicy,
+    media: MediaPolicy,
+    blocks: Blocks = NOTHING_BLOCKED,
 ) -> Iterator[MediaChunk]:
     """Yield every record of the audio and video folders, kept or rejected.
 
     Order: audio lines, audio files nobody declared, then the same of video. Positions count the records of a kind in
     this order, the rejected ones included. Nothing is decoded; files are hashed as streams, subtitles are read whole.
+    Records that were taken down are rejected.
     """
-    yield from as_media_chunks(_records(landing, contract, ingest, media), landing, contract, ingest)
+    records = refuse_media_taken_down(_records(landing, contract, ingest, media), contract, blocks)
+    yield from as_media_chunks(records, landing, contract, ingest)
 
 
 def _records(

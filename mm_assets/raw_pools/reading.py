@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from mm_assets.errors import RecordError
 from mm_assets.landing import Landing
+from mm_assets.lineage.takedowns import NOTHING_BLOCKED, Blocks
 from mm_assets.policy import IngestPolicy
 from mm_assets.raw_pools.coco import read_coco
 from mm_assets.raw_pools.contract import BatchContract
@@ -11,18 +12,23 @@ from mm_assets.raw_pools.imagefolder import read_imagefolder
 from mm_assets.raw_pools.inventory import Inventory, take_inventory
 from mm_assets.raw_pools.names import IMAGE_SUFFIXES, suffix_of
 from mm_assets.raw_pools.records import RawChunk, Record, Rejection, as_chunks
+from mm_assets.raw_pools.taken_down import refuse_taken_down
 from mm_assets.raw_pools.texts import read_texts, unknown_form
 from mm_assets.raw_pools.webdataset import read_webdataset
 
 
-def read_batch(landing: Landing, contract: BatchContract, policy: IngestPolicy) -> Iterator[RawChunk]:
+def read_batch(
+    landing: Landing, contract: BatchContract, policy: IngestPolicy, blocks: Blocks = NOTHING_BLOCKED
+) -> Iterator[RawChunk]:
     """Yield every record of the image and text folders, kept or rejected.
 
     Order: ImageFolder lines, COCO images, tars by name, files nobody declared, texts by key. Positions count the
     records of the batch in this order, the rejected ones included. Memory does not grow with the number of records,
-    save for a COCO file, which is held whole within ``policy.max_coco_bytes``.
+    save for a COCO file, which is held whole within ``policy.max_coco_bytes``. Records that were taken down are
+    rejected.
     """
-    yield from as_chunks(_records(landing, contract, policy), landing, contract, policy)
+    records = refuse_taken_down(_records(landing, contract, policy), contract, blocks)
+    yield from as_chunks(records, landing, contract, policy)
 
 
 def _records(landing: Landing, contract: BatchContract, policy: IngestPolicy) -> Iterator[Record]:

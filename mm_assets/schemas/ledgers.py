@@ -69,4 +69,22 @@ TABLES: Final[tuple[Table, ...]] = (
         },
         partition_by=(),
     ),
+    Table(
+        name="takedowns",
+        grain="One row per record of a takedown, and one when it was ordered and done. Append-only; holds hashes only.",
+        columns={
+            "event": Column(pl.String, "ordered, record or done."),
+            "takedown_id": Column(pl.String, "Hash of selector and value."),
+            "selector": Column(pl.String, "source, license, record or person."),
+            "selector_hash": Column(pl.String, "SHA-256 of the selector's value, without case and outer spaces."),
+            "batch": Column(pl.String, "Batch of the record.", nullable=True),
+            "record_id": Column(pl.String, "Id of the record, itself a hash.", nullable=True),
+            "content_hash": Column(pl.String, "SHA-256 of the SHA-256 of the record's bytes or text.", nullable=True),
+            "rows_json": Column(pl.String, "Rows deleted per table, once done; JSON.", nullable=True),
+            "by": Column(pl.String, "Who ordered it."),
+            "reason": Column(pl.String, "Why."),
+            "at_us": Column(pl.Int64, "When, microseconds since 1970 UTC."),
+        },
+        partition_by=(),
+    ),
 )

@@ -1,0 +1,173 @@
+"""List everything that was made of some records, delete it everywhere, and prove it by a search."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from mm_assets.commands.workspace import Workspace
+from mm_assets.errors import LineageError
+from mm_assets.lineage.descendants import count_rows, is_made_of
+from mm_assets.lineage.search import Search, search, texts_of
+from mm_assets.lineage.selectors import Choice, find_records
+from mm_assets.lineage.table_map import deletion_order
+from resources.dagster_history import forget_history, runs_under_way
+from resources.delta_lake import DeltaLake
+from resources.forgetting import Doomed, Forgotten, find_doomed, forget, releases_holding
+from resources.takedowns import Takedowns
+
+_SHOWN: Final = 12
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a choice leads to.
+
+    Attributes:
+        choice: what to forget.
+        records: columns table, batch, record_id, record_ref, uri.
+        doomed: everything that goes with them.
+        rows: rows to delete, by table and batch.
+        releases: releases to revoke.
+    """
+
+    choice: Choice
+    records: pl.DataFrame
+    doomed: Doomed
+    rows: dict[str, dict[str, int]]
+    releases: list[str]
+
+    def to_document(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return {
+            "selector": self.choice.selector.value,
+            "takedown": self.choice.takedown_id,
+            "records": self.records.drop("content_hash").to_dicts(),
+            "ids": len(self.doomed.ids),
+            "rows": self.rows,
+            "releases": self.releases,
+            "samples_that_lose_a_negative": self.doomed.samples,
+        }
+
+
+@dataclass(frozen=True)
+class Done:
+    """A takedown that was carried out, and the proof.
+
+    Attributes:
+        takedown: its id.
+        forgotten: what went.
+        runs: runs whose history was deleted, for it showed the rows.
+        proof: the search afterwards.
+        raw: objects of the landing area that still hold the records; whoever delivered them has to delete them.
+    """
+
+    takedown: str
+    forgotten: Forgotten
+    runs: int
+    proof: Search
+    raw: list[str] = field(default_factory=list[str])
+
+
+def _lake(workspace: Workspace) -> DeltaLake:
+    return workspace.resources["lake"]  # pyright: ignore[reportReturnType] - keyed by definitions.py
+
+
+def plan_forgetting(workspace: Workspace, choice: Choice) -> Plan:
+    """What a choice leads to; changes nothing.
+
+    Raises:
+        LineageError: the record does not exist.
+    """
+    lake = _lake(workspace)
+    records = find_records(lake, choice).select("table", "batch", "record_id", "record_ref", "uri", "content_hash")
+    doomed = find_doomed(lake, choice.takedown_id, records["record_id"].to_list(), sorted(records["batch"].unique()))
+    return Plan(choice, records, doomed, count_rows(lake, doomed.ids), releases_holding(lake, doomed))
+
+
+def carry_out(workspace: Workspace, choice: Choice, by: str, reason: str, console: Console) -> Done:
+    """Order a takedown and carry it out, together with whatever an earlier one left undone.
+
+    Raises:
+        LineageError: no name or reason, no such record, or the search still finds something; then run it again.
+    """
+    lake = _lake(workspace)
+    takedowns = Takedowns(lake=lake)
+    try:
+        raw = sorted(find_records(lake, choice)["uri"].unique())
+    except LineageError:
+        if choice.takedown_id not in takedowns.known():
+            raise
+        raw = []
+    ordered = takedowns.order(choice, by, reason)
+    finished = [_finish(workspace, takedowns, takedown, console) for takedown in takedowns.open()]
+    done = next(item for item in finished if item.takedown == ordered)
+    return Done(done.takedown, done.forgotten, done.runs, done.proof, raw)
+
+
+def resume(workspace: Workspace, console: Console) -> list[Done]:
+    """Carry out what was ordered and not finished."""
+    takedowns = Takedowns(lake=_lake(workspace))
+    return [_finish(workspace, takedowns, takedown, console) for takedown in takedowns.open()]
+
+
+def _finish(workspace: Workspace, takedowns: Takedowns, takedown: str, console: Console) -> Done:
+    lake = _lake(workspace)
+    doomed = find_doomed(lake, takedown, takedowns.records(takedown), takedowns.batches(takedown))
+    running = runs_under_way(workspace.instance, [*doomed.batches, *releases_holding(lake, doomed)])
+    if running:
+        raise LineageError(f"takedown {takedown} waits for runs {running}; stop them, then: mm forget --resume")
+    going = {table: is_made_of(table, doomed.ids) for table in deletion_order()}
+    texts = texts_of(lake, going)
+    with console.status(f"takedown {takedown}") as status:
+        forgotten = forget(lake, workspace.provenance, doomed, lambda told: status.update(f"{takedown}: {told}"))
+        status.update(f"{takedown}: deleting the history of runs")
+        runs = forget_history(workspace.instance, [*doomed.batches, *forgotten.releases])
+        status.update(f"{takedown}: searching")
+        proof = search(lake, lake.files, doomed.ids.to_list(), texts)
+    if proof.hits:
+        places = "; ".join(f"{hit.where} ({hit.count})" for hit in proof.hits[:_SHOWN])
+        raise LineageError(f"takedown {takedown} is not whole: found in {places}; stop what runs and order it again")
+    takedowns.close(takedown, forgotten.rows)
+    return Done(takedown, forgotten, runs, proof)
+
+
+def done_as_document(done: Done) -> dict[str, Any]:
+    """JSON-able form."""
+    return asdict(done)
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """Show what would go."""
+    console.print(f"[bold]{plan.choice.selector.value}[/bold] takes {plan.records.height} records", highlight=False)
+    for row in plan.records.head(_SHOWN).iter_rows(named=True):
+        console.print(f"  {row['record_id']}  {row['record_ref']}  {row['uri']}", highlight=False)
+    if plan.records.height > _SHOWN:
+        console.print(f"  … and {plan.records.height - _SHOWN} more, see --json")
+    table = Table("table", "rows", "of")
+    for name, counted in plan.rows.items():
+        table.add_row(name, str(sum(counted.values())), ", ".join(f"{owner} {rows}" for owner, rows in counted.items()))
+    console.print(table)
+    console.print(f"releases to revoke: {', '.join(plan.releases) or 'none'}", highlight=False)
+    console.print(f"samples that lose a negative: {len(plan.doomed.samples)}", highlight=False)
+
+
+def print_done(done: Done, console: Console) -> None:
+    """Show what went, and the proof."""
+    rows = sum(done.forgotten.rows.values())
+    console.print(
+        f"takedown {done.takedown}: {rows} rows of {len(done.forgotten.rows)} tables, {done.forgotten.files} files, "
+        f"{done.forgotten.old_files} files of earlier versions and the history of {done.runs} runs deleted",
+        highlight=False,
+    )
+    for release in done.forgotten.releases:
+        console.print(f"release {release} revoked; draw it again with: mm run --release {release}", highlight=False)
+    console.print(
+        f"search for {done.proof.ids} ids and {done.proof.texts} texts in {done.proof.rows} rows and "
+        f"{done.proof.files} files: nothing found",
+        highlight=False,
+    )
+    for uri in done.raw[:_SHOWN]:
+        console.print(f"still delivered: {uri}", highlight=False)

@@ -1,0 +1,1 @@
+"""Where every row comes from, and what else goes when a record has to go."""
