@@ -70,6 +70,10 @@ class AblationPolicy(Section):
         default=2, description="Proxies trained at once on CPU, one thread each, so that the sums do not depend on it."
     )
 
+    def importance_of(self, capability: str) -> float:
+        """Weight of a capability in the objective, before the weights are brought to sum to 1."""
+        return {str(name): value for name, value in self.importance.items()}.get(capability, 1.0)
+
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
         if self.width % self.heads:

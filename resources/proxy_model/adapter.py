@@ -1,4 +1,4 @@
-"""A light contrastive adapter: two linear maps that bring frozen codes of pictures and embeddings of captions together."""
+"""A light contrastive adapter: two linear maps bring frozen codes of pictures and embeddings of captions together."""
 
 from typing import Final
 

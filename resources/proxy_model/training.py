@@ -54,9 +54,7 @@ class Trainer:
         self._probes: dict[str, _Probe] = {}
         for name in corpus.capabilities:
             if name != RETRIEVAL:
-                windows = held_out_windows(
-                    corpus, name, tokens=policy.held_out_tokens, length=policy.context_tokens
-                )
+                windows = held_out_windows(corpus, name, tokens=policy.held_out_tokens, length=policy.context_tokens)
                 rows = pack_rows([tokens for _, tokens in windows], policy.context_tokens)
                 self._probes[name] = _Probe(rows, np.array([sample for sample, _ in windows], dtype=np.int64))
 

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
-
 _EARLIER: Final = 2  # tokens before the present one that enter at the bottom, so that short runs get beyond pairs
 
 

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mm_assets.errors import ReleaseError
 from mm_assets.mixtures.ablation.choice import Choice, Forecast, Objective, choose_recipe
 from mm_assets.mixtures.ablation.corpus import Corpus
 from mm_assets.mixtures.ablation.design import floors_of, plan_recipe, plan_runs
 from mm_assets.mixtures.ablation.forgetting import Comparison, compare_with_text_only
 from mm_assets.mixtures.ablation.interfaces import ProxyTrainer, Role, RunResult
-from mm_assets.mixtures.ablation.regression import LossModel, fit_losses, rank_correlation
+from mm_assets.mixtures.ablation.regression import TINY, LossModel, fit_losses, rank_correlation
+from mm_assets.mixtures.ablation.shares import shares_by_hand
 from mm_assets.policy import AblationPolicy
-
-_SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -166,37 +164,21 @@ def fit_runs(runs: Sequence[RunResult]) -> dict[str, LossModel]:
     return fit_losses(weights, {name: np.array([run.held_out[name].mean for run in fitted]) for name in names})
 
 
-def shares_by_hand(by_hand: Mapping[str, float], pools: Sequence[str]) -> tuple[float, ...] | None:
-    """The recipe by hand in the order of the pools, None if there is none.
-
-    Raises:
-        ReleaseError: it gives a share to a pool without samples, or does not sum to 1.
-    """
-    if not by_hand:
-        return None
-    without = sorted(pool for pool, share in by_hand.items() if share > 0 and pool not in pools)
-    if without or abs(sum(by_hand.values()) - 1.0) > _SUM_TOLERANCE:
-        raise ReleaseError(
-            f"recipe by hand {dict(by_hand)}: shares must sum to 1 and go to pools with samples ({', '.join(pools)})"
-        )
-    return tuple(float(by_hand.get(pool, 0.0)) for pool in pools)
-
-
 def judge_predictions(
     runs: Sequence[RunResult], models: Mapping[str, LossModel], objective: Objective, policy: AblationPolicy
 ) -> Prediction:
     """Predict the held-out mixtures and compare with what was measured."""
     tests = [run for run in runs if run.plan.role == "held_out"]
     weights = np.array([run.plan.weights for run in tests])
-    measured = {name: np.log([max(run.held_out[name].mean, 1e-9) for run in tests]) for name in models}
-    width = _width(policy.confidence)
+    measured = {name: np.log([max(run.held_out[name].mean, TINY) for run in tests]) for name in models}
     correlations: dict[str, float] = {}
     inside: list[NDArray[np.bool_]] = []
     for name, model in models.items():
-        mean, deviation = model.predict(weights)
-        correlations[name] = rank_correlation(mean.tolist(), measured[name].tolist())
-        inside.append(np.abs(measured[name] - mean) <= width * deviation)
-    scores = [sum(share * measured[name][place] for name, share in objective.importance.items()) for place in range(len(tests))]
+        expected, low, high = model.interval(weights, policy.confidence)
+        losses = np.exp(measured[name])
+        correlations[name] = rank_correlation(expected.tolist(), losses.tolist())
+        inside.append((low <= losses) & (losses <= high))
+    scores = np.sum([share * measured[name] for name, share in objective.importance.items()], axis=0).tolist()
     return Prediction(
         correlations,
         rank_correlation(objective.expected(weights).tolist(), scores),
@@ -207,16 +189,10 @@ def judge_predictions(
 
 def _measured_objectives(runs: Sequence[RunResult], objective: Objective) -> dict[str, float]:
     logs = {
-        run.plan.name: {name: float(np.log(max(one.mean, 1e-9))) for name, one in run.held_out.items()} for run in runs
+        run.plan.name: {name: float(np.log(max(one.mean, TINY))) for name, one in run.held_out.items()} for run in runs
     }
     reference = next(logs[run.plan.name] for run in runs if run.plan.role == "as_delivered")
     values: dict[str, list[float]] = {}
     for run in runs:
         values.setdefault(run.plan.role, []).append(objective.value(logs[run.plan.name], reference))
     return {role: float(np.mean(one)) for role, one in values.items() if role in {"chosen", "by_hand", "text_only"}}
-
-
-def _width(confidence: float) -> float:
-    from scipy.special import ndtri  # noqa: PLC0415 - import time of the graph
-
-    return float(ndtri((1.0 + confidence) / 2.0))

@@ -68,7 +68,7 @@ class Objective:
     def __init__(self, models: Mapping[str, LossModel], as_delivered: Sequence[float], policy: AblationPolicy) -> None:
         self._models, self._policy = models, policy
         self._reference = np.array([as_delivered], dtype=np.float64)
-        raw = {name: policy.importance.get(name, 1.0) for name in models}  # pyright: ignore[reportArgumentType] - names of capabilities
+        raw = {name: policy.importance_of(name) for name in models}
         total = sum(raw.values()) or 1.0
         self.importance: dict[str, float] = {name: value / total for name, value in raw.items()}
 
@@ -93,13 +93,13 @@ class Objective:
     def forecast(self, weights: Sequence[float]) -> Forecast:
         """What is expected of one recipe."""
         point, share = np.array([weights], dtype=np.float64), self._policy.confidence
-        width = float(-_normal_quantile((1.0 - share) / 2.0))
-        losses: dict[str, Interval] = {}
-        for name, model in self._models.items():
-            mean, deviation = (float(values[0]) for values in model.predict(point))
-            edges = mean - width * deviation, mean + width * deviation
-            losses[name] = Interval(*(float(np.exp(value)) for value in (mean, *edges)))
-        return Forecast(tuple(weights), losses, _interval(float(self.expected(point)[0]), self.draws(point)[:, 0], share))
+        losses = {
+            name: Interval(*(float(values[0]) for values in model.interval(point, share)))
+            for name, model in self._models.items()
+        }
+        return Forecast(
+            tuple(weights), losses, _interval(float(self.expected(point)[0]), self.draws(point)[:, 0], share)
+        )
 
 
 def choose_recipe(objective: Objective, floors: Sequence[float], policy: AblationPolicy) -> Choice:
@@ -118,9 +118,7 @@ def choose_recipe(objective: Objective, floors: Sequence[float], policy: Ablatio
     draws = objective.draws(candidates)
     best_of_draws = candidates[np.argmin(draws, axis=1)]
     weights = round_shares(candidates[best], floors)
-    shares = tuple(
-        _interval(weights[pool], best_of_draws[:, pool], policy.confidence) for pool in range(len(floors))
-    )
+    shares = tuple(_interval(weights[pool], best_of_draws[:, pool], policy.confidence) for pool in range(len(floors)))
     return Choice(objective.forecast(weights), shares, float((draws[:, best] < 0).mean()))
 
 
@@ -151,9 +149,3 @@ def round_shares(weights: NDArray[np.float64], floors: Sequence[float]) -> tuple
 def _interval(value: float, draws: NDArray[np.float64], confidence: float) -> Interval:
     low, high = np.quantile(draws, [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0])
     return Interval(value, float(low), float(high))
-
-
-def _normal_quantile(share: float) -> float:
-    from scipy.special import ndtri  # noqa: PLC0415 - import time of the graph
-
-    return float(ndtri(share))

@@ -2,7 +2,6 @@
 """What the proxy is trained on and what it is measured on: samples as tokens, held out by whole groups."""
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,13 +23,11 @@ COLUMNS = (
     "text_kind",
     "pool",
     "content",
-    "image_id",
     "caption_id",
     "codes",
     "audio_codes",
-    "segment_json",
-    "document_json",
 )
+"""Columns of ``fusion_samples`` that a corpus is made of."""
 
 
 @dataclass(frozen=True)
@@ -71,25 +68,7 @@ class Corpus:
         return tuple(name for name in CAPABILITIES if len(self.held_out.get(name, ())))
 
 
-def group_of(row: Mapping[str, Any]) -> str:
-    """What a sample shares with others so closely that all go to one side: its picture, clip, document or text.
-
-    Args:
-        row: a row of table ``fusion_samples``.
-    """
-    if row["image_id"]:
-        return str(row["image_id"])
-    if row["segment_json"]:
-        return str(json.loads(row["segment_json"])["clip_id"])
-    if row["document_json"]:
-        return str(json.loads(row["document_json"])["document_id"])
-    words = " ".join(row["content"].casefold().split())
-    return hashlib.sha256(words.encode()).hexdigest()
-
-
-def choose_held_out(
-    capabilities: Sequence[str], groups: Sequence[str], share: float, seed: int
-) -> NDArray[np.bool_]:
+def choose_held_out(capabilities: Sequence[str], groups: Sequence[int], share: float, seed: int) -> NDArray[np.bool_]:
     """Hold out whole groups of every capability that has two of them, the fewest that reach the share.
 
     Args:
@@ -102,10 +81,10 @@ def choose_held_out(
         shape (N,); True where a sample is held out. Every capability with two groups has some on either side.
     """
     order = {group: hashlib.sha256(f"{seed}:{group}".encode()).digest() for group in set(groups)}
-    members: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    members: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
     for capability, group in zip(capabilities, groups, strict=True):
         members[capability][group] += 1
-    chosen: set[str] = set()
+    chosen = set[int]()
     for capability in sorted(members, key=lambda name: (len(members[name]), name)):
         sizes = members[capability]
         wanted, taken = share * sum(sizes.values()), sum(sizes[group] for group in sizes if group in chosen)
@@ -125,7 +104,8 @@ def build_corpus(
     """Read samples as tokens and part them.
 
     Args:
-        frames: rows of table ``fusion_samples`` with `COLUMNS`, chunk by chunk, as many as may be held in memory.
+        frames: rows of table ``fusion_samples``: `COLUMNS`, and as ``group`` the number of the group that a sample
+            stays with; chunk by chunk, as many as may be held in memory.
         captions: frozen embedding of each caption by its id, float32, shape (D,); without any, retrieval is not
             measured.
         policy: sizes and shares.
@@ -142,10 +122,9 @@ def build_corpus(
         )
         for row in rows
     ]
-    names = [group_of(row) for row in rows]
+    groups = [int(row["group"]) for row in rows]
     kinds = [capability_of(row["kind"], row["text_kind"]) for row in rows]
-    out = choose_held_out(kinds, names, policy.held_out_share, policy.seed)
-    numbers = {name: number for number, name in enumerate(sorted(set(names)))}
+    out = choose_held_out(kinds, groups, policy.held_out_share, policy.seed)
     train = {
         pool: np.array([i for i, row in enumerate(rows) if row["pool"] == pool and not out[i]], dtype=np.int64)
         for pool in POOLS
@@ -169,7 +148,7 @@ def build_corpus(
         starts=np.concatenate([[0], np.cumsum([len(sample) for sample in samples])]).astype(np.int64),
         train={pool: train[pool] for pool in pools},
         held_out=held_out,
-        groups=np.array([numbers[name] for name in names], dtype=np.int64),
+        groups=np.array(groups, dtype=np.int64),
         pairs=pairs,
         pictures=pictures,
         captions=embedded,

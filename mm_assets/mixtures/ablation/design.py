@@ -79,14 +79,10 @@ def plan_runs(
     for number in range(1, policy.held_out_mixtures + 1):
         shares = chance.dirichlet(np.ones(count)).tolist()
         mixtures.append((f"held out {number}", "held_out", above_floors(shares, floors)))
-    return [
-        RunPlan(name, role, weights, policy.seed + number) for number, (name, role, weights) in enumerate(mixtures)
-    ]
+    return [RunPlan(name, role, weights, policy.seed + number) for number, (name, role, weights) in enumerate(mixtures)]
 
 
-def plan_recipe(
-    name: str, role: Role, weights: Sequence[float], policy: AblationPolicy, runs: int
-) -> list[RunPlan]:
+def plan_recipe(name: str, role: Role, weights: Sequence[float], policy: AblationPolicy, runs: int) -> list[RunPlan]:
     """Replicates of one more mixture, with draws no run before had.
 
     Args:

@@ -152,7 +152,9 @@ def training_rows(
         yield rows.take(rng.permutation(len(rows.tokens))), draws
 
 
-def held_out_windows(corpus: Corpus, capability: str, *, tokens: int, length: int) -> list[tuple[int, NDArray[np.int32]]]:
+def held_out_windows(
+    corpus: Corpus, capability: str, *, tokens: int, length: int
+) -> list[tuple[int, NDArray[np.int32]]]:
     """Windows to measure a capability on: the first of every sample, then the second of each, up to a budget.
 
     Args:

@@ -52,12 +52,16 @@ def draw_predictions(found: Ablation) -> bytes:
             measured = np.array([run.held_out[name].mean for run in runs])
             mean, deviation = model.predict(np.array([run.plan.weights for run in runs]))
             predicted = np.exp(mean)
-            bars = None if role == "design" else [predicted - np.exp(mean - deviation), np.exp(mean + deviation) - predicted]
+            bars = (
+                None
+                if role == "design"
+                else [predicted - np.exp(mean - deviation), np.exp(mean + deviation) - predicted]
+            )
             axes.errorbar(predicted, measured, xerr=bars, fmt="o", ms=3.5, color=colour, lw=0.8, label=label)
             edges += [*measured, *predicted]
         line = [min(edges), max(edges)]
         axes.plot(line, line, color=GREY, lw=0.8, zorder=0)
-        axes.set_title(f"{name}  ρ {found.prediction.capabilities[name]:.2f}", fontsize=9, loc="left")
+        axes.set_title(f"{name}  rank {found.prediction.capabilities[name]:.2f}", fontsize=9, loc="left")
         axes.set_xlabel("predicted", fontsize=8)
     panels[0].set_ylabel("measured", fontsize=8)
     panels[0].legend(frameon=False, fontsize=7)
@@ -107,7 +111,9 @@ def draw_responses(found: Ablation) -> bytes:
 
 def draw_forgetting(found: Ablation) -> bytes:
     """The chosen recipe against text alone, per capability, with intervals."""
-    figure, (axes,) = _panels(1, "Chosen recipe against text alone", width=8.4, height=0.8 + 0.32 * len(found.comparisons))
+    figure, (axes,) = _panels(
+        1, "Chosen recipe against text alone", width=8.4, height=0.8 + 0.32 * len(found.comparisons)
+    )
     for place, one in enumerate(reversed(found.comparisons)):
         colour, marker = (RED, "X") if one.forgotten else (BLUE, "o")
         below, above = max(one.difference - one.low, 0.0), max(one.high - one.difference, 0.0)

@@ -32,6 +32,9 @@ p.note{color:#555;font-size:13.5px;max-width:62rem}
 """
 
 
+_CODES_NOTE: Final = "<p class='note'>Codes are tokens like any other here: a picture's loss is that of its codes, given those before.</p>"
+
+
 def write_page(release: str, found: Ablation, policy: AblationPolicy) -> str:
     """The whole page: what was chosen, how far to trust it, and every run.
 
@@ -43,9 +46,7 @@ def write_page(release: str, found: Ablation, policy: AblationPolicy) -> str:
         policy: what it ran under.
     """
     parts = [
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Mixture of {_text(release)}</title>"
-        "<meta name='viewport' content='width=device-width,initial-scale=1'>"
-        f"<style>{_STYLE}</style></head><body><h1>Mixture of release {_text(release)}, by ablation</h1>",
+        _head(release),
         _summary(found, policy),
         "<h2>The recipe</h2>",
         _picture(draw_recipe(found), "shares of the pools"),
@@ -60,8 +61,7 @@ def write_page(release: str, found: Ablation, policy: AblationPolicy) -> str:
         _picture(draw_capability_curves(found), "loss per capability while training"),
         "<h2>Loss curves per modality</h2>",
         _picture(draw_modality_curves(found), "loss per modality while training"),
-        "<p class='note'>Codes are tokens like any other here: a picture's loss is that of its codes, given those "
-        "before.</p>",
+        _CODES_NOTE,
         "<h2>Every run</h2>",
         _runs(found),
         "<h2>What was measured</h2>",
@@ -71,13 +71,21 @@ def write_page(release: str, found: Ablation, policy: AblationPolicy) -> str:
     return "".join(parts)
 
 
+def _head(release: str) -> str:
+    return (
+        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Mixture of {_text(release)}</title>"
+        "<meta name='viewport' content='width=device-width,initial-scale=1'>"
+        f"<style>{_STYLE}</style></head><body><h1>Mixture of release {_text(release)}, by ablation</h1>"
+    )
+
+
 def summarize(found: Ablation) -> str:
     """The recipe and its expected gain in one sentence."""
     shares = ", ".join(f"{pool_name(pool)} {share:.1%}" for pool, share in _shares(found))
-    gain = found.choice.forecast.objective
+    gain, measured = found.choice.forecast.objective, found.measured_objective["chosen"]
     return (
-        f"{shares}: losses {_percent(gain.value)} against the pools as delivered "
-        f"({_percent(gain.low)} to {_percent(gain.high)} expected on average over runs, {_percent(found.measured_objective['chosen'])} measured)"
+        f"{shares}: losses {_percent(gain.value)} against the pools as delivered ({_percent(gain.low)} to "
+        f"{_percent(gain.high)} expected on average over runs, {_percent(measured)} measured)"
     )
 
 
@@ -137,18 +145,14 @@ def _recipes(found: Ablation, policy: AblationPolicy) -> str:
                     "0 by definition" if not role else _percent(measured) if measured is not None else "-",
                 ]
             )
-    text = "".join(
-        (
-            shares,
-            "<p class='note'>The objective is the mean of the logarithms of the losses against those of the pools as "
-            f"delivered, each capability weighted by its importance; below 0 is better. Intervals are of "
-            f"{policy.confidence:.0%}. The chosen recipe beats the pools as delivered with a probability of "
-            f"{found.choice.chance_better:.2f}, as the fitted losses see it.</p>",
-            _table(["recipe", "objective, expected", "interval", "measured"], gains, numbers=3),
-            _forecasts(found),
-        )
+    note = (
+        "<p class='note'>The objective is the mean of the logarithms of the losses against those of the pools as "
+        "delivered, each capability weighted by its importance; below 0 is better. Intervals are of "
+        f"{policy.confidence:.0%}. The chosen recipe beats the pools as delivered with a probability of "
+        f"{found.choice.chance_better:.2f}, as the fitted losses see it.</p>"
     )
-    return text
+    gained = _table(["recipe", "objective, expected", "interval", "measured"], gains, numbers=3)
+    return shares + note + gained + _forecasts(found)
 
 
 def _forecasts(found: Ablation) -> str:
@@ -176,18 +180,30 @@ def _trust(found: Ablation, policy: AblationPolicy) -> str:
     judged = found.prediction
     good = min(judged.objective, judged.median) >= policy.min_rank_correlation
     rows = [
-        [name, f"{value:.2f}", found.models[name].form, f"{found.models[name].left_out_error:.1%}", f"{found.models[name].noise:.1%}"]
+        [
+            name,
+            f"{value:.2f}",
+            found.models[name].form,
+            f"{found.models[name].left_out_error:.1%}",
+            f"{found.models[name].noise:.1%}",
+        ]
         for name, value in judged.capabilities.items()
     ]
     return (
-        f"<p class='{'good' if good else 'bad'}'>Rank correlation over {judged.mixtures} mixtures that were never fitted: "
+        f"<p class='{'good' if good else 'bad'}'>Rank correlation over {judged.mixtures} mixtures never fitted: "
         f"{judged.objective:.2f} for the objective, {judged.median:.2f} for a capability at the median, "
         f"{min(judged.capabilities.values()):.2f} at the least; {policy.min_rank_correlation:.2f} is asked for.</p>"
         f"<p class='note'>{judged.covered:.0%} of the measured losses lie inside their interval of "
         f"{policy.confidence:.0%}. Which form a capability was fitted in was decided by the design runs alone, each "
         "predicted by the others.</p>"
         + _table(
-            ["capability", "rank correlation", "form in the log shares", "error of left-out design runs", "noise between runs"],
+            [
+                "capability",
+                "rank correlation",
+                "form in the log shares",
+                "error of left-out runs",
+                "noise between runs",
+            ],
             rows,
             numbers=4,
         )
@@ -237,7 +253,8 @@ def _capabilities(found: Ablation) -> str:
         for name in found.models
     ]
     missing = [name for name in MEANINGS if name not in found.models]
-    told = f"<p class='note'>Not measured, for want of samples of two groups: {', '.join(missing)}.</p>" if missing else ""
+    why = "Not measured, for want of samples of two groups"
+    told = f"<p class='note'>{why}: {', '.join(missing)}.</p>" if missing else ""
     return _table(["capability", "loss of", "importance", "held-out samples", "groups"], rows, numbers=3) + told
 
 

@@ -12,7 +12,7 @@ from mm_assets.mixtures.ablation.drawing import random_numbers
 
 _SHIFT: Final = 0.01  # shares below a percent differ little: that many samples are hardly any
 _FORMS: Final = ("linear", "quadratic", "smooth")
-_TINY: Final = 1e-9
+TINY: Final = 1e-9
 
 
 def features_of(weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -62,6 +62,16 @@ class LossModel:
         mean, deviation = self.process.predict(features_of(weights), return_std=True)
         return mean * self.scale + self.centre, deviation * self.scale
 
+    def interval(
+        self, weights: NDArray[np.float64], confidence: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Loss that a run of each mixture is expected to have, and its interval, shape (N,) each."""
+        from scipy.special import ndtri  # noqa: PLC0415 - import time of the graph
+
+        mean, deviation = self.predict(weights)
+        reach = float(ndtri((1.0 + confidence) / 2.0)) * deviation
+        return np.exp(mean), np.exp(mean - reach), np.exp(mean + reach)
+
     def sample(self, weights: NDArray[np.float64], count: int, seed: int, purpose: str) -> NDArray[np.float64]:
         """Log losses as they may be on average over runs, drawn from the posterior.
 
@@ -90,8 +100,8 @@ def fit_loss(weights: NDArray[np.float64], losses: NDArray[np.float64]) -> LossM
         weights: shares of the design runs, shape (N, K).
         losses: loss of each, positive, shape (N,).
     """
-    logs = np.log(np.maximum(losses, _TINY))
-    centre, scale = float(logs.mean()), float(max(logs.std(), _TINY))
+    logs = np.log(np.maximum(losses, TINY))
+    centre, scale = float(logs.mean()), float(max(logs.std(), TINY))
     x, y = features_of(weights), (logs - centre) / scale
     fitted = {form: _fit(form, x, y) for form in _FORMS}
     errors = {form: _left_out_error(process, x, y) for form, process in fitted.items()}
@@ -119,7 +129,7 @@ def _fit(form: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> Any:  # n
     if form == "quadratic":
         body = ConstantKernel(1.0, (1e-5, 1e3)) * DotProduct(1.0, (1e-2, 1e2)) ** 2
     elif form == "smooth":
-        body = linear + ConstantKernel(1.0, (1e-4, 1e3)) * RBF(np.full(x.shape[1], 2.0), (0.3, 50.0))
+        body = linear + ConstantKernel(1.0, (1e-4, 1e3)) * RBF([2.0] * x.shape[1], (0.3, 50.0))  # pyright: ignore[reportArgumentType] - or one per column
     else:
         body = linear
     kernel = body + WhiteKernel(0.05, (1e-4, 1.0))

@@ -52,15 +52,13 @@ class CompactVocabulary:
         return np.asarray(codes, dtype=np.int32) + np.int32(offset)
 
     def modality_of(self, tokens: NDArray[np.int32]) -> NDArray[np.int8]:
-        """Which of `MODALITIES` each token belongs to; sentinels are `MARK`, box tags and the end belong to the text."""
+        """Which of `MODALITIES` each token belongs to; box tags and the end mark are text, sentinels `MARK`."""
         behind_images = _FIRST_CODE + self.image_codes
         codes = np.where(tokens >= behind_images, AUDIO, IMAGE)
         return np.where(tokens >= _FIRST_CODE, codes, np.where(tokens >= _FIRST_SENTINEL, MARK, TEXT)).astype(np.int8)
 
 
-def tokenize(
-    content: str, vocabulary: CompactVocabulary, *, max_codes: int, max_tokens: int
-) -> NDArray[np.int32]:
+def tokenize(content: str, vocabulary: CompactVocabulary, *, max_codes: int, max_tokens: int) -> NDArray[np.int32]:
     """Read a sample's content as tokens, a start mark before and an end mark behind.
 
     Args:
