@@ -70,10 +70,11 @@ def plan_runs(
         shares = [(1.0 / count + (1.0 if place == other else 0.0)) / 2.0 for other in range(count)]
         mixtures.append((f"more {_SHORT[pools[place]]}", "design", above_floors(shares, floors)))
     centre = above_floors([1.0 / count] * count, floors)
-    mixtures += [(f"{CENTRE} {again}", "design", centre) for again in range(2, policy.replicates + 1)]
-    if TEXT_RETENTION in pools:
-        alone = tuple(1.0 if pool == TEXT_RETENTION else 0.0 for pool in pools)
-        mixtures += [(f"text only {again}", "text_only", alone) for again in range(1, policy.replicates + 1)]
+    for again in range(2, policy.replicates + 1):
+        mixtures.append((f"{CENTRE} {again}", "design", centre))
+    alone = tuple(1.0 if pool == TEXT_RETENTION else 0.0 for pool in pools)
+    for again in range(1, policy.replicates + 1) if TEXT_RETENTION in pools else ():
+        mixtures.append((f"text only {again}", "text_only", alone))
     mixtures.append(("as delivered", "as_delivered", tuple(as_delivered)))
     chance = random_numbers(policy.seed, "held-out mixtures")
     for number in range(1, policy.held_out_mixtures + 1):

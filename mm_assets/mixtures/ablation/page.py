@@ -32,7 +32,7 @@ p.note{color:#555;font-size:13.5px;max-width:62rem}
 """
 
 
-_CODES_NOTE: Final = "<p class='note'>Codes are tokens like any other here: a picture's loss is that of its codes, given those before.</p>"
+_CODES_NOTE: Final = "<p class='note'>Codes are tokens like any other here: a picture's loss is that of its codes.</p>"
 
 
 def write_page(release: str, found: Ablation, policy: AblationPolicy) -> str:
