@@ -72,7 +72,7 @@ def rank_correlations(rows: pl.DataFrame, policy: AblationPolicy) -> dict[str, f
         return_dtype=pl.Float64,
     )
     scores = tests.group_by("run", maintain_order=True).agg(
-        (importance * pl.col(name).clip(lower_bound=TINY).log()).sum() for name in ("predicted", "loss")
+        (importance * pl.col(name).clip(lower_bound=TINY).log()).sum().alias(name) for name in ("predicted", "loss")
     )
     return found | {OBJECTIVE: rank_correlation(scores["predicted"].to_list(), scores["loss"].to_list())}
 
