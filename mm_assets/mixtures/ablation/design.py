@@ -20,6 +20,7 @@ _SHORT: Final = {
     "dialogue": "dialogue",
 }
 CENTRE: Final = "centre"
+_FEW: Final = 4  # a scarce pool has this part of its share at the centre
 
 
 def floors_of(pools: Sequence[str], floors: Mapping[str, float]) -> tuple[float, ...]:
@@ -49,8 +50,9 @@ def plan_runs(
 ) -> list[RunPlan]:
     """The runs before a recipe is chosen.
 
-    The design is the simplex-centroid design with axial points: every subset of the pools in equal parts, and the
-    points between the centre and each vertex. The centre is replicated with other draws.
+    The design is the simplex-centroid design with axial points: every subset of the pools in equal parts, the points
+    between the centre and each vertex, and points with a quarter of a pool's share at the centre, for losses bend most
+    where a pool is scarce. The centre is replicated with other draws.
 
     Args:
         pools: pools with samples, K at least 2.
@@ -69,6 +71,9 @@ def plan_runs(
     for place in range(count):
         shares = [(1.0 / count + (1.0 if place == other else 0.0)) / 2.0 for other in range(count)]
         mixtures.append((f"more {_SHORT[pools[place]]}", "design", above_floors(shares, floors)))
+        few = 1.0 / (_FEW * count)
+        shares = [few if place == other else (1.0 - few) / (count - 1) for other in range(count)]
+        mixtures.append((f"less {_SHORT[pools[place]]}", "design", above_floors(shares, floors)))
     centre = above_floors([1.0 / count] * count, floors)
     for again in range(2, policy.replicates + 1):
         mixtures.append((f"{CENTRE} {again}", "design", centre))

@@ -38,6 +38,8 @@ class LossModel:
             by.
         left_out_error: root mean square error of the log loss of a design run by all others.
         noise: standard deviation of the log loss between runs of one mixture, as fitted.
+        widening: factor on every standard deviation, at least 1: what the left-out runs strayed beyond theirs. Few
+            runs leave a fitted noise too small.
         centre: log loss that was taken off.
         scale: by which the rest was divided.
         process: the fitted scikit-learn regressor.
@@ -46,6 +48,7 @@ class LossModel:
     form: str
     left_out_error: float
     noise: float
+    widening: float
     centre: float
     scale: float
     process: Any
@@ -60,16 +63,20 @@ class LossModel:
             Mean and standard deviation of a single run, noise included, shape (N,) each.
         """
         mean, deviation = self.process.predict(features_of(weights), return_std=True)
-        return mean * self.scale + self.centre, deviation * self.scale
+        return mean * self.scale + self.centre, deviation * self.scale * self.widening
 
     def interval(
         self, weights: NDArray[np.float64], confidence: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Loss that a run of each mixture is expected to have, and its interval, shape (N,) each."""
-        from scipy.special import ndtri  # noqa: PLC0415 - import time of the graph
+        """Loss that a run of each mixture is expected to have, and its interval, shape (N,) each.
+
+        Student's quantiles, for the noise is fitted too; a linear and a bent share of each pool are taken off the runs.
+        """
+        from scipy.special import stdtrit  # noqa: PLC0415 - import time of the graph
 
         mean, deviation = self.predict(weights)
-        reach = float(ndtri((1.0 + confidence) / 2.0)) * deviation
+        runs, pools = self.process.X_train_.shape
+        reach = float(stdtrit(max(runs - 2 * pools, 1), (1.0 + confidence) / 2.0)) * deviation
         return np.exp(mean), np.exp(mean - reach), np.exp(mean + reach)
 
     def sample(self, weights: NDArray[np.float64], count: int, seed: int, purpose: str) -> NDArray[np.float64]:
@@ -88,7 +95,7 @@ class LossModel:
         noise = (self.noise / self.scale) ** 2
         own = covariance - noise * np.eye(len(mean))
         values, vectors = np.linalg.eigh((own + own.T) / 2.0)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        root = vectors * np.sqrt(np.maximum(values, 0.0)) * self.widening
         normal = random_numbers(seed, "posterior", purpose).standard_normal((count, len(mean)))
         return (mean + normal @ root.T) * self.scale + self.centre
 
@@ -104,10 +111,13 @@ def fit_loss(weights: NDArray[np.float64], losses: NDArray[np.float64]) -> LossM
     centre, scale = float(logs.mean()), float(max(logs.std(), TINY))
     x, y = features_of(weights), (logs - centre) / scale
     fitted = {form: _fit(form, x, y) for form in _FORMS}
-    errors = {form: _left_out_error(process, x, y) for form, process in fitted.items()}
+    left_out = {form: _left_out(process, x, y) for form, process in fitted.items()}
+    errors = {form: float(np.sqrt(np.mean(errors**2))) for form, (errors, _) in left_out.items()}
     form = min(_FORMS, key=lambda name: (round(errors[name], 6), _FORMS.index(name)))
+    strayed = left_out[form][0] / left_out[form][1]
+    widening = max(1.0, float(np.sqrt(np.mean(strayed**2))))
     noise = float(np.sqrt(fitted[form].kernel_.k2.noise_level)) * scale
-    return LossModel(form, errors[form] * scale, noise, centre, scale, fitted[form])
+    return LossModel(form, errors[form] * scale, noise, widening, centre, scale, fitted[form])
 
 
 def fit_losses(weights: NDArray[np.float64], losses: Mapping[str, NDArray[np.float64]]) -> dict[str, LossModel]:
@@ -139,10 +149,14 @@ def _fit(form: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> Any:  # n
         return process.fit(x, y)
 
 
-def _left_out_error(process: Any, x: NDArray[np.float64], y: NDArray[np.float64]) -> float:  # noqa: ANN401 - untyped
-    """Root mean square error of each run by all others, without fitting again (Rasmussen and Williams 2006, 5.12)."""
+def _left_out(process: Any, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Any, Any]:  # noqa: ANN401 - untyped
+    """Error and standard deviation of each run by all others, without fitting again.
+
+    Source: Rasmussen and Williams 2006, equations 5.10 to 5.12.
+    """
     inverse = np.linalg.inv(process.kernel_(x))
-    return float(np.sqrt(np.mean(((inverse @ y) / np.diag(inverse)) ** 2)))
+    precision = np.diag(inverse)
+    return (inverse @ y) / precision, 1.0 / np.sqrt(precision)
 
 
 def rank_correlation(predicted: Sequence[float], measured: Sequence[float]) -> float:
