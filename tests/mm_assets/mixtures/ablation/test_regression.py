@@ -49,16 +49,27 @@ def test_the_design_keeps_the_floors_and_spans_the_simplex(plans):
     assert len({plan.weights for plan in plans if plan.role == "held_out"}) == POLICY.held_out_mixtures
 
 
-def test_mixtures_never_fitted_are_predicted_with_honest_intervals(plans, models):
+def test_mixtures_never_fitted_are_predicted(plans, models):
     tests = np.array([plan.weights for plan in plans if plan.role == "held_out"])
     fresh = measured(tests, 2)
-    inside = []
     for name, model in models.items():
-        mean, low, high = model.interval(tests, 0.95)
-        assert rank_correlation(mean.tolist(), fresh[name].tolist()) > 0.9
+        assert rank_correlation(model.predict(tests)[0].tolist(), fresh[name].tolist()) > 0.9
         assert model.noise == pytest.approx(0.01, rel=0.8)
-        inside += ((low <= fresh[name]) & (fresh[name] <= high)).tolist()
-    assert np.mean(inside) > 0.85
+
+
+def test_intervals_hold_nearly_what_they_say(plans):
+    """Few runs leave the noise uncertain: of intervals of 95 % some nine in ten hold their loss."""
+    weights, tests = (
+        np.array([plan.weights for plan in plans if plan.role == role]) for role in ("design", "held_out")
+    )
+    inside = []
+    for seed in range(10):
+        fresh = measured(tests, 100 + seed)["region"]
+        _, low, high = fit_losses(weights, {"region": measured(weights, seed)["region"]})["region"].interval(
+            tests, 0.95
+        )
+        inside += ((low <= fresh) & (fresh <= high)).tolist()
+    assert 0.84 <= np.mean(inside) <= 0.995
 
 
 def test_the_recipe_is_near_the_true_best_and_beats_the_pools_as_delivered(models):
