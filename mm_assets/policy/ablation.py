@@ -49,6 +49,10 @@ class AblationPolicy(Section):
     held_out_tokens: PositiveInt = Field(
         default=3_000, description="Tokens measured of a capability; the whole of a small one."
     )
+    min_held_out_samples: PositiveInt = Field(
+        default=5,
+        description="A capability measured on fewer is shown and does not count in the objective: its loss is chance.",
+    )
     replicates: Annotated[int, Field(ge=2)] = Field(
         default=3, description="Runs with other draws at the centre, of text alone, and of the chosen recipe."
     )

@@ -123,7 +123,7 @@ def ablate(
         runs.append(run)
         told(len(runs), count, run)
     models = fit_runs(runs)
-    objective = Objective(models, shares, policy)
+    objective = Objective(models, {name: len(corpus.held_out[name]) for name in models}, shares, policy)
     choice = choose_recipe(objective, low, policy)
     for run in trainer.train(corpus, plan_recipe("chosen", "chosen", choice.forecast.weights, policy, len(plans))):
         runs.append(run)

@@ -60,17 +60,22 @@ class Objective:
     Every capability counts by its importance. A value of -0.02 means that losses are 2 % lower on average.
 
     Args:
-        models: fitted capabilities; one of importance 0 is left out.
+        models: fitted capabilities.
+        held_out: held-out samples per capability; one with too few does not count, unless all have.
         as_delivered: share of each pool as delivered.
         policy: importances, draws, confidence.
     """
 
-    def __init__(self, models: Mapping[str, LossModel], as_delivered: Sequence[float], policy: AblationPolicy) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, LossModel],
+        held_out: Mapping[str, int],
+        as_delivered: Sequence[float],
+        policy: AblationPolicy,
+    ) -> None:
         self._models, self._policy = models, policy
         self._reference = np.array([as_delivered], dtype=np.float64)
-        raw = {name: policy.importance_of(name) for name in models}
-        total = sum(raw.values()) or 1.0
-        self.importance: dict[str, float] = {name: value / total for name, value in raw.items()}
+        self.importance: dict[str, float] = importance_of(held_out, policy)
 
     def value(self, logs: Mapping[str, float], reference: Mapping[str, float]) -> float:
         """The objective of log losses against those of the reference."""
@@ -100,6 +105,18 @@ class Objective:
         return Forecast(
             tuple(weights), losses, _interval(float(self.expected(point)[0]), self.draws(point)[:, 0], share)
         )
+
+
+def importance_of(held_out: Mapping[str, int], policy: AblationPolicy) -> dict[str, float]:
+    """Share of each capability in the objective, by the policy; 0 where too few samples are held out.
+
+    >>> importance_of({"math": 9, "code": 9, "segment": 1}, AblationPolicy())
+    {'math': 0.5, 'code': 0.5, 'segment': 0.0}
+    """
+    enough = {name for name, count in held_out.items() if count >= policy.min_held_out_samples} or set(held_out)
+    raw = {name: policy.importance_of(name) if name in enough else 0.0 for name in held_out}
+    total = sum(raw.values())
+    return {name: value / total if total else 1.0 / len(raw) for name, value in raw.items()}
 
 
 def choose_recipe(objective: Objective, floors: Sequence[float], policy: AblationPolicy) -> Choice:

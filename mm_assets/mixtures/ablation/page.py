@@ -252,9 +252,12 @@ def _capabilities(found: Ablation) -> str:
         [name, MEANINGS[name], f"{found.importance[name]:.1%}", *(str(count) for count in found.held_out[name])]
         for name in found.models
     ]
+    few = [name for name in found.models if not found.importance[name]]
     missing = [name for name in MEANINGS if name not in found.models]
     why = "Not measured, for want of samples of two groups"
     told = f"<p class='note'>{why}: {', '.join(missing)}.</p>" if missing else ""
+    if few:
+        told += f"<p class='note'>Without a part in the objective: {', '.join(few)}.</p>"
     return _table(["capability", "loss of", "importance", "held-out samples", "groups"], rows, numbers=3) + told
 
 

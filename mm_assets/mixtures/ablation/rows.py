@@ -7,7 +7,7 @@ from mm_assets.errors import ReleaseError
 from mm_assets.fusion.samples import POOLS
 from mm_assets.mixtures.ablation.ablation import Ablation
 from mm_assets.mixtures.ablation.capabilities import CAPABILITIES
-from mm_assets.mixtures.ablation.choice import Forecast, Objective
+from mm_assets.mixtures.ablation.choice import Forecast, Objective, importance_of
 from mm_assets.mixtures.ablation.regression import TINY, fit_losses, rank_correlation
 from mm_assets.mixtures.ablation.shares import shares_by_hand
 from mm_assets.policy import AblationPolicy
@@ -68,7 +68,7 @@ def rank_correlations(rows: pl.DataFrame, policy: AblationPolicy) -> dict[str, f
     if not found:
         return {}
     importance = pl.col("capability").replace_strict(
-        {name: policy.importance_of(name) for name in found},
+        importance_of(dict(tests.select("capability", "held_out").unique().iter_rows()), policy),
         return_dtype=pl.Float64,
     )
     scores = tests.group_by("run", maintain_order=True).agg(
@@ -109,4 +109,5 @@ def forecast_of(rows: pl.DataFrame, by_hand: dict[str, float], policy: AblationP
     weights = by_name[names[0]].select(pools).to_numpy()
     models = fit_losses(weights, {name: frame["loss"].to_numpy() for name, frame in by_name.items()})
     delivered = rows.filter(pl.col("role") == "as_delivered").select(pools).row(0)
-    return Objective(models, delivered, policy).forecast(shares)
+    held_out = {name: int(frame["held_out"][0]) for name, frame in by_name.items()}
+    return Objective(models, held_out, delivered, policy).forecast(shares)

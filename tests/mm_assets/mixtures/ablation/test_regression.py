@@ -11,6 +11,7 @@ POOLS = ("text_retention", "coarse_image_text", "fine_grained_interleaved", "dia
 FLOORS = (0.05, 0.02, 0.02, 0.01)
 POLICY = AblationPolicy(candidates=400, posterior_draws=200)
 DELIVERED = (0.3, 0.5, 0.1, 0.1)
+HELD_OUT = {"math": 20, "caption": 20, "region": 20, "dialogue": 20}
 
 
 def true_logs(weights, name):
@@ -78,7 +79,7 @@ def test_the_recipe_is_near_the_true_best_and_beats_the_pools_as_delivered(model
         total = sum(true_logs(points, name) for name in names)
         return float(total[0] - total.min()) / len(names)
 
-    objective = Objective(models, DELIVERED, POLICY)
+    objective = Objective(models, HELD_OUT, DELIVERED, POLICY)
     choice = choose_recipe(objective, FLOORS, POLICY)
     assert regret(choice.forecast.weights, list(models)) < 0.01
     assert choice.chance_better > 0.95
@@ -86,14 +87,14 @@ def test_the_recipe_is_near_the_true_best_and_beats_the_pools_as_delivered(model
     for share, one, floor in zip(choice.forecast.weights, choice.shares, FLOORS, strict=True):
         assert share >= floor
         assert one.low <= one.high
-    again = choose_recipe(Objective(models, DELIVERED, POLICY), FLOORS, POLICY)
+    again = choose_recipe(Objective(models, HELD_OUT, DELIVERED, POLICY), FLOORS, POLICY)
     assert again.forecast.weights == choice.forecast.weights
 
 
 def test_importance_moves_the_recipe_to_what_counts(models):
-    equal = choose_recipe(Objective(models, DELIVERED, POLICY), FLOORS, POLICY).forecast.weights
+    equal = choose_recipe(Objective(models, HELD_OUT, DELIVERED, POLICY), FLOORS, POLICY).forecast.weights
     policy = POLICY.model_copy(update={"importance": {"region": 20.0}})
-    moved = choose_recipe(Objective(models, DELIVERED, policy), FLOORS, policy).forecast.weights
+    moved = choose_recipe(Objective(models, HELD_OUT, DELIVERED, policy), FLOORS, policy).forecast.weights
     assert moved[2] > equal[2] + 0.2
 
 
