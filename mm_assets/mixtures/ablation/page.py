@@ -140,8 +140,7 @@ def _recipes(found: Ablation, policy: AblationPolicy) -> str:
             gains.append(
                 [
                     label,
-                    _percent(one.value),
-                    f"{_percent(one.low)} to {_percent(one.high)}",
+                    *((_percent(one.value), f"{_percent(one.low)} to {_percent(one.high)}") if role else ("0", "-")),
                     "0 by definition" if not role else _percent(measured) if measured is not None else "-",
                 ]
             )
@@ -226,9 +225,9 @@ def _forgetting(found: Ablation) -> str:
     ]
     return (
         _picture(draw_forgetting(found), "chosen recipe against text alone")
-        + _table(["capability", "chosen", "text only", "difference", "interval", "verdict"], rows, numbers=4)
-        + "<p class='note'>Text-only proxies saw as many tokens, all of plain text. Intervals are over held-out groups "
-        "and runs.</p>"
+        + _table(["capability", "chosen", "text only", "difference", "interval", "verdict"], rows, numbers=5)
+        + "<p class='note'>Text-only proxies saw as many tokens, all of plain text, so that having less text to learn "
+        "from counts as forgetting too. Intervals are over held-out groups and runs.</p>"
     )
 
 
