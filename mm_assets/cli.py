@@ -366,6 +366,27 @@ def export(
 
 
 @app.command()
+def ablate(
+    release: Annotated[str, typer.Argument(help="The release the recipe is for; it need not be drawn yet.")],
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(help="POOL=SHARE, repeatable: train nothing, say what the last ablation expects of this recipe."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find the mixture of a release: train small models on designed mixtures, fit their losses, keep the recipe."""
+    from mm_assets.commands import ablate as command  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+
+    workspace = open_workspace()
+    if weight:
+        found, show = command.forecast_recipe(workspace, release, weight), command.print_forecast
+    else:
+        found, show = command.run_ablation(workspace, release, _console(stderr=True)), command.print_ablation
+    _print_json(found) if as_json else show(found, _console())
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say which models, devices and extensions are in use, and what is wrong with them."""
     from mm_assets.commands.doctor import examine  # noqa: PLC0415 - imports everything

@@ -42,9 +42,19 @@ from mm_assets.gates.correction_job import apply_correction
 from mm_assets.gates.release_job import release_hold
 from mm_assets.hard_negatives import assets as hard_negatives_assets
 from mm_assets.hard_negatives import checks as hard_negatives_checks
-from mm_assets.jobs import assemble_batch, batch_pipeline, ingest_batch, make_release, refresh_views, train_codebook
+from mm_assets.jobs import (
+    ablate_mixtures,
+    assemble_batch,
+    batch_pipeline,
+    ingest_batch,
+    make_release,
+    refresh_views,
+    train_codebook,
+)
 from mm_assets.mixtures import assets as mixtures_assets
 from mm_assets.mixtures import checks as mixtures_checks
+from mm_assets.mixtures.ablation import assets as ablation_assets
+from mm_assets.mixtures.ablation import checks as ablation_checks
 from mm_assets.raw_pools import assets as raw_pools_assets
 from mm_assets.raw_pools import checks as raw_pools_checks
 from mm_assets.raw_pools import document_assets as raw_documents_assets
@@ -67,6 +77,7 @@ from resources.ocr import OcrResource
 from resources.phrase_extractor import PhraseExtractorResource
 from resources.policy_file import PolicyFile
 from resources.provenance import Provenance
+from resources.proxy_model import ProxyModel
 from resources.registry import BatchRegistry
 from resources.safety_model import SafetyModelResource
 from resources.sound_events import SoundEventsResource
@@ -141,6 +152,7 @@ def make_resources(landing_root: str, lake_root: str, policy_path: str) -> dict[
         "provenance": Provenance(lake=lake, policy_file=policy_file, corrections=corrections),
         "registry": BatchRegistry(lake=lake),
         "costs": Costs(lake=lake, policy_file=policy_file),
+        "proxy": ProxyModel(),
         "models": ModelSet(**models),
         **models,
     }
@@ -172,6 +184,7 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
                 gates_views,
                 hard_negatives_assets,
                 fusion_assets,
+                ablation_assets,
                 mixtures_assets,
             ]
         ),
@@ -195,6 +208,7 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
             *gates_checks.CHECKS,
             *hard_negatives_checks.CHECKS,
             *fusion_checks.CHECKS,
+            *ablation_checks.CHECKS,
             *mixtures_checks.CHECKS,
         ],
         jobs=[
@@ -202,6 +216,7 @@ def define(landing_root: str, lake_root: str, policy_path: str = "") -> dg.Defin
             ingest_batch,
             assemble_batch,
             train_codebook,
+            ablate_mixtures,
             make_release,
             refresh_views,
             release_hold,

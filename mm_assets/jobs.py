@@ -40,6 +40,11 @@ make_release: Final = dg.define_asset_job(
     selection=dg.AssetSelection.assets(*RELEASE_ASSETS),
     description="Draw a mixture from every batch that is not held and write its release folder.",
 )
+ablate_mixtures: Final = dg.define_asset_job(
+    "ablate_mixtures",
+    selection=dg.AssetSelection.assets("mixture_ablations"),
+    description="Train small models on designed mixtures and keep the recipe that their losses call for.",
+)
 refresh_views: Final = dg.define_asset_job(
     "refresh_views",
     selection=dg.AssetSelection.assets("held_batches", "spending"),

@@ -16,6 +16,7 @@ _NOT_COUNTED = {
     "rejected",
     "mixtures",
     "mixture_exclusions",
+    "mixture_ablations",
     "batches",
     "provenance",
     "gate_evaluations",

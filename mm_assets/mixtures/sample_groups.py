@@ -15,7 +15,19 @@ _DELIVERED = {"images": "image_id", "audio_clips": "clip_id", "video_clips": "cl
 
 
 def split_samples(lake: DeltaLake, samples: pl.LazyFrame, policy: SplitPolicy) -> Splits:
-    """Splits of samples.
+    """Splits of samples by group; see `find_groups`.
+
+    Args:
+        lake: holds what the samples were made of.
+        samples: rows of ``fusion_samples``.
+        policy: shares and seed.
+    """
+    anchored, groups = find_groups(lake, samples)
+    return assign_splits(anchored, groups, policy)
+
+
+def find_groups(lake: DeltaLake, samples: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What each sample was made of, and which of these belong together.
 
     Together stay the samples of one picture, clip, document or text; records to which their supplier gave one id;
     texts of the same words; and texts and documents that share a band of MinHashes, which is less than cleaning takes
@@ -24,13 +36,15 @@ def split_samples(lake: DeltaLake, samples: pl.LazyFrame, policy: SplitPolicy) -
     Args:
         lake: holds what the samples were made of.
         samples: rows of ``fusion_samples``.
-        policy: shares and seed.
+
+    Returns:
+        sample_id, pool and anchor; and anchor with the number of its group.
     """
     anchored = anchors_of(samples).collect()
     finder = GroupFinder(anchored["anchor"])
     for pairs in _links(lake, samples):
         finder.link(pairs)
-    return assign_splits(anchored, finder.groups(), policy)
+    return anchored, finder.groups()
 
 
 def _links(lake: DeltaLake, samples: pl.LazyFrame) -> Iterator[pl.DataFrame]:

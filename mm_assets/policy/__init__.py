@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mm_assets.errors import PolicyError
+from mm_assets.policy.ablation import AblationPolicy
 from mm_assets.policy.alignment import SegmentPolicy
 from mm_assets.policy.assembly import BudgetPolicy, FusionPolicy
 from mm_assets.policy.claims import FaithfulnessPolicy
@@ -35,6 +36,7 @@ from mm_assets.policy.text_quality import DialoguePolicy, TextDuplicatePolicy, T
 from mm_assets.policy.windows import TilePolicy, WindowPolicy
 
 __all__ = [
+    "AblationPolicy",
     "AnchoringPolicy",
     "AudioCodebookPolicy",
     "AudioFeaturePolicy",
@@ -121,6 +123,7 @@ class Policy(Section):
     fusion: FusionPolicy = FusionPolicy()
     mixtures: MixturePolicy = MixturePolicy()
     packing: PackingPolicy = PackingPolicy()
+    ablation: AblationPolicy = AblationPolicy()
 
 
 def load_policy(path: Path | None = None) -> Policy:

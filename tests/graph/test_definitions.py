@@ -74,6 +74,7 @@ ASSETS = {
     "codebook",
     "visual_codes",
     "fusion_samples",
+    "mixture_ablations",
     "mixtures",
     "release_packages",
     "held_batches",
@@ -132,7 +133,7 @@ def test_assets_of_a_batch_are_partitioned_by_batch_and_grouped_by_folder(graph)
             "batches"
             if key.to_user_string() in BATCH_ASSETS
             else "releases"
-            if key.to_user_string() in {"mixtures", "release_packages"}
+            if key.to_user_string() in {"mixture_ablations", "mixtures", "release_packages"}
             else None
         )
         assert name == expected, key
