@@ -130,6 +130,7 @@ LINEAGE: Final[dict[str, Lineage]] = {
             "provenance",
             "costs",
             "recipes",
+            "mixture_ablations",
             "takedowns",
         ),
         _ACCOUNT,
