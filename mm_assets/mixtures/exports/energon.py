@@ -5,6 +5,7 @@ The index is written here, not by ``energon prepare``: that draws a random UUID 
 Source: https://nvidia.github.io/Megatron-Energon/advanced/data_format (folder ``.nv-meta``, energon 7).
 """
 
+import shutil
 import sqlite3
 import uuid
 from collections.abc import Iterable, Mapping
@@ -21,7 +22,20 @@ from mm_assets.mixtures.exports.webdataset import write_webdataset
 
 ENERGON_SPLITS: Final[Mapping[str, str]] = {"train": "train", "validation": "val", "test": "test"}
 _META: Final = ".nv-meta"
-_DATASET: Final = "__module__: megatron.energon\n__class__: CrudeWebdataset\nsubflavors:\n  format: mm-release\n"
+_LOADER: Final = "sample_loader.py"
+_DATASETS: Final = {
+    "dataset.yaml": f"""\
+sample_type:
+  __module__: megatron.energon
+  __class__: InterleavedSample
+part_filter: {_LOADER}:part_filter
+sample_loader: {_LOADER}:sample_loader
+""",
+    "crude.yaml": """\
+__module__: megatron.energon
+__class__: CrudeWebdataset
+""",
+}
 _TABLES: Final = """
 CREATE TABLE samples (
     tar_file_id INTEGER NOT NULL, sample_key TEXT NOT NULL UNIQUE, sample_index INTEGER NOT NULL,
@@ -38,7 +52,10 @@ CREATE INDEX idx_sample_parts_full
 
 
 def write_energon(samples: Iterable[ExportSample], folder: Path, digest: str) -> list[Shard]:
-    """Write shards, an index of each, and ``.nv-meta``; samples load as ``CrudeWebdataset``, to be cooked.
+    """Write shards, an index of each, and ``.nv-meta``.
+
+    Samples load as ``InterleavedSample``, text and features in their order; with ``dataset_config="crude.yaml"`` as
+    ``CrudeWebdataset``, all their parts, to be cooked.
 
     Args:
         samples: what to write, in order.
@@ -58,11 +75,12 @@ def write_energon(samples: Iterable[ExportSample], folder: Path, digest: str) ->
     counts = {shard.path: len(shard.samples) for shard in shards}
     (meta / ".info.json").write_bytes(msgspec.json.format(msgspec.json.encode({"shard_counts": counts})) + b"\n")
     parts = {name: [shard.path for shard in shards if shard.split == split] for split, name in ENERGON_SPLITS.items()}
-    split_lines = [
-        f"  {name}:{''.join(f'{chr(10)}  - {path}' for path in paths) or ' []'}\n" for name, paths in parts.items()
-    ]
-    (meta / "split.yaml").write_text("split_parts:\n" + "".join(split_lines) + "exclude: []\n", encoding="utf-8")
-    (meta / "dataset.yaml").write_text(_DATASET, encoding="utf-8")
+    (meta / "split.yaml").write_bytes(
+        msgspec.json.encode({"split_parts": parts, "exclude": []}) + b"\n"
+    )  # JSON is YAML
+    for name, config in _DATASETS.items():
+        (meta / name).write_text(config, encoding="utf-8")
+    shutil.copyfile(Path(__file__).with_name("energon_sample_loader.py"), meta / _LOADER)
     (meta / "index.uuid").write_text(str(uuid.uuid5(uuid.NAMESPACE_OID, digest)), encoding="utf-8")
     _write_index(meta / "index.sqlite", shards)
     return shards

@@ -116,11 +116,11 @@ def _entry(sample: ExportSample) -> tuple[dict[str, Any] | None, str]:
 
 
 def split_turns(content: str) -> list[dict[str, str]] | None:
-    """Turns of a dialogue written as ``NAME: text``; None unless two names alternate.
+    r"""Turns of a dialogue written as ``NAME: text``; None unless two names alternate.
 
     A last turn of the first speaker has no answer and is left away.
 
-    >>> split_turns("A: Hello.\\nB: Hi: you?\\nA: Bye.")
+    >>> split_turns("A: Hello.\nB: Hi: you?\nA: Bye.")
     [{'from': 'human', 'value': 'Hello.'}, {'from': 'gpt', 'value': 'Hi: you?'}]
     """
     marks = list(_TURN.finditer(content))

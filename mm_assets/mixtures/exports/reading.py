@@ -60,7 +60,7 @@ class ExportSample:
         key: its id, with ``-N`` behind it for the further copies of a sample that is drawn N + 1 times.
         raw: its line, UTF-8 JSON without the line feed.
         line: the same, decoded.
-        arrays: features, float16, shape (T, C), and codes, int32, shape (T,), by name of their tensor; only what it has.
+        arrays: features, float16, shape (T, C), and codes, int32, shape (T,), of what it has, by tensor.
     """
 
     key: str
