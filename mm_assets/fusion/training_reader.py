@@ -1,11 +1,11 @@
 """Load a release for training, with the assertions that keep a bad sample out of a batch.
 
-The only module of this package that needs torch; nothing that the definitions import may import it.
+Needs torch; nothing that the definitions import may import it.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypedDict, cast
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from mm_assets.errors import REMEDIES, CrossModalCode, FormatError, ReleaseError
-from mm_assets.fusion.box_markup import BOX_START, check_boxes, strip_tags
+from mm_assets.fusion.box_markup import BOX_START, check_boxes
 from mm_assets.fusion.findings import LintCode
 from mm_assets.fusion.negative_texts import find_negative_fault
 from mm_assets.fusion.placeholders import (
     CODE_NAMES,
-    IMAGE_END,
-    IMAGE_START,
     Modality,
     ParsedContent,
     Vocabulary,
     inspect_content,
+    proves_plain,
 )
 from mm_assets.fusion.release_files import OpenFiles, check_files, find_lines
 from mm_assets.fusion.release_format import MANIFEST_NAME, SAMPLES_FOLDER, read_release_format
@@ -33,13 +32,13 @@ from mm_assets.fusion.samples import (
     AUDIO_FEATURES,
     VISUAL_CODES,
     VISUAL_FEATURES,
-    Box,
     FusionLine,
-    Negative,
     SegmentDetails,
 )
 from mm_assets.fusion.shard_index import CODES_FOLDER, FEATURES_FOLDER, UnresolvedReferenceError, split_reference
-from mm_assets.fusion.usual_content import UsualContent
+from mm_assets.fusion.training_facts import SPLITS, SampleFacts, Split, read_facts
+from mm_assets.fusion.training_sample import TrainingSample, box_tensors
+from mm_assets.fusion.usual_content import SpelledImages
 
 MAX_FEATURE_NORM: Final = 10.0
 _VISUAL: Final = (Modality.IMAGE, Modality.VIDEO)
@@ -55,7 +54,12 @@ class _Spans(NamedTuple):
     places: NDArray[np.int64]
 
 
-_NO_SPANS: Final = _Spans(np.empty(0, np.int64), np.empty((0, 2), np.int64))
+class _Read(NamedTuple):
+    """A line as read: its place in the batch asked for, itself, and its name in messages."""
+
+    slot: int
+    line: FusionLine
+    name: str
 
 
 class _WithSegment(msgspec.Struct):
@@ -64,99 +68,100 @@ class _WithSegment(msgspec.Struct):
     segment: SegmentDetails
 
 
-class TrainingSample(TypedDict):
-    """One sample.
-
-    ``codes``, ``token_ids``: int64, shape (T,); ``code_places``: int64, shape (T, 2), start and end of each placeholder
-    in ``content``, characters; ``features``: float32, shape (T, C), row i belongs to placeholder i. T is 0 for text.
-    ``audio_codes``, ``audio_token_ids``, ``audio_code_places``, ``audio_features``: the same of its sound.
-    ``boxes``: float32, shape (B, 4), corners x1 y1 x2 y2 in pixels of the stored image; ``phrase_places``: int64,
-    shape (B, 2), start and end in ``content`` of the phrase each box holds. ``times``: int64, shape (N, 2), start and
-    end on the medium's global clock, microseconds; ``segment``: what else its line says of a segment, None of others.
-    ``negatives``: false texts of the sample, with the strategy of each.
-    """
-
-    id: str
-    kind: str
-    pool: str
-    weight: float
-    content: str
-    text: str
-    codes: torch.Tensor
-    token_ids: torch.Tensor
-    code_places: torch.Tensor
-    features: torch.Tensor
-    audio_codes: torch.Tensor
-    audio_token_ids: torch.Tensor
-    audio_code_places: torch.Tensor
-    audio_features: torch.Tensor
-    boxes: torch.Tensor
-    phrase_places: torch.Tensor
-    times: torch.Tensor
-    segment: SegmentDetails | None
-    negatives: list[Negative]
+_NO_CODES: Final = torch.empty(0, dtype=torch.int64)
+_NO_PLACES: Final = torch.empty((0, 2), dtype=torch.int64)
+_NO_FEATURES: Final = torch.empty((0, 0))
+_NO_BOXES: Final = torch.empty((0, 4))
+_NO_SPANS: Final = _Spans(np.empty(0, np.int64), np.empty((0, 2), np.int64))
 
 
 class ReleaseDataset(Dataset[TrainingSample]):
     """A release as a map-style PyTorch dataset, in release order.
 
     Lines and features are read when asked for; only the offset of each line is held. It can be pickled and used by the
-    workers of a ``DataLoader``: each process opens its own files.
+    workers of a ``DataLoader``: each process opens its own files. A ``DataLoader`` asks for whole batches, which cost a
+    fifth of their samples one by one.
+
+    A file of samples is compared with its SHA-256 when the release is opened; a shard before its first row is used,
+    once for all workers that were forked or spawned from here.
 
     Args:
         path: release folder.
-        verify_checksums: compare every file with its SHA-256 in the manifest once, when the release is opened.
+        verify_checksums: compare files with their SHA-256 in the manifest; if not, with their sizes alone.
+        verify_at_once: compare all of them when the release is opened.
         max_norm: bound of the L2 norm of a feature row; longer rows are scaled down to it. None leaves them.
+        split: take the samples of this split alone; None takes all.
 
     Raises:
-        ReleaseError: the folder is no release, a file is missing, or its bytes are not those that were released.
+        ReleaseError: the folder is no release, a file is missing or cut, or its bytes are not those that were released.
     """
 
     def __init__(
-        self, path: Path | str, *, verify_checksums: bool = True, max_norm: float | None = MAX_FEATURE_NORM
+        self,
+        path: Path | str,
+        *,
+        verify_checksums: bool = True,
+        verify_at_once: bool = False,
+        max_norm: float | None = MAX_FEATURE_NORM,
+        split: Split | None = None,
     ) -> None:
         self._folder = Path(path)
         declared = read_release_format(self._folder)
         if declared is None:
             raise ReleaseError(f"{self._folder} has no {MANIFEST_NAME}; give the folder of a finished release")
-        check_files(self._folder, declared, verify=verify_checksums)
+        check_files(self._folder, declared, verify=False)
+        self.release = declared.release
         self._vocabulary: Vocabulary = declared.vocabulary.vocabulary()
         self._version = declared.placeholder_version
-        self._usual = UsualContent(self._vocabulary)
-        lengths = [len(f"<IMG_TK_{code}>") for code in range(self._vocabulary.image_codes)]
-        self._spelled = np.array(lengths, dtype=np.int64)
+        self._spelled = SpelledImages(self._vocabulary)
         self._max_norm = max_norm
-        names = [file.path for file in declared.files if file.path.startswith(f"{SAMPLES_FOLDER}/")]
-        self._files = [self._folder / name for name in sorted(names)]
-        self._offsets = [find_lines(file) for file in self._files]
+        self._records = declared.files if verify_checksums else []
+        self._sound = torch.zeros(len(self._records), dtype=torch.uint8).share_memory_()
+        self._open()
+        names = [file.path for file in declared.files if file.path.startswith(f"{SAMPLES_FOLDER}/") and file.size_bytes]
+        self._files = sorted(names)
+        self._offsets = [find_lines(self._handles.text(name)) for name in self._files]
         self._starts = np.cumsum([0, *(len(offsets) - 1 for offsets in self._offsets)])
-        self._handles = OpenFiles(self._folder)
-        self._make_decoders()
+        self._facts: SampleFacts | None = None
+        self._chosen: NDArray[np.int64] | None = None
+        if split is not None:
+            self._chosen = np.flatnonzero(self._all_facts().splits == SPLITS.index(split))
+        if verify_at_once:
+            self._handles.verify_all()
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return int(self._starts[-1]) if self._chosen is None else len(self._chosen)
 
     def __getitem__(self, index: int) -> TrainingSample:
-        """Read and check one sample.
+        """Read and check one sample; see `__getitems__`."""
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[TrainingSample]:
+        """Read and check samples, in the order asked for.
 
         Raises:
             IndexError: there is no such sample.
-            FormatError: the sample breaks the format; the message names id, file and line, cause and fix.
+            FormatError: a sample breaks the format; the message names id, file and line, cause and fix.
+            ReleaseError: a shard's bytes are not those that were released.
         """
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"sample {index} of a release of {len(self)}")
-        index %= len(self)
-        number = int(np.searchsorted(self._starts, index, side="right")) - 1
-        place = index - int(self._starts[number])
-        start, end = self._offsets[number][place : place + 2].tolist()
-        where = f"{self._files[number].name} line {place + 1}"
-        raw = self._handles.read(self._files[number], start, end - start)
-        try:
-            line = self._decoder.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _format_error(f"sample of {where}", LintCode.INVALID_JSON, str(error)) from error
-        name = f"sample {line.id} ({where})"
-        return self._sample(line, None if line.kind != "segment" else self._details(raw, name), name)
+        found: list[TrainingSample | None] = [None] * len(indices)
+        images: dict[str, list[tuple[_Read, int]]] = {}
+        for slot, index in enumerate(indices):
+            read, raw = self._read(slot, index)
+            line = read.line
+            if line.visual_features_path is not None and line.audio_features_path is None and line.kind != "segment":
+                path, row = self._reference(line.visual_features_path, read.name)
+                images.setdefault(path, []).append((read, row))
+            else:
+                found[slot] = self._sample(read, raw)
+        for read, sample in self._images(images):
+            found[read.slot] = sample
+        return found  # pyright: ignore[reportReturnType] - every slot is filled
+
+    def facts(self) -> SampleFacts:
+        """Pool, weight and split of every sample; read once, all the lines of the release."""
+        facts = self._all_facts()
+        return facts if self._chosen is None else facts.take(self._chosen)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
@@ -165,117 +170,234 @@ class ReleaseDataset(Dataset[TrainingSample]):
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
-        self._handles = OpenFiles(self._folder)
-        self._make_decoders()
+        self._open()
 
-    def _make_decoders(self) -> None:
+    def _open(self) -> None:
+        self._handles = OpenFiles(self._folder, self._records, self._sound.numpy())
         self._decoder = msgspec.json.Decoder(FusionLine)
         self._segments = msgspec.json.Decoder(_WithSegment)
 
-    def _details(self, raw: bytes, name: str) -> SegmentDetails:
-        try:
-            return self._segments.decode(raw).segment
-        except msgspec.DecodeError as error:
-            raise _format_error(name, LintCode.INVALID_FIELD, f"segment: {error}") from error
+    def _all_facts(self) -> SampleFacts:
+        if self._facts is None:
+            self._facts = read_facts(self._handles, self._files)
+        return self._facts
 
-    def _sample(self, line: FusionLine, segment: SegmentDetails | None, name: str) -> TrainingSample:
+    def _read(self, slot: int, index: int) -> tuple[_Read, bytes]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of a release of {len(self)}")
+        index %= len(self)
+        if self._chosen is not None:
+            index = int(self._chosen[index])
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1 if len(self._files) > 1 else 0
+        place = index - int(self._starts[number])
+        offsets = self._offsets[number]
+        raw = self._handles.text(self._files[number])[int(offsets[place]) : int(offsets[place + 1])]
+        where = f"{self._files[number].rpartition('/')[2]} line {place + 1}"
+        try:
+            line = self._decoder.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _format_error(f"sample of {where}", LintCode.INVALID_JSON, str(error)) from error
+        name = f"sample {line.id} ({where})"
         if line.placeholder_version != self._version:
             message = f"placeholder_version {line.placeholder_version!r} is not the release's {self._version!r}"
             raise _format_error(name, LintCode.INVALID_FIELD, message)
-        spans, text = self._take_apart(line.content, name)
-        for code, message in check_boxes(line.content, line.boxes, tags_required=line.kind == "object").items():
-            raise _format_error(name, code, message)
-        wrong = find_negative_fault(line.content, line.negatives)
-        if wrong is not None:
-            raise _format_error(name, LintCode.INVALID_FIELD, wrong)
-        visual, audio = spans
-        for path, span, field in (
-            (line.visual_features_path, visual, "visual_features_path"),
-            (line.audio_features_path, audio, "audio_features_path"),
-        ):
-            if (path is None) != (len(span.codes) == 0):
-                message = f"{field} and the spans of its media in content do not go together"
-                raise _format_error(name, LintCode.MISSING_SENTINEL, message)
-        boxes, phrases = _box_tensors(line.boxes)
-        vectors = self._features(line.visual_features_path, visual.codes, _VISUAL_TENSORS, name)
-        sounds = self._features(line.audio_features_path, audio.codes, _AUDIO_TENSORS, name)
-        times = [(span.start_us, span.end_us) for span in line.times]
-        return TrainingSample(
-            id=line.id,
-            kind=line.kind,
-            pool=line.pool,
-            weight=line.weight,
-            content=line.content,
-            text=text,
-            codes=torch.from_numpy(visual.codes),
-            token_ids=torch.from_numpy(visual.codes + self._vocabulary.image_offset),
-            code_places=torch.from_numpy(visual.places),
-            features=torch.from_numpy(vectors),
-            audio_codes=torch.from_numpy(audio.codes),
-            audio_token_ids=torch.from_numpy(audio.codes + self._vocabulary.audio_offset),
-            audio_code_places=torch.from_numpy(audio.places),
-            audio_features=torch.from_numpy(sounds),
-            boxes=boxes,
-            phrase_places=phrases,
-            times=torch.tensor(times, dtype=torch.int64).reshape(-1, 2),
-            segment=segment,
-            negatives=line.negatives,
+        if line.negatives:
+            wrong = find_negative_fault(line.content, line.negatives)
+            if wrong is not None:
+                raise _format_error(name, LintCode.INVALID_FIELD, wrong)
+        return _Read(slot, line, name), raw
+
+    def _reference(self, reference: str, name: str) -> tuple[str, int]:
+        try:
+            return split_reference(reference)
+        except UnresolvedReferenceError as error:
+            raise _format_error(name, error.code, error.message) from error
+
+    def _tensors(self, path: str, tensors: tuple[str, str], name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Features and codes of a shard."""
+        try:
+            features = self._handles.tensor(path, tensors[0])
+            return features, self._handles.tensor(path.replace(FEATURES_FOLDER, CODES_FOLDER, 1), tensors[1])
+        except UnresolvedReferenceError as error:
+            raise _format_error(name, error.code, error.message) from error
+
+    def _images(self, images: Mapping[str, list[tuple[_Read, int]]]) -> list[tuple[_Read, TrainingSample]]:
+        """Samples with pictures: those of one shape at once, those of several images one by one."""
+        alike: dict[tuple[int, ...], list[tuple[list[_Read], NDArray[Any], NDArray[Any]]]] = {}
+        for path, wanted in images.items():
+            reads, rows = [read for read, _ in wanted], [row for _, row in wanted]
+            features, codes = self._tensors(path, _VISUAL_TENSORS, reads[0].name)
+            for read, row in wanted:
+                if row >= min(len(features), len(codes)):
+                    message = f"{path} has no row {row}; rebuild the release"
+                    raise _format_error(read.name, LintCode.BAD_REFERENCE, message)
+            if features.shape[1] != codes.shape[1]:
+                message = f"{features.shape[1]} feature rows and {codes.shape[1]} codes in {path}"
+                raise _format_error(reads[0].name, LintCode.COUNT_MISMATCH, message)
+            alike.setdefault(features.shape[1:], []).append((reads, features[rows], codes[rows]))
+        made: list[tuple[_Read, TrainingSample]] = []
+        for parts in alike.values():
+            reads = [read for some, _, _ in parts for read in some]
+            codes = np.concatenate([part[2] for part in parts]).astype(np.int64)
+            features = self._clip(np.concatenate([part[1] for part in parts]), reads)
+            made += zip(reads, self._alike(reads, features, codes), strict=True)
+        return made
+
+    def _alike(
+        self, reads: Sequence[_Read], features: NDArray[np.float32], codes: NDArray[np.int64]
+    ) -> list[TrainingSample]:
+        """Samples with as many codes each: features, shape (N, T, C), codes, shape (N, T)."""
+        heads = self._spelled.spell(codes)
+        places = torch.from_numpy(self._spelled.places(codes)).unbind()
+        token_ids = torch.from_numpy(codes + self._vocabulary.image_offset).unbind()
+        samples: list[TrainingSample] = []
+        for number, (read, head) in enumerate(zip(reads, heads, strict=True)):
+            line = read.line
+            text = self._spelled.text_behind(line.content, head)
+            if text is None:
+                spans, text = self._take_apart(line.content, read.name)
+                _refuse_spans_without_features(*spans, read)
+                _refuse_other_codes(spans[0].codes, codes[number], line.visual_features_path, read.name)
+                own_places = torch.from_numpy(spans[0].places)
+            else:
+                own_places = places[number]
+            samples.append(_make(read, text, torch.from_numpy(codes[number]), token_ids[number], own_places,
+                                 torch.from_numpy(features[number])))  # fmt: skip
+        return samples
+
+    def _sample(self, read: _Read, raw: bytes) -> TrainingSample:
+        """Any sample, checked on its own."""
+        line, name = read.line, read.name
+        (visual, audio), text = self._take_apart(line.content, name)
+        _refuse_spans_without_features(visual, audio, read)
+        vectors = self._features(line.visual_features_path, visual.codes, _VISUAL_TENSORS, read)
+        sounds = self._features(line.audio_features_path, audio.codes, _AUDIO_TENSORS, read)
+        sample = _make(
+            read,
+            text,
+            torch.from_numpy(visual.codes),
+            torch.from_numpy(visual.codes + self._vocabulary.image_offset),
+            torch.from_numpy(visual.places),
+            torch.from_numpy(vectors),
         )
+        if len(audio.codes):
+            sample["audio_codes"] = torch.from_numpy(audio.codes)
+            sample["audio_token_ids"] = torch.from_numpy(audio.codes + self._vocabulary.audio_offset)
+            sample["audio_code_places"] = torch.from_numpy(audio.places)
+            sample["audio_features"] = torch.from_numpy(sounds)
+        if line.kind == "segment":
+            try:
+                sample["segment"] = self._segments.decode(raw).segment
+            except msgspec.DecodeError as error:
+                raise _format_error(name, LintCode.INVALID_FIELD, f"segment: {error}") from error
+        return sample
 
     def _take_apart(self, content: str, name: str) -> tuple[tuple[_Spans, _Spans], str]:
         """Visual and audio spans, and the text."""
-        plain = strip_tags(content) if BOX_START in content else content
-        usual = None if plain is None else self._usual.image_codes(plain)
-        if plain is not None and usual is not None:
-            codes = np.asarray(usual, dtype=np.int64)
-            ends = len(IMAGE_START) + np.cumsum(self._spelled[codes])
-            places = np.stack([ends - self._spelled[codes], ends], axis=-1)
-            text = plain[int(ends[-1]) + len(IMAGE_END) :].removeprefix(" ") if usual else plain
-            return (_Spans(codes, places), _NO_SPANS), text
+        if proves_plain(content):
+            return (_NO_SPANS, _NO_SPANS), content
         parsed, faults = inspect_content(content, self._vocabulary)
         for code, message in faults.items():
             raise _format_error(name, code, message)
         return (_spans(parsed, content, _VISUAL), _spans(parsed, content, _AUDIO)), parsed.text
 
     def _features(
-        self, reference: str | None, codes: NDArray[np.int64], tensors: tuple[str, str], name: str
+        self, reference: str | None, codes: NDArray[np.int64], tensors: tuple[str, str], read: _Read
     ) -> NDArray[np.float32]:
         if reference is None:
             return np.empty((0, 0), dtype=np.float32)
-        try:
-            path, row = split_reference(reference)
-            rows = self._handles.row(path, tensors[0], row)
-            stored = self._handles.row(path.replace(FEATURES_FOLDER, CODES_FOLDER, 1), tensors[1], row)
-        except UnresolvedReferenceError as error:
-            raise _format_error(name, error.code, error.message) from error
-        if not len(rows) == len(stored) == len(codes):
-            message = f"{len(codes)} placeholders, {len(rows)} feature rows and {len(stored)} codes of {reference}"
-            raise _format_error(name, LintCode.COUNT_MISMATCH, message)
-        if not np.array_equal(stored, codes):
-            message = f"placeholders do not spell the codes of {reference}"
-            raise _format_error(name, LintCode.CODE_MISMATCH, message)
-        features = rows.astype(np.float32)
-        if not np.isfinite(features).all():
+        path, row = self._reference(reference, read.name)
+        features, stored = self._tensors(path, tensors, read.name)
+        if row >= min(len(features), len(stored)):
+            raise _format_error(read.name, LintCode.BAD_REFERENCE, f"{path} has no row {row}; rebuild the release")
+        if features.shape[1] != stored.shape[1]:
+            message = f"{features.shape[1]} feature rows and {stored.shape[1]} codes in {path}"
+            raise _format_error(read.name, LintCode.COUNT_MISMATCH, message)
+        _refuse_other_codes(codes, stored[row], reference, read.name)
+        return self._clip(features[row : row + 1], [read])[0]
+
+    def _clip(self, stored: NDArray[Any], reads: Sequence[_Read]) -> NDArray[np.float32]:
+        """Features as float32, shape (N, T, C), rows scaled down to the bound.
+
+        Raises:
+            FormatError: some are not finite.
+        """
+        features = stored.astype(np.float32)
+        norms = np.sqrt(np.einsum("ntc,ntc->nt", features, features))
+        longest = norms.max(axis=1, initial=0.0)
+        if not np.isfinite(longest).all():
+            read = reads[int(np.flatnonzero(~np.isfinite(longest))[0])]
+            reference = read.line.visual_features_path or read.line.audio_features_path
             raise FormatError(
-                f"{CrossModalCode.FUSION}: {name}: features {reference} are not finite; "
+                f"{CrossModalCode.FUSION}: {read.name}: features {reference} are not finite; "
                 f"{REMEDIES[CrossModalCode.FUSION].fix}"
             )
-        return features if self._max_norm is None else _clip_norms(features, self._max_norm)
+        if self._max_norm is not None and (longest > self._max_norm).any():
+            features *= (self._max_norm / np.maximum(norms, self._max_norm))[..., None].astype(np.float32)
+        return features
 
 
-def collate_samples(samples: Sequence[TrainingSample]) -> dict[str, list[Any]]:
-    """Collect samples field by field, without padding: lengths differ and text has no features."""
-    return {
-        key: [cast("Mapping[str, Any]", sample)[key] for sample in samples] for key in TrainingSample.__annotations__
-    }
+def _make(
+    read: _Read,
+    text: str,
+    codes: torch.Tensor,
+    token_ids: torch.Tensor,
+    places: torch.Tensor,
+    features: torch.Tensor,
+) -> TrainingSample:
+    """A sample without sound; its boxes are checked.
+
+    Raises:
+        FormatError: boxes and tags do not go together.
+    """
+    line = read.line
+    boxes, phrases = _NO_BOXES, _NO_PLACES
+    if line.boxes or line.kind == "object" or BOX_START in line.content:
+        for code, message in check_boxes(line.content, line.boxes, tags_required=line.kind == "object").items():
+            raise _format_error(read.name, code, message)
+        boxes, phrases = box_tensors(line.boxes)
+    times = _NO_PLACES
+    if line.times:
+        times = torch.tensor([(span.start_us, span.end_us) for span in line.times], dtype=torch.int64)
+    return TrainingSample(
+        id=line.id,
+        kind=line.kind,
+        pool=line.pool,
+        weight=line.weight,
+        content=line.content,
+        text=text,
+        codes=codes,
+        token_ids=token_ids,
+        code_places=places,
+        features=features,
+        audio_codes=_NO_CODES,
+        audio_token_ids=_NO_CODES,
+        audio_code_places=_NO_PLACES,
+        audio_features=_NO_FEATURES,
+        boxes=boxes,
+        phrase_places=phrases,
+        times=times,
+        segment=None,
+        negatives=line.negatives,
+    )
 
 
-def _box_tensors(boxes: Sequence[Box]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Corners, float32, shape (B, 4), and phrases, int64, shape (B, 2)."""
-    if not boxes:
-        return torch.empty((0, 4)), torch.empty((0, 2), dtype=torch.int64)
-    corners = torch.tensor([box.xyxy for box in boxes], dtype=torch.float32)
-    return corners, torch.tensor([box.phrase for box in boxes], dtype=torch.int64)
+def _refuse_spans_without_features(visual: _Spans, audio: _Spans, read: _Read) -> None:
+    for path, span, field in (
+        (read.line.visual_features_path, visual, "visual_features_path"),
+        (read.line.audio_features_path, audio, "audio_features_path"),
+    ):
+        if (path is None) != (len(span.codes) == 0):
+            message = f"{field} and the spans of its media in content do not go together"
+            raise _format_error(read.name, LintCode.MISSING_SENTINEL, message)
+
+
+def _refuse_other_codes(spelled: NDArray[np.int64], stored: NDArray[Any], reference: str | None, name: str) -> None:
+    if len(stored) != len(spelled):
+        message = f"{len(spelled)} placeholders and {len(stored)} feature rows and codes of {reference}"
+        raise _format_error(name, LintCode.COUNT_MISMATCH, message)
+    if not np.array_equal(stored, spelled):
+        raise _format_error(name, LintCode.CODE_MISMATCH, f"placeholders do not spell the codes of {reference}")
 
 
 def _spans(parsed: ParsedContent, content: str, media: tuple[Modality, ...]) -> _Spans:
@@ -290,13 +412,6 @@ def _spans(parsed: ParsedContent, content: str, media: tuple[Modality, ...]) -> 
             end = content.index(">", start) + 1
             places.append((start, end))
     return _Spans(np.asarray(parsed.codes(*media), np.int64), np.asarray(places, dtype=np.int64).reshape(-1, 2))
-
-
-def _clip_norms(features: NDArray[np.float32], max_norm: float) -> NDArray[np.float32]:
-    norms = np.linalg.norm(features, axis=-1, keepdims=True)
-    if not (norms > max_norm).any():
-        return features
-    return features * (max_norm / np.maximum(norms, max_norm)).astype(np.float32)
 
 
 def _format_error(name: str, code: LintCode, message: str) -> FormatError:

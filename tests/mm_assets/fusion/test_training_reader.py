@@ -12,7 +12,8 @@ from safetensors.numpy import load_file, save_file
 from torch.utils.data import DataLoader
 
 from mm_assets.errors import FormatError, ReleaseError
-from mm_assets.fusion.training_reader import ReleaseDataset, collate_samples
+from mm_assets.fusion.training_reader import ReleaseDataset
+from mm_assets.fusion.training_sample import collate_samples
 
 
 def lines_of(release: Path) -> list[dict]:
