@@ -3,9 +3,9 @@
 Needs torch; nothing that the definitions import may import it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -32,8 +32,12 @@ from mm_assets.fusion.samples import (
     AUDIO_FEATURES,
     VISUAL_CODES,
     VISUAL_FEATURES,
-    FusionLine,
+    Box,
+    Kind,
+    Negative,
+    Pool,
     SegmentDetails,
+    TimeSpan,
 )
 from mm_assets.fusion.shard_index import CODES_FOLDER, FEATURES_FOLDER, UnresolvedReferenceError, split_reference
 from mm_assets.fusion.training_facts import SPLITS, SampleFacts, Split, read_facts
@@ -54,12 +58,34 @@ class _Spans(NamedTuple):
     places: NDArray[np.int64]
 
 
-class _Read(NamedTuple):
-    """A line as read: its place in the batch asked for, itself, and its name in messages."""
+class _Line(msgspec.Struct, frozen=True, gc=False):
+    """What a training sample takes of its line."""
+
+    id: str
+    kind: Kind
+    content: str
+    visual_features_path: str | None
+    audio_features_path: str | None
+    boxes: tuple[Box, ...]
+    times: tuple[TimeSpan, ...]
+    negatives: tuple[Negative, ...]
+    pool: Pool
+    weight: Annotated[float, msgspec.Meta(ge=0.0)]
+    placeholder_version: str
+
+
+class _Read(msgspec.Struct, frozen=True, gc=False):
+    """A line as read: its place in the batch asked for, its file and line from 0, and itself."""
 
     slot: int
-    line: FusionLine
-    name: str
+    file: str
+    number: int
+    line: _Line
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"sample {self.line.id} ({_where(self.file, self.number)})"
 
 
 class _WithSegment(msgspec.Struct):
@@ -146,14 +172,14 @@ class ReleaseDataset(Dataset[TrainingSample]):
         """
         found: list[TrainingSample | None] = [None] * len(indices)
         images: dict[str, list[tuple[_Read, int]]] = {}
-        for slot, index in enumerate(indices):
-            read, raw = self._read(slot, index)
+        for read, raw in self._read(indices):
             line = read.line
-            if line.visual_features_path is not None and line.audio_features_path is None and line.kind != "segment":
-                path, row = self._reference(line.visual_features_path, read.name)
+            reference = line.visual_features_path
+            if reference is not None and line.audio_features_path is None and line.kind != "segment":
+                path, row = _split(reference, read)
                 images.setdefault(path, []).append((read, row))
             else:
-                found[slot] = self._sample(read, raw)
+                found[read.slot] = self._sample(read, raw)
         for read, sample in self._images(images):
             found[read.slot] = sample
         return found  # pyright: ignore[reportReturnType] - every slot is filled
@@ -174,7 +200,7 @@ class ReleaseDataset(Dataset[TrainingSample]):
 
     def _open(self) -> None:
         self._handles = OpenFiles(self._folder, self._records, self._sound.numpy())
-        self._decoder = msgspec.json.Decoder(FusionLine)
+        self._decoder = msgspec.json.Decoder(_Line)
         self._segments = msgspec.json.Decoder(_WithSegment)
 
     def _all_facts(self) -> SampleFacts:
@@ -182,55 +208,58 @@ class ReleaseDataset(Dataset[TrainingSample]):
             self._facts = read_facts(self._handles, self._files)
         return self._facts
 
-    def _read(self, slot: int, index: int) -> tuple[_Read, bytes]:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"sample {index} of a release of {len(self)}")
-        index %= len(self)
+    def _read(self, indices: Sequence[int]) -> Iterator[tuple[_Read, bytes]]:
+        asked = np.asarray(indices, np.int64)
+        wrong = (asked < -len(self)) | (asked >= len(self))
+        if wrong.any():
+            raise IndexError(f"sample {int(asked[wrong][0])} of a release of {len(self)}")
+        asked %= max(1, len(self))
         if self._chosen is not None:
-            index = int(self._chosen[index])
-        number = int(np.searchsorted(self._starts, index, side="right")) - 1 if len(self._files) > 1 else 0
-        place = index - int(self._starts[number])
-        offsets = self._offsets[number]
-        raw = self._handles.text(self._files[number])[int(offsets[place]) : int(offsets[place + 1])]
-        where = f"{self._files[number].rpartition('/')[2]} line {place + 1}"
-        try:
-            line = self._decoder.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _format_error(f"sample of {where}", LintCode.INVALID_JSON, str(error)) from error
-        name = f"sample {line.id} ({where})"
-        if line.placeholder_version != self._version:
-            message = f"placeholder_version {line.placeholder_version!r} is not the release's {self._version!r}"
-            raise _format_error(name, LintCode.INVALID_FIELD, message)
-        if line.negatives:
-            wrong = find_negative_fault(line.content, line.negatives)
-            if wrong is not None:
-                raise _format_error(name, LintCode.INVALID_FIELD, wrong)
-        return _Read(slot, line, name), raw
+            asked = self._chosen[asked]
+        files = np.searchsorted(self._starts, asked, side="right") - 1
+        places = asked - self._starts[files]
+        decode, version = self._decoder.decode, self._version
+        for number in np.unique(files).tolist():
+            data, name, offsets = self._handles.text(self._files[number]), self._files[number], self._offsets[number]
+            slots = np.flatnonzero(files == number)
+            own = places[slots]
+            for slot, place, start, end in zip(
+                slots.tolist(), own.tolist(), offsets[own].tolist(), offsets[own + 1].tolist(), strict=True
+            ):
+                raw = data[start:end]
+                try:
+                    line = decode(raw)
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                    where = f"sample of {_where(name, place)}"
+                    raise _format_error(where, LintCode.INVALID_JSON, str(error)) from error
+                read = _Read(slot, name, place, line)
+                if line.placeholder_version != version:
+                    message = f"placeholder_version {line.placeholder_version!r} is not the release's {version!r}"
+                    raise _format_error(read.name, LintCode.INVALID_FIELD, message)
+                if line.negatives:
+                    wrong = find_negative_fault(line.content, line.negatives)
+                    if wrong is not None:
+                        raise _format_error(read.name, LintCode.INVALID_FIELD, wrong)
+                yield read, raw
 
-    def _reference(self, reference: str, name: str) -> tuple[str, int]:
-        try:
-            return split_reference(reference)
-        except UnresolvedReferenceError as error:
-            raise _format_error(name, error.code, error.message) from error
-
-    def _tensors(self, path: str, tensors: tuple[str, str], name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _tensors(self, path: str, tensors: tuple[str, str], read: _Read) -> tuple[NDArray[Any], NDArray[Any]]:
         """Features and codes of a shard."""
         try:
             features = self._handles.tensor(path, tensors[0])
             return features, self._handles.tensor(path.replace(FEATURES_FOLDER, CODES_FOLDER, 1), tensors[1])
         except UnresolvedReferenceError as error:
-            raise _format_error(name, error.code, error.message) from error
+            raise _format_error(read.name, error.code, error.message) from error
 
     def _images(self, images: Mapping[str, list[tuple[_Read, int]]]) -> list[tuple[_Read, TrainingSample]]:
         """Samples with pictures: those of one shape at once, those of several images one by one."""
         alike: dict[tuple[int, ...], list[tuple[list[_Read], NDArray[Any], NDArray[Any]]]] = {}
         for path, wanted in images.items():
             reads, rows = [read for read, _ in wanted], [row for _, row in wanted]
-            features, codes = self._tensors(path, _VISUAL_TENSORS, reads[0].name)
-            for read, row in wanted:
-                if row >= min(len(features), len(codes)):
-                    message = f"{path} has no row {row}; rebuild the release"
-                    raise _format_error(read.name, LintCode.BAD_REFERENCE, message)
+            features, codes = self._tensors(path, _VISUAL_TENSORS, reads[0])
+            least = min(len(features), len(codes))
+            if max(rows) >= least:
+                read, row = next((read, row) for read, row in wanted if row >= least)
+                raise _format_error(read.name, LintCode.BAD_REFERENCE, f"{path} has no row {row}; rebuild the release")
             if features.shape[1] != codes.shape[1]:
                 message = f"{features.shape[1]} feature rows and {codes.shape[1]} codes in {path}"
                 raise _format_error(reads[0].name, LintCode.COUNT_MISMATCH, message)
@@ -243,11 +272,10 @@ class ReleaseDataset(Dataset[TrainingSample]):
             made += zip(reads, self._alike(reads, features, codes), strict=True)
         return made
 
-    def _alike(
-        self, reads: Sequence[_Read], features: NDArray[np.float32], codes: NDArray[np.int64]
-    ) -> list[TrainingSample]:
+    def _alike(self, reads: Sequence[_Read], features: torch.Tensor, codes: NDArray[np.int64]) -> list[TrainingSample]:
         """Samples with as many codes each: features, shape (N, T, C), codes, shape (N, T)."""
         heads = self._spelled.spell(codes)
+        own_codes, rows = torch.from_numpy(codes).unbind(), features.unbind()
         places = torch.from_numpy(self._spelled.places(codes)).unbind()
         token_ids = torch.from_numpy(codes + self._vocabulary.image_offset).unbind()
         samples: list[TrainingSample] = []
@@ -261,8 +289,7 @@ class ReleaseDataset(Dataset[TrainingSample]):
                 own_places = torch.from_numpy(spans[0].places)
             else:
                 own_places = places[number]
-            samples.append(_make(read, text, torch.from_numpy(codes[number]), token_ids[number], own_places,
-                                 torch.from_numpy(features[number])))  # fmt: skip
+            samples.append(_make(read, text, own_codes[number], token_ids[number], own_places, rows[number]))
         return samples
 
     def _sample(self, read: _Read, raw: bytes) -> TrainingSample:
@@ -278,13 +305,13 @@ class ReleaseDataset(Dataset[TrainingSample]):
             torch.from_numpy(visual.codes),
             torch.from_numpy(visual.codes + self._vocabulary.image_offset),
             torch.from_numpy(visual.places),
-            torch.from_numpy(vectors),
+            vectors,
         )
         if len(audio.codes):
             sample["audio_codes"] = torch.from_numpy(audio.codes)
             sample["audio_token_ids"] = torch.from_numpy(audio.codes + self._vocabulary.audio_offset)
             sample["audio_code_places"] = torch.from_numpy(audio.places)
-            sample["audio_features"] = torch.from_numpy(sounds)
+            sample["audio_features"] = sounds
         if line.kind == "segment":
             try:
                 sample["segment"] = self._segments.decode(raw).segment
@@ -303,28 +330,28 @@ class ReleaseDataset(Dataset[TrainingSample]):
 
     def _features(
         self, reference: str | None, codes: NDArray[np.int64], tensors: tuple[str, str], read: _Read
-    ) -> NDArray[np.float32]:
+    ) -> torch.Tensor:
         if reference is None:
-            return np.empty((0, 0), dtype=np.float32)
-        path, row = self._reference(reference, read.name)
-        features, stored = self._tensors(path, tensors, read.name)
+            return _NO_FEATURES
+        path, row = _split(reference, read)
+        features, stored = self._tensors(path, tensors, read)
         if row >= min(len(features), len(stored)):
             raise _format_error(read.name, LintCode.BAD_REFERENCE, f"{path} has no row {row}; rebuild the release")
         if features.shape[1] != stored.shape[1]:
             message = f"{features.shape[1]} feature rows and {stored.shape[1]} codes in {path}"
             raise _format_error(read.name, LintCode.COUNT_MISMATCH, message)
         _refuse_other_codes(codes, stored[row], reference, read.name)
-        return self._clip(features[row : row + 1], [read])[0]
+        return self._clip(features[[row]], [read])[0]
 
-    def _clip(self, stored: NDArray[Any], reads: Sequence[_Read]) -> NDArray[np.float32]:
+    def _clip(self, stored: NDArray[Any], reads: Sequence[_Read]) -> torch.Tensor:
         """Features as float32, shape (N, T, C), rows scaled down to the bound.
 
         Raises:
             FormatError: some are not finite.
         """
-        features = stored.astype(np.float32)
-        norms = np.sqrt(np.einsum("ntc,ntc->nt", features, features))
-        longest = norms.max(axis=1, initial=0.0)
+        features = torch.from_numpy(stored).float()
+        norms = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
+        longest = norms.flatten(1).amax(dim=1).numpy() if norms.numel() else np.zeros(len(stored), np.float32)
         if not np.isfinite(longest).all():
             read = reads[int(np.flatnonzero(~np.isfinite(longest))[0])]
             reference = read.line.visual_features_path or read.line.audio_features_path
@@ -333,7 +360,7 @@ class ReleaseDataset(Dataset[TrainingSample]):
                 f"{REMEDIES[CrossModalCode.FUSION].fix}"
             )
         if self._max_norm is not None and (longest > self._max_norm).any():
-            features *= (self._max_norm / np.maximum(norms, self._max_norm))[..., None].astype(np.float32)
+            features *= self._max_norm / norms.clamp(min=self._max_norm)
         return features
 
 
@@ -378,7 +405,7 @@ def _make(
         phrase_places=phrases,
         times=times,
         segment=None,
-        negatives=line.negatives,
+        negatives=list(line.negatives),
     )
 
 
@@ -412,6 +439,17 @@ def _spans(parsed: ParsedContent, content: str, media: tuple[Modality, ...]) -> 
             end = content.index(">", start) + 1
             places.append((start, end))
     return _Spans(np.asarray(parsed.codes(*media), np.int64), np.asarray(places, dtype=np.int64).reshape(-1, 2))
+
+
+def _where(file: str, number: int) -> str:
+    return f"{file.rpartition('/')[2]} line {number + 1}"
+
+
+def _split(reference: str, read: _Read) -> tuple[str, int]:
+    try:
+        return split_reference(reference)
+    except UnresolvedReferenceError as error:
+        raise _format_error(read.name, error.code, error.message) from error
 
 
 def _format_error(name: str, code: LintCode, message: str) -> FormatError:

@@ -25,24 +25,8 @@ class MadePictures:
             yield sample_id, f"{sample_id}.png", data.getvalue()
 
 
-def rewrite_lines(release: Path, change) -> None:
-    """Change every line, and the manifest with them, as the writer of the release would have."""
-    number = 0
-    for path in sorted((release / "samples").glob("*.jsonl")):
-        lines = []
-        for raw in path.read_bytes().splitlines():
-            lines.append(json.dumps(change(number, json.loads(raw)), ensure_ascii=False).encode())
-            number += 1
-        path.write_bytes(b"\n".join(lines) + b"\n")
-    manifest = json.loads((release / "manifest.json").read_text())
-    for record in manifest["files"]:
-        data = (release / record["path"]).read_bytes()
-        record |= {"size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    (release / "manifest.json").write_text(json.dumps(manifest))
-
-
 @pytest.fixture
-def split_release(release_maker, kit) -> Path:
+def split_release(release_maker, kit, edit_lines) -> Path:
     """16 samples: 5 images with captions, 5 texts, a dialogue, 5 segments; the second one is drawn twice."""
     texts = [("math", "1 + 1 = 2, as is well known."), ("code", "if a < b && c: print('<div>&amp;</div>')")]
     texts += [("prose", "Once upon a time."), ("logic", "p and not p"), ("prose", "She said: no.")]
@@ -52,7 +36,7 @@ def split_release(release_maker, kit) -> Path:
     release_maker.add_segments(kit.make_segments("b2", [*said, ("trimodal", "Two."), ("audio_text", "Three.")]))
     release_maker.write()
     release = release_maker.root / "r1"
-    rewrite_lines(
+    edit_lines(
         release, lambda number, line: line | {"split": SPLITS[number % 5], "weight": 2.0 if number == 1 else 1.0}
     )
     return release
