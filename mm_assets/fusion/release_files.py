@@ -1,6 +1,7 @@
 """Files of a release as readers take them: each compared with its checksum once, then only the bytes asked for."""
 
 import hashlib
+import math
 import mmap
 import os
 from collections.abc import Sequence
@@ -15,11 +16,9 @@ from mm_assets.fusion.findings import LintCode
 from mm_assets.fusion.release_format import FileRecord, ReleaseFormat
 from mm_assets.fusion.shard_index import UnresolvedReferenceError, read_tensor_header
 
-_OPEN_SHARDS: Final = 4_096
-"""Tensors mapped at once: a mapping takes addresses and no memory of its own."""
+_OPEN_FILES: Final = 4_096
+"""Files mapped at once: a mapping takes addresses and no memory of its own."""
 _DTYPES: Final = {"F16": "<f2", "F32": "<f4", "I32": "<i4", "I64": "<i8"}
-_DAMAGED: Final = 0
-_SOUND: Final = 1
 
 
 class OpenFiles:
@@ -42,21 +41,24 @@ class OpenFiles:
         self._process = os.getpid()
         self._records = {record.path: (number, record) for number, record in enumerate(unverified)}
         self._sound = np.zeros(len(unverified), np.uint8) if sound is None else sound
-        self._texts = dict[str, mmap.mmap]()
+        self._maps = dict[str, mmap.mmap]()
         self._tensors = dict[tuple[str, str], NDArray[Any]]()
 
     def text(self, path: str) -> mmap.mmap:
-        """The bytes of a file that is not empty, mapped.
+        """The bytes of a file that is not empty, mapped; `tensor` reads from the same mapping.
 
         Raises:
             ReleaseError: they are not those that were released.
         """
         self._own()
-        found = self._texts.get(path)
+        found = self._maps.get(path)
         if found is None:
-            self._verify(path)
+            if len(self._maps) >= _OPEN_FILES:
+                self._maps.pop(next(iter(self._maps)))  # what was read from it keeps it open
             with (self._folder / path).open("rb") as file:
-                found = self._texts[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                found = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._verify(path, found)
+            self._maps[path] = found
         return found
 
     def tensor(self, path: str, name: str) -> NDArray[Any]:
@@ -70,7 +72,7 @@ class OpenFiles:
         found = self._tensors.get((path, name))
         if found is None:
             found = self._map(path, name)
-            if len(self._tensors) >= _OPEN_SHARDS:
+            if len(self._tensors) >= _OPEN_FILES:
                 self._tensors.pop(next(iter(self._tensors)))
             self._tensors[path, name] = found
         return found
@@ -93,34 +95,32 @@ class OpenFiles:
         Raises:
             ReleaseError: the bytes of one are not those that were released.
         """
-        for path in self._records:
-            self._verify(path)
+        for path, (_, record) in self._records.items():
+            if record.size_bytes:
+                self.text(path)
 
     def _map(self, path: str, name: str) -> NDArray[Any]:
         file = (self._folder / path).resolve()
         if not file.is_relative_to(self._folder):
             raise UnresolvedReferenceError(LintCode.BAD_REFERENCE, f"{path!r} leads out of the release")
         header = read_tensor_header(file, name)
-        self._verify(path)
         dtype = _DTYPES.get(header.dtype)
         if dtype is None or not header.shape:
             message = f"{path}: {name} is {header.dtype} of shape {header.shape}; rebuild the release"
             raise UnresolvedReferenceError(LintCode.MISSING_FEATURES, message)
-        if 0 in header.shape:
-            return np.empty(header.shape, dtype)
-        mapped = np.memmap(file, dtype=dtype, mode="r", offset=header.offset, shape=header.shape)
-        return mapped.view(np.ndarray)
+        count = math.prod(header.shape)
+        return np.frombuffer(self.text(path), dtype, count, header.offset).reshape(header.shape)
 
-    def _verify(self, path: str) -> None:
+    def _verify(self, path: str, data: mmap.mmap) -> None:
         number, record = self._records.get(path, (None, None))
-        if number is not None and record is not None and self._sound[number] == _DAMAGED:
-            check_file(self._folder, record, verify=True)
-            self._sound[number] = _SOUND
+        if number is not None and record is not None and not self._sound[number]:
+            _compare(self._folder / path, record, len(data), hashlib.sha256(data).hexdigest())
+            self._sound[number] = 1
 
     def _own(self) -> None:
         if self._process != os.getpid():
             self._process = os.getpid()
-            self._texts.clear()
+            self._maps.clear()
             self._tensors.clear()
 
 
@@ -149,6 +149,10 @@ def check_file(folder: Path, record: FileRecord, *, verify: bool) -> None:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ReleaseError(f"{path}: {error.strerror}; copy the release again") from error
+    _compare(path, record, size, digest)
+
+
+def _compare(path: Path, record: FileRecord, size: int, digest: str) -> None:
     if size != record.size_bytes or digest != record.sha256:
         raise ReleaseError(
             f"{path}: {size} bytes, SHA-256 {digest[:12]}…, but {record.size_bytes} bytes, "

@@ -180,8 +180,7 @@ class ReleaseDataset(Dataset[TrainingSample]):
                 images.setdefault(path, []).append((read, row))
             else:
                 found[read.slot] = self._sample(read, raw)
-        for read, sample in self._images(images):
-            found[read.slot] = sample
+        self._images(images, found)
         return found  # pyright: ignore[reportReturnType] - every slot is filled
 
     def facts(self) -> SampleFacts:
@@ -250,9 +249,9 @@ class ReleaseDataset(Dataset[TrainingSample]):
         except UnresolvedReferenceError as error:
             raise _format_error(read.name, error.code, error.message) from error
 
-    def _images(self, images: Mapping[str, list[tuple[_Read, int]]]) -> list[tuple[_Read, TrainingSample]]:
-        """Samples with pictures: those of one shape at once, those of several images one by one."""
-        alike: dict[tuple[int, ...], list[tuple[list[_Read], NDArray[Any], NDArray[Any]]]] = {}
+    def _images(self, images: Mapping[str, list[tuple[_Read, int]]], found: list[TrainingSample | None]) -> None:
+        """Fill in samples with pictures, those with as many codes each at once."""
+        alike: dict[tuple[int, ...], list[tuple[list[_Read], list[int], NDArray[Any], NDArray[Any]]]] = {}
         for path, wanted in images.items():
             reads, rows = [read for read, _ in wanted], [row for _, row in wanted]
             features, codes = self._tensors(path, _VISUAL_TENSORS, reads[0])
@@ -263,34 +262,36 @@ class ReleaseDataset(Dataset[TrainingSample]):
             if features.shape[1] != codes.shape[1]:
                 message = f"{features.shape[1]} feature rows and {codes.shape[1]} codes in {path}"
                 raise _format_error(reads[0].name, LintCode.COUNT_MISMATCH, message)
-            alike.setdefault(features.shape[1:], []).append((reads, features[rows], codes[rows]))
-        made: list[tuple[_Read, TrainingSample]] = []
+            alike.setdefault(features.shape[1:], []).append((reads, rows, features, codes))
         for parts in alike.values():
-            reads = [read for some, _, _ in parts for read in some]
-            codes = np.concatenate([part[2] for part in parts]).astype(np.int64)
-            features = self._clip(np.concatenate([part[1] for part in parts]), reads)
-            made += zip(reads, self._alike(reads, features, codes), strict=True)
-        return made
+            reads = [read for some, _, _, _ in parts for read in some]
+            rows = [part[1] for part in parts]
+            features = self._clip(_gather([part[2] for part in parts], rows, len(reads)), reads)
+            codes = _gather([part[3] for part in parts], rows, len(reads)).astype(np.int64)
+            self._fill(reads, features, codes, found)
 
-    def _alike(self, reads: Sequence[_Read], features: torch.Tensor, codes: NDArray[np.int64]) -> list[TrainingSample]:
-        """Samples with as many codes each: features, shape (N, T, C), codes, shape (N, T)."""
-        heads = self._spelled.spell(codes)
-        own_codes, rows = torch.from_numpy(codes).unbind(), features.unbind()
+    def _fill(
+        self,
+        reads: Sequence[_Read],
+        features: torch.Tensor,
+        codes: NDArray[np.int64],
+        found: list[TrainingSample | None],
+    ) -> None:
+        """Fill in N samples: features, shape (N, T, C), codes, shape (N, T)."""
+        heads, text_behind = self._spelled.spell(codes), self._spelled.text_behind
         places = torch.from_numpy(self._spelled.places(codes)).unbind()
         token_ids = torch.from_numpy(codes + self._vocabulary.image_offset).unbind()
-        samples: list[TrainingSample] = []
+        own_codes, rows = torch.from_numpy(codes).unbind(), features.unbind()
         for number, (read, head) in enumerate(zip(reads, heads, strict=True)):
-            line = read.line
-            text = self._spelled.text_behind(line.content, head)
+            content, own_places = read.line.content, places[number]
+            text = text_behind(content, head)
             if text is None:
-                spans, text = self._take_apart(line.content, read.name)
+                spans, text = self._take_apart(content, read.name)
                 _refuse_spans_without_features(*spans, read)
-                _refuse_other_codes(spans[0].codes, codes[number], line.visual_features_path, read.name)
+                reference = read.line.visual_features_path
+                _refuse_other_codes(spans[0].codes, codes[number], reference, read.name)
                 own_places = torch.from_numpy(spans[0].places)
-            else:
-                own_places = places[number]
-            samples.append(_make(read, text, own_codes[number], token_ids[number], own_places, rows[number]))
-        return samples
+            found[read.slot] = _make(read, text, own_codes[number], token_ids[number], own_places, rows[number])
 
     def _sample(self, read: _Read, raw: bytes) -> TrainingSample:
         """Any sample, checked on its own."""
@@ -364,6 +365,16 @@ class ReleaseDataset(Dataset[TrainingSample]):
         return features
 
 
+def _gather(shards: Sequence[NDArray[Any]], rows: Sequence[Sequence[int]], count: int) -> NDArray[Any]:
+    """Rows of shards of one shape, in turn."""
+    gathered = np.empty((count, *shards[0].shape[1:]), shards[0].dtype)
+    start = 0
+    for shard, wanted in zip(shards, rows, strict=True):
+        np.take(shard, wanted, axis=0, out=gathered[start : start + len(wanted)], mode="clip")
+        start += len(wanted)
+    return gathered
+
+
 def _make(
     read: _Read,
     text: str,
@@ -386,27 +397,27 @@ def _make(
     times = _NO_PLACES
     if line.times:
         times = torch.tensor([(span.start_us, span.end_us) for span in line.times], dtype=torch.int64)
-    return TrainingSample(
-        id=line.id,
-        kind=line.kind,
-        pool=line.pool,
-        weight=line.weight,
-        content=line.content,
-        text=text,
-        codes=codes,
-        token_ids=token_ids,
-        code_places=places,
-        features=features,
-        audio_codes=_NO_CODES,
-        audio_token_ids=_NO_CODES,
-        audio_code_places=_NO_PLACES,
-        audio_features=_NO_FEATURES,
-        boxes=boxes,
-        phrase_places=phrases,
-        times=times,
-        segment=None,
-        negatives=list(line.negatives),
-    )
+    return {
+        "id": line.id,
+        "kind": line.kind,
+        "pool": line.pool,
+        "weight": line.weight,
+        "content": line.content,
+        "text": text,
+        "codes": codes,
+        "token_ids": token_ids,
+        "code_places": places,
+        "features": features,
+        "audio_codes": _NO_CODES,
+        "audio_token_ids": _NO_CODES,
+        "audio_code_places": _NO_PLACES,
+        "audio_features": _NO_FEATURES,
+        "boxes": boxes,
+        "phrase_places": phrases,
+        "times": times,
+        "segment": None,
+        "negatives": list(line.negatives),
+    }
 
 
 def _refuse_spans_without_features(visual: _Spans, audio: _Spans, read: _Read) -> None:
