@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Self
 
 import msgspec
 import numpy as np
@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 
 from mm_assets.errors import ReleaseError
 from mm_assets.fusion.release_files import OpenFiles, find_lines
-from mm_assets.fusion.samples import POOLS, Pool
-
-Split = Literal["train", "validation", "test"]
-SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
+from mm_assets.fusion.samples import POOLS, SPLITS, Pool, Split
 
 
 class _Line(msgspec.Struct, gc=False):

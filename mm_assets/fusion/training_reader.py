@@ -5,7 +5,7 @@ Needs torch; nothing that the definitions import may import it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -14,13 +14,10 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from mm_assets.errors import REMEDIES, CrossModalCode, FormatError, ReleaseError
-from mm_assets.fusion.box_markup import BOX_START, check_boxes
 from mm_assets.fusion.findings import LintCode
 from mm_assets.fusion.negative_texts import find_negative_fault
 from mm_assets.fusion.placeholders import (
-    CODE_NAMES,
     Modality,
-    ParsedContent,
     Vocabulary,
     inspect_content,
     proves_plain,
@@ -30,18 +27,30 @@ from mm_assets.fusion.release_format import MANIFEST_NAME, SAMPLES_FOLDER, read_
 from mm_assets.fusion.samples import (
     AUDIO_CODES,
     AUDIO_FEATURES,
+    SPLITS,
     VISUAL_CODES,
     VISUAL_FEATURES,
-    Box,
-    Kind,
-    Negative,
-    Pool,
     SegmentDetails,
-    TimeSpan,
+    Split,
 )
-from mm_assets.fusion.shard_index import CODES_FOLDER, FEATURES_FOLDER, UnresolvedReferenceError, split_reference
-from mm_assets.fusion.training_facts import SPLITS, SampleFacts, Split, read_facts
-from mm_assets.fusion.training_sample import TrainingSample, box_tensors
+from mm_assets.fusion.shard_index import CODES_FOLDER, FEATURES_FOLDER, UnresolvedReferenceError
+from mm_assets.fusion.training_facts import SampleFacts, read_facts
+from mm_assets.fusion.training_lines import (
+    NO_FEATURES,
+    NO_SPANS,
+    ReadLine,
+    Spans,
+    TrainingLine,
+    follow_reference,
+    format_error,
+    gather_rows,
+    make_sample,
+    name_line,
+    refuse_other_codes,
+    refuse_spans_without_features,
+    take_spans,
+)
+from mm_assets.fusion.training_sample import TrainingSample
 from mm_assets.fusion.usual_content import SpelledImages
 
 MAX_FEATURE_NORM: Final = 10.0
@@ -51,54 +60,10 @@ _VISUAL_TENSORS: Final = (VISUAL_FEATURES, VISUAL_CODES)
 _AUDIO_TENSORS: Final = (AUDIO_FEATURES, AUDIO_CODES)
 
 
-class _Spans(NamedTuple):
-    """Codes, int64, shape (T,), and their places in the content, shape (T, 2)."""
-
-    codes: NDArray[np.int64]
-    places: NDArray[np.int64]
-
-
-class _Line(msgspec.Struct, frozen=True, gc=False):
-    """What a training sample takes of its line."""
-
-    id: str
-    kind: Kind
-    content: str
-    visual_features_path: str | None
-    audio_features_path: str | None
-    boxes: tuple[Box, ...]
-    times: tuple[TimeSpan, ...]
-    negatives: tuple[Negative, ...]
-    pool: Pool
-    weight: Annotated[float, msgspec.Meta(ge=0.0)]
-    placeholder_version: str
-
-
-class _Read(msgspec.Struct, frozen=True, gc=False):
-    """A line as read: its place in the batch asked for, its file and line from 0, and itself."""
-
-    slot: int
-    file: str
-    number: int
-    line: _Line
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return f"sample {self.line.id} ({_where(self.file, self.number)})"
-
-
 class _WithSegment(msgspec.Struct):
     """The part of a segment's line that only segments have."""
 
     segment: SegmentDetails
-
-
-_NO_CODES: Final = torch.empty(0, dtype=torch.int64)
-_NO_PLACES: Final = torch.empty((0, 2), dtype=torch.int64)
-_NO_FEATURES: Final = torch.empty((0, 0))
-_NO_BOXES: Final = torch.empty((0, 4))
-_NO_SPANS: Final = _Spans(np.empty(0, np.int64), np.empty((0, 2), np.int64))
 
 
 class ReleaseDataset(Dataset[TrainingSample]):
@@ -171,12 +136,12 @@ class ReleaseDataset(Dataset[TrainingSample]):
             ReleaseError: a shard's bytes are not those that were released.
         """
         found: list[TrainingSample | None] = [None] * len(indices)
-        images: dict[str, list[tuple[_Read, int]]] = {}
+        images: dict[str, list[tuple[ReadLine, int]]] = {}
         for read, raw in self._read(indices):
             line = read.line
             reference = line.visual_features_path
             if reference is not None and line.audio_features_path is None and line.kind != "segment":
-                path, row = _split(reference, read)
+                path, row = follow_reference(reference, read)
                 images.setdefault(path, []).append((read, row))
             else:
                 found[read.slot] = self._sample(read, raw)
@@ -199,7 +164,7 @@ class ReleaseDataset(Dataset[TrainingSample]):
 
     def _open(self) -> None:
         self._handles = OpenFiles(self._folder, self._records, self._sound.numpy())
-        self._decoder = msgspec.json.Decoder(_Line)
+        self._decoder = msgspec.json.Decoder(TrainingLine)
         self._segments = msgspec.json.Decoder(_WithSegment)
 
     def _all_facts(self) -> SampleFacts:
@@ -207,7 +172,7 @@ class ReleaseDataset(Dataset[TrainingSample]):
             self._facts = read_facts(self._handles, self._files)
         return self._facts
 
-    def _read(self, indices: Sequence[int]) -> Iterator[tuple[_Read, bytes]]:
+    def _read(self, indices: Sequence[int]) -> Iterator[tuple[ReadLine, bytes]]:
         asked = np.asarray(indices, np.int64)
         wrong = (asked < -len(self)) | (asked >= len(self))
         if wrong.any():
@@ -229,50 +194,50 @@ class ReleaseDataset(Dataset[TrainingSample]):
                 try:
                     line = decode(raw)
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                    where = f"sample of {_where(name, place)}"
-                    raise _format_error(where, LintCode.INVALID_JSON, str(error)) from error
-                read = _Read(slot, name, place, line)
+                    where = f"sample of {name_line(name, place)}"
+                    raise format_error(where, LintCode.INVALID_JSON, str(error)) from error
+                read = ReadLine(slot, name, place, line)
                 if line.placeholder_version != version:
                     message = f"placeholder_version {line.placeholder_version!r} is not the release's {version!r}"
-                    raise _format_error(read.name, LintCode.INVALID_FIELD, message)
+                    raise format_error(read.name, LintCode.INVALID_FIELD, message)
                 if line.negatives:
                     wrong = find_negative_fault(line.content, line.negatives)
                     if wrong is not None:
-                        raise _format_error(read.name, LintCode.INVALID_FIELD, wrong)
+                        raise format_error(read.name, LintCode.INVALID_FIELD, wrong)
                 yield read, raw
 
-    def _tensors(self, path: str, tensors: tuple[str, str], read: _Read) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _tensors(self, path: str, tensors: tuple[str, str], read: ReadLine) -> tuple[NDArray[Any], NDArray[Any]]:
         """Features and codes of a shard."""
         try:
             features = self._handles.tensor(path, tensors[0])
             return features, self._handles.tensor(path.replace(FEATURES_FOLDER, CODES_FOLDER, 1), tensors[1])
         except UnresolvedReferenceError as error:
-            raise _format_error(read.name, error.code, error.message) from error
+            raise format_error(read.name, error.code, error.message) from error
 
-    def _images(self, images: Mapping[str, list[tuple[_Read, int]]], found: list[TrainingSample | None]) -> None:
+    def _images(self, images: Mapping[str, list[tuple[ReadLine, int]]], found: list[TrainingSample | None]) -> None:
         """Fill in samples with pictures, those with as many codes each at once."""
-        alike: dict[tuple[int, ...], list[tuple[list[_Read], list[int], NDArray[Any], NDArray[Any]]]] = {}
+        alike: dict[tuple[int, ...], list[tuple[list[ReadLine], list[int], NDArray[Any], NDArray[Any]]]] = {}
         for path, wanted in images.items():
             reads, rows = [read for read, _ in wanted], [row for _, row in wanted]
             features, codes = self._tensors(path, _VISUAL_TENSORS, reads[0])
             least = min(len(features), len(codes))
             if max(rows) >= least:
                 read, row = next((read, row) for read, row in wanted if row >= least)
-                raise _format_error(read.name, LintCode.BAD_REFERENCE, f"{path} has no row {row}; rebuild the release")
+                raise format_error(read.name, LintCode.BAD_REFERENCE, f"{path} has no row {row}; rebuild the release")
             if features.shape[1] != codes.shape[1]:
                 message = f"{features.shape[1]} feature rows and {codes.shape[1]} codes in {path}"
-                raise _format_error(reads[0].name, LintCode.COUNT_MISMATCH, message)
+                raise format_error(reads[0].name, LintCode.COUNT_MISMATCH, message)
             alike.setdefault(features.shape[1:], []).append((reads, rows, features, codes))
         for parts in alike.values():
             reads = [read for some, _, _, _ in parts for read in some]
             rows = [part[1] for part in parts]
-            features = self._clip(_gather([part[2] for part in parts], rows, len(reads)), reads)
-            codes = _gather([part[3] for part in parts], rows, len(reads)).astype(np.int64)
+            features = self._clip(gather_rows([part[2] for part in parts], rows, len(reads)), reads)
+            codes = gather_rows([part[3] for part in parts], rows, len(reads)).astype(np.int64)
             self._fill(reads, features, codes, found)
 
     def _fill(
         self,
-        reads: Sequence[_Read],
+        reads: Sequence[ReadLine],
         features: torch.Tensor,
         codes: NDArray[np.int64],
         found: list[TrainingSample | None],
@@ -287,20 +252,20 @@ class ReleaseDataset(Dataset[TrainingSample]):
             text = text_behind(content, head)
             if text is None:
                 spans, text = self._take_apart(content, read.name)
-                _refuse_spans_without_features(*spans, read)
+                refuse_spans_without_features(*spans, read)
                 reference = read.line.visual_features_path
-                _refuse_other_codes(spans[0].codes, codes[number], reference, read.name)
+                refuse_other_codes(spans[0].codes, codes[number], reference, read.name)
                 own_places = torch.from_numpy(spans[0].places)
-            found[read.slot] = _make(read, text, own_codes[number], token_ids[number], own_places, rows[number])
+            found[read.slot] = make_sample(read, text, own_codes[number], token_ids[number], own_places, rows[number])
 
-    def _sample(self, read: _Read, raw: bytes) -> TrainingSample:
+    def _sample(self, read: ReadLine, raw: bytes) -> TrainingSample:
         """Any sample, checked on its own."""
         line, name = read.line, read.name
         (visual, audio), text = self._take_apart(line.content, name)
-        _refuse_spans_without_features(visual, audio, read)
+        refuse_spans_without_features(visual, audio, read)
         vectors = self._features(line.visual_features_path, visual.codes, _VISUAL_TENSORS, read)
         sounds = self._features(line.audio_features_path, audio.codes, _AUDIO_TENSORS, read)
-        sample = _make(
+        sample = make_sample(
             read,
             text,
             torch.from_numpy(visual.codes),
@@ -317,34 +282,34 @@ class ReleaseDataset(Dataset[TrainingSample]):
             try:
                 sample["segment"] = self._segments.decode(raw).segment
             except msgspec.DecodeError as error:
-                raise _format_error(name, LintCode.INVALID_FIELD, f"segment: {error}") from error
+                raise format_error(name, LintCode.INVALID_FIELD, f"segment: {error}") from error
         return sample
 
-    def _take_apart(self, content: str, name: str) -> tuple[tuple[_Spans, _Spans], str]:
+    def _take_apart(self, content: str, name: str) -> tuple[tuple[Spans, Spans], str]:
         """Visual and audio spans, and the text."""
         if proves_plain(content):
-            return (_NO_SPANS, _NO_SPANS), content
+            return (NO_SPANS, NO_SPANS), content
         parsed, faults = inspect_content(content, self._vocabulary)
         for code, message in faults.items():
-            raise _format_error(name, code, message)
-        return (_spans(parsed, content, _VISUAL), _spans(parsed, content, _AUDIO)), parsed.text
+            raise format_error(name, code, message)
+        return (take_spans(parsed, content, _VISUAL), take_spans(parsed, content, _AUDIO)), parsed.text
 
     def _features(
-        self, reference: str | None, codes: NDArray[np.int64], tensors: tuple[str, str], read: _Read
+        self, reference: str | None, codes: NDArray[np.int64], tensors: tuple[str, str], read: ReadLine
     ) -> torch.Tensor:
         if reference is None:
-            return _NO_FEATURES
-        path, row = _split(reference, read)
+            return NO_FEATURES
+        path, row = follow_reference(reference, read)
         features, stored = self._tensors(path, tensors, read)
         if row >= min(len(features), len(stored)):
-            raise _format_error(read.name, LintCode.BAD_REFERENCE, f"{path} has no row {row}; rebuild the release")
+            raise format_error(read.name, LintCode.BAD_REFERENCE, f"{path} has no row {row}; rebuild the release")
         if features.shape[1] != stored.shape[1]:
             message = f"{features.shape[1]} feature rows and {stored.shape[1]} codes in {path}"
-            raise _format_error(read.name, LintCode.COUNT_MISMATCH, message)
-        _refuse_other_codes(codes, stored[row], reference, read.name)
+            raise format_error(read.name, LintCode.COUNT_MISMATCH, message)
+        refuse_other_codes(codes, stored[row], reference, read.name)
         return self._clip(features[[row]], [read])[0]
 
-    def _clip(self, stored: NDArray[Any], reads: Sequence[_Read]) -> torch.Tensor:
+    def _clip(self, stored: NDArray[Any], reads: Sequence[ReadLine]) -> torch.Tensor:
         """Features as float32, shape (N, T, C), rows scaled down to the bound.
 
         Raises:
@@ -363,107 +328,3 @@ class ReleaseDataset(Dataset[TrainingSample]):
         if self._max_norm is not None and (longest > self._max_norm).any():
             features *= self._max_norm / norms.clamp(min=self._max_norm)
         return features
-
-
-def _gather(shards: Sequence[NDArray[Any]], rows: Sequence[Sequence[int]], count: int) -> NDArray[Any]:
-    """Rows of shards of one shape, in turn."""
-    gathered = np.empty((count, *shards[0].shape[1:]), shards[0].dtype)
-    start = 0
-    for shard, wanted in zip(shards, rows, strict=True):
-        np.take(shard, wanted, axis=0, out=gathered[start : start + len(wanted)], mode="clip")
-        start += len(wanted)
-    return gathered
-
-
-def _make(
-    read: _Read,
-    text: str,
-    codes: torch.Tensor,
-    token_ids: torch.Tensor,
-    places: torch.Tensor,
-    features: torch.Tensor,
-) -> TrainingSample:
-    """A sample without sound; its boxes are checked.
-
-    Raises:
-        FormatError: boxes and tags do not go together.
-    """
-    line = read.line
-    boxes, phrases = _NO_BOXES, _NO_PLACES
-    if line.boxes or line.kind == "object" or BOX_START in line.content:
-        for code, message in check_boxes(line.content, line.boxes, tags_required=line.kind == "object").items():
-            raise _format_error(read.name, code, message)
-        boxes, phrases = box_tensors(line.boxes)
-    times = _NO_PLACES
-    if line.times:
-        times = torch.tensor([(span.start_us, span.end_us) for span in line.times], dtype=torch.int64)
-    return {
-        "id": line.id,
-        "kind": line.kind,
-        "pool": line.pool,
-        "weight": line.weight,
-        "content": line.content,
-        "text": text,
-        "codes": codes,
-        "token_ids": token_ids,
-        "code_places": places,
-        "features": features,
-        "audio_codes": _NO_CODES,
-        "audio_token_ids": _NO_CODES,
-        "audio_code_places": _NO_PLACES,
-        "audio_features": _NO_FEATURES,
-        "boxes": boxes,
-        "phrase_places": phrases,
-        "times": times,
-        "segment": None,
-        "negatives": list(line.negatives),
-    }
-
-
-def _refuse_spans_without_features(visual: _Spans, audio: _Spans, read: _Read) -> None:
-    for path, span, field in (
-        (read.line.visual_features_path, visual, "visual_features_path"),
-        (read.line.audio_features_path, audio, "audio_features_path"),
-    ):
-        if (path is None) != (len(span.codes) == 0):
-            message = f"{field} and the spans of its media in content do not go together"
-            raise _format_error(read.name, LintCode.MISSING_SENTINEL, message)
-
-
-def _refuse_other_codes(spelled: NDArray[np.int64], stored: NDArray[Any], reference: str | None, name: str) -> None:
-    if len(stored) != len(spelled):
-        message = f"{len(spelled)} placeholders and {len(stored)} feature rows and codes of {reference}"
-        raise _format_error(name, LintCode.COUNT_MISMATCH, message)
-    if not np.array_equal(stored, spelled):
-        raise _format_error(name, LintCode.CODE_MISMATCH, f"placeholders do not spell the codes of {reference}")
-
-
-def _spans(parsed: ParsedContent, content: str, media: tuple[Modality, ...]) -> _Spans:
-    """Codes of these media and where their placeholders stand in the content."""
-    places: list[tuple[int, int]] = []
-    for span in parsed.spans:
-        if span.modality not in media:
-            continue
-        name, end = f"<{CODE_NAMES[span.modality]}_", span.start
-        for _ in span.codes:
-            start = content.index(name, end)
-            end = content.index(">", start) + 1
-            places.append((start, end))
-    return _Spans(np.asarray(parsed.codes(*media), np.int64), np.asarray(places, dtype=np.int64).reshape(-1, 2))
-
-
-def _where(file: str, number: int) -> str:
-    return f"{file.rpartition('/')[2]} line {number + 1}"
-
-
-def _split(reference: str, read: _Read) -> tuple[str, int]:
-    try:
-        return split_reference(reference)
-    except UnresolvedReferenceError as error:
-        raise _format_error(read.name, error.code, error.message) from error
-
-
-def _format_error(name: str, code: LintCode, message: str) -> FormatError:
-    return FormatError(
-        f"{CrossModalCode.TOKEN_FMT}: {name}: {code}: {message}; {REMEDIES[CrossModalCode.TOKEN_FMT].fix}"
-    )

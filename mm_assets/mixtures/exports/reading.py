@@ -27,8 +27,6 @@ from mm_assets.fusion.samples import (
 from mm_assets.fusion.shard_index import CODES_FOLDER, FEATURES_FOLDER, split_reference
 
 TRAIN: Final = "train"
-REVOKED_NAME: Final = "REVOKED.json"
-"""Beside the manifest of a release that holds what was taken down since."""
 ARRAYS: Final = (VISUAL_FEATURES, VISUAL_CODES, AUDIO_FEATURES, AUDIO_CODES)
 
 
@@ -92,8 +90,6 @@ class ReleaseSamples:
         declared = read_release_format(self.folder)
         if declared is None:
             raise ReleaseError(f"{self.folder} has no {MANIFEST_NAME}; give the folder of a finished release")
-        if (self.folder / REVOKED_NAME).exists():
-            raise ReleaseError(f"{self.folder} is revoked, see its {REVOKED_NAME}; draw and package the release again")
         check_files(self.folder, declared, verify=True)
         self.declared = declared
         self.digest = hashlib.sha256((self.folder / MANIFEST_NAME).read_bytes()).hexdigest()

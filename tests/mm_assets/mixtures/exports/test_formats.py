@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from mm_assets.errors import ExportError, ReleaseError
+from mm_assets.fusion.release_format import REVOKED_NAME
 from mm_assets.fusion.training_reader import ReleaseDataset
 from mm_assets.mixtures.exports.formats import RELEASE_FORMATS
-from mm_assets.mixtures.exports.reading import REVOKED_NAME
 
 TENSORS = ("visual_features", "visual_codes", "audio_features", "audio_codes")
 
