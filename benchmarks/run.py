@@ -11,6 +11,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "cleaning": (),
     "near_duplicates": (),
     "lint": (),
+    "training_reader": ("--samples", "10000"),
     "sampling": (),
     "packing": ("--texts", "20000", "100000", "--images", "20000", "60000"),
     "recall_gate": (),

@@ -26,6 +26,14 @@ class Form(StrEnum):
     SRT = "srt"
     CTM = "ctm"
     RTTM = "rttm"
+    WEBDATASET = "webdataset"
+    ENERGON = "energon"
+    MDS = "mds"
+    LLAVA = "llava"
+    HUGGINGFACE = "huggingface"
+
+
+_OF_RELEASES = frozenset({Form.WEBDATASET, Form.ENERGON, Form.MDS, Form.LLAVA, Form.HUGGINGFACE})
 
 
 class Text(StrEnum):
@@ -348,7 +356,12 @@ def export(
     text: Annotated[Text | None, typer.Option(help="Which text; of a release its segments.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write transcripts, cues or segments for players (vtt, srt) and scoring tools (ctm, rttm)."""
+    """Write a release for training tools, or its texts for players (vtt, srt) and scoring tools (ctm, rttm)."""
+    if form in _OF_RELEASES:
+        if text:
+            raise typer.BadParameter(f"{form.value} holds whole samples, not {text.value}", param_hint="--text")
+        _export_release(target, form, out, as_json)
+        return
     from mm_assets.commands import export as command  # noqa: PLC0415 - imports dagster
     from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
 
@@ -363,6 +376,22 @@ def export(
         told = f"{done.recordings} recordings, {done.lines} lines, {done.words} words in {len(done.files)} files"
         empty = f"; {done.without_text} clips have no {done.text}" if done.without_text else ""
         _console().print(f"{target}: {told} below {out}{empty}", highlight=False)
+
+
+def _export_release(release: str, form: Form, out: Path, as_json: bool) -> None:
+    from mm_assets.commands.export_release import export_packaged  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+
+    with _console(stderr=True).status(f"{release}: checking, then writing {form.value}"):
+        done = export_packaged(open_workspace(), release, form.value, out)
+    if as_json:
+        _print_json(done.to_document())
+        return
+    counts = ", ".join(f"{count} {split}" for split, count in done.samples.items())
+    told = f"{release}: {counts} samples in {done.files} files, {done.size_bytes / 1e6:,.1f} MB below {done.folder}"
+    _console().print(told, highlight=False)
+    for reason, count in done.left_out.items():
+        _console().print(f"[yellow]left out {count}: {reason}[/yellow]", highlight=False)
 
 
 @app.command()

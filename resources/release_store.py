@@ -82,6 +82,18 @@ class S3Releases:
         key = self._key(release, Path(MANIFEST_NAME))
         return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
 
+    @contextmanager
+    def opened(self, release: str) -> Iterator[Path]:
+        """A local copy, gone afterwards; see `FolderStore`."""
+        with tempfile.TemporaryDirectory(prefix=f"{release}.tmp-", dir=self._scratch) as name:
+            folder, prefix = Path(name), self._key(release, Path())
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=f"{prefix}/")
+            for key in (entry["Key"] for page in pages for entry in page.get("Contents", ())):
+                path = folder / key.removeprefix(f"{prefix}/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._client.download_file(self._bucket, key, str(path))
+            yield folder
+
     def delete(self, release: str) -> None:
         """Remove the release; first its manifest, so that no half of it is ever taken for a release."""
         self._client.delete_object(Bucket=self._bucket, Key=self._key(release, Path(MANIFEST_NAME)))
@@ -93,7 +105,7 @@ class S3Releases:
             self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": keys[start : start + _DELETE_AT_ONCE]})
 
     def _key(self, release: str, path: Path) -> str:
-        return f"{self._prefix}{release}/{path.as_posix()}"
+        return f"{self._prefix}{(Path(release) / path).as_posix()}"
 
 
 def releases_of_lake(lake_root: str) -> FolderStore:

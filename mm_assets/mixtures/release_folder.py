@@ -43,6 +43,10 @@ class FolderStore(Protocol):
         """Its ``manifest.json``; the release must be there."""
         ...
 
+    def opened(self, release: str) -> AbstractContextManager[Path]:
+        """Its folder on this machine, to read from while the context lasts; the release must be there."""
+        ...
+
     def delete(self, release: str) -> None:
         """Remove the release if it is there."""
         ...
@@ -106,6 +110,11 @@ class LocalReleases:
     def read_manifest(self, release: str) -> bytes:
         """Its ``manifest.json``."""
         return (self.path(release) / MANIFEST_NAME).read_bytes()
+
+    @contextmanager
+    def opened(self, release: str) -> Generator[Path]:
+        """Its folder itself; see `FolderStore`."""
+        yield self.path(release)
 
     def delete(self, release: str) -> None:
         """Remove the release; first its manifest, so that no half of it is ever taken for a release."""

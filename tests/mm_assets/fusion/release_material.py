@@ -1,7 +1,9 @@
 """Small batches, packed for real and written as real releases."""
 
+import hashlib
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -298,3 +300,25 @@ def release(release_maker: ReleaseMaker) -> Path:
     release_maker.add(make_batch("b2", [["two", "captions"], *captions[1:]], [*texts, ("prose", "Once upon a time.")]))
     release_maker.write()
     return release_maker.root / "r1"
+
+
+def edit_all_lines(release: Path, change: Callable[[int, dict], dict]) -> None:
+    """Change every line, and the manifest with them, as the writer of the release would have."""
+    number = 0
+    for path in sorted((release / "samples").glob("*.jsonl")):
+        lines = []
+        for raw in path.read_bytes().splitlines():
+            lines.append(json.dumps(change(number, json.loads(raw)), ensure_ascii=False).encode())
+            number += 1
+        path.write_bytes(b"\n".join(lines) + b"\n")
+    manifest = json.loads((release / "manifest.json").read_text())
+    for record in manifest["files"]:
+        data = (release / record["path"]).read_bytes()
+        record |= {"size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (release / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.fixture(scope="session")
+def edit_lines() -> Callable[[Path, Callable[[int, dict], dict]], None]:
+    """Changes every line of a release."""
+    return edit_all_lines

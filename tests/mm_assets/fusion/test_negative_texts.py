@@ -11,7 +11,8 @@ from mm_assets.fusion.findings import LintCode
 from mm_assets.fusion.linter import LintOptions, lint_paths
 from mm_assets.fusion.negative_texts import decode_negatives, find_negative_fault, list_negatives, with_negatives
 from mm_assets.fusion.samples import Negative
-from mm_assets.fusion.training_reader import ReleaseDataset, collate_samples
+from mm_assets.fusion.training_reader import ReleaseDataset
+from mm_assets.fusion.training_sample import collate_samples
 from mm_assets.hard_negatives.negatives import Strategy
 from mm_assets.policy import FusionPolicy
 from mm_assets.schemas import TABLES

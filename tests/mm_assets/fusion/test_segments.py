@@ -23,7 +23,8 @@ from mm_assets.fusion.line_rules import LineRules
 from mm_assets.fusion.linter import LintOptions, lint_paths
 from mm_assets.fusion.placeholders import Modality, Vocabulary, parse_content
 from mm_assets.fusion.shard_index import ShardIndex
-from mm_assets.fusion.training_reader import ReleaseDataset, collate_samples
+from mm_assets.fusion.training_reader import ReleaseDataset
+from mm_assets.fusion.training_sample import collate_samples
 from mm_assets.mixtures.ragged_writer import RaggedWriter
 from mm_assets.policy import FusionPolicy, Policy
 

@@ -12,7 +12,9 @@ from safetensors.numpy import load_file, save_file
 from torch.utils.data import DataLoader
 
 from mm_assets.errors import FormatError, ReleaseError
-from mm_assets.fusion.training_reader import ReleaseDataset, collate_samples
+from mm_assets.fusion import release_files
+from mm_assets.fusion.training_reader import ReleaseDataset
+from mm_assets.fusion.training_sample import collate_samples
 
 
 def lines_of(release: Path) -> list[dict]:
@@ -92,17 +94,71 @@ def test_a_pickled_dataset_reads_the_same(release):
     assert torch.equal(copy[0]["features"], first["features"])
 
 
-def test_a_flipped_bit_is_found_when_the_release_is_opened(release):
-    for name in ("features/part-0000.safetensors", "codes/part-0001.safetensors", "samples/part-00002.jsonl"):
-        path = release / name
-        good = path.read_bytes()
-        damaged = bytearray(good)
-        damaged[-9] ^= 0x10
-        path.write_bytes(damaged)
-        with pytest.raises(ReleaseError, match=f"{path.name}.*copy the release again"):
+def flip_bit(path: Path) -> bytes:
+    """Damage a file; gives what it held."""
+    good = path.read_bytes()
+    damaged = bytearray(good)
+    damaged[-9] ^= 0x10
+    path.write_bytes(damaged)
+    return good
+
+
+@pytest.mark.parametrize(
+    "name", ["features/part-0000.safetensors", "codes/part-0001.safetensors", "samples/part-00002.jsonl"]
+)
+def test_a_flipped_bit_is_found_before_it_is_used(release, name):
+    good = flip_bit(release / name)
+    whose = name.replace("codes", "features") if "samples" not in name else None
+    lines = lines_of(release) if whose else []
+    with pytest.raises(ReleaseError, match=f"{Path(name).name}.*copy the release again"):
+        ReleaseDataset(release, verify_at_once=True)
+    if whose is None:
+        with pytest.raises(ReleaseError, match="copy the release again"):
             ReleaseDataset(release)
-        path.write_bytes(good)
-    assert len(ReleaseDataset(release)) == 17
+    else:
+        dataset = ReleaseDataset(release)
+        uses = [whose in (line["visual_features_path"] or "") for line in lines]
+        assert {True, False} == set(uses)
+        for index, damaged in enumerate(uses):
+            if damaged:
+                with pytest.raises(ReleaseError, match=f"{Path(name).name}.*copy the release again"):
+                    dataset[index]
+            else:
+                assert dataset[index]["id"] == lines[index]["id"]
+        unchecked = ReleaseDataset(release, verify_checksums=False)
+        read = sum(_reads(unchecked, index) for index in range(17))
+        assert read == (17 if "features" in name else 16)  # a code that its content does not spell is found anyway
+    (release / name).write_bytes(good)
+    assert len(ReleaseDataset(release, verify_at_once=True)) == 17
+
+
+def test_a_shard_is_compared_once_for_all_workers(release, monkeypatch):
+    compared = []
+    real = release_files._compare
+    monkeypatch.setattr(release_files, "_compare", lambda *args: compared.append(args[1].path) or real(*args))
+    dataset = ReleaseDataset(release)
+    opened = len(compared)
+    assert {"samples", "README.md"} <= {path.split("/")[0] for path in compared}
+    for _ in range(2):
+        dataset.__getitems__(range(17))
+    shards = [path for path in compared[opened:] if path.startswith(("features/", "codes/"))]
+    assert len(shards) == len(set(shards)) == 4
+    loader = DataLoader(dataset, batch_size=4, num_workers=1, collate_fn=collate_samples)
+    flip_bit(release / "features" / "part-0000.safetensors")
+    assert sum(len(batch["id"]) for batch in loader) == 17  # found sound before the worker was forked
+
+
+def test_a_batch_is_its_samples(release):
+    dataset = ReleaseDataset(release)
+    order = [16, 3, 3, 0, 9, -1, 12, 5]
+    for together, alone in zip(dataset.__getitems__(order), [dataset[index] for index in order], strict=True):
+        assert together.keys() == alone.keys()
+        for name, value in together.items():
+            assert torch.equal(value, alone[name]) if isinstance(value, torch.Tensor) else value == alone[name], name
+    with pytest.raises(IndexError, match="17"):
+        dataset.__getitems__([0, 17])
+    with pytest.raises(IndexError):
+        dataset.__getitems__([-18])
 
 
 def test_a_missing_or_cut_file_is_found_even_without_checksums(release):

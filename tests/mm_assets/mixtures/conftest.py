@@ -9,3 +9,4 @@ if not hasattr(material, "ReleaseMaker"):
     _SPEC.loader.exec_module(material)
 
 kit, release_maker, release = material.kit, material.release_maker, material.release
+edit_lines = material.edit_lines
