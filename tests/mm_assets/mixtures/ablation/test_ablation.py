@@ -66,7 +66,7 @@ def test_the_recipe_is_measured_and_better_than_as_delivered(found):
     assert few == {"code", "prose", "dialogue"}
     assert {name for name, share in ablation.importance.items() if not share} == few
     assert shares[1] > shares[0] > 0.1  # of those that count two rest on pictures, one on text
-    assert ablation.measured_objective["chosen"] < ablation.measured_objective["by_hand"] < 0.0
+    assert ablation.measured_objective["chosen"] < 0.0 < ablation.measured_objective["by_hand"]
     assert ablation.choice.forecast.objective.low <= ablation.measured_objective["chosen"] + 0.02
     assert ablation.prediction.objective > 0.8
     assert ablation.prediction.median > 0.9
