@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from scipy.stats import beta  # pyright: ignore[reportMissingTypeStubs]
+from scipy.special import betaincinv  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType] - it has none
 
 from mm_assets.hard_negatives.negatives import Outcome, Strategy
 from mm_assets.hard_negatives.verdicts import BELIEVED_RULES, REVIEWED, Judged
@@ -56,8 +56,8 @@ def clopper_pearson(hits: int, count: int, confidence: float) -> tuple[float, fl
     if count == 0:
         return 0.0, 1.0
     tail = (1.0 - confidence) / 2.0
-    low = 0.0 if hits == 0 else float(beta.ppf(tail, hits, count - hits + 1))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-    high = 1.0 if hits == count else float(beta.ppf(1.0 - tail, hits + 1, count - hits))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    low = 0.0 if hits == 0 else float(betaincinv(hits, count - hits + 1, tail))
+    high = 1.0 if hits == count else float(betaincinv(hits + 1, count - hits, 1.0 - tail))
     return low, high
 
 

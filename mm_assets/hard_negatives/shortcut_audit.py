@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags_array
-from scipy.stats import binomtest
+from scipy.special import bdtrc
 
 from mm_assets.hard_negatives.blind_readers import READERS, Matrix, PairFeatures
 from mm_assets.hard_negatives.negatives import Negative
@@ -203,7 +203,7 @@ def _judge(margins: dict[str, Margins], policy: HardNegativePolicy) -> AuditResu
     for reader, values in margins.items():
         pairs = len(values)
         right = float((values > 0).sum() + _CHANCE * (values == 0).sum())
-        p_value = float(binomtest(int(right), pairs, _CHANCE, alternative="greater").pvalue)
+        p_value = float(bdtrc(int(right) - 1, pairs, _CHANCE)) if right else 1.0
         results.append(ReaderResult(reader, right / pairs, p_value, pairs))
     results.sort(key=lambda result: -result.accuracy)
     passed = not any(_tells(result, policy.max_blind_accuracy, policy) for result in results)
