@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from demo_pictures import demo_pairs
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,27 +34,10 @@ STATUS = Path("/proc/self/status")
 RESET = Path("/proc/self/clear_refs")
 
 
-def demo_pairs() -> list[tuple[Image.Image, str]]:
-    """Every demo picture delivered as a file, small, with its caption; a spoiled batch is no pair."""
-    expected = json.loads((ROOT / "demo" / "expected.json").read_text(encoding="utf-8"))
-    pairs: list[tuple[Image.Image, str]] = []
-    for manifest in sorted((ROOT / "demo" / "data" / "landing").glob("*/images/metadata.jsonl")):
-        if manifest.parents[1].name in expected["spoiled"]:
-            continue
-        for line in manifest.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-                with Image.open(manifest.parent / record["file_name"]) as picture:
-                    pairs.append((picture.convert("RGB").resize((SIDE_PX, SIDE_PX)), record["text"].rstrip(".")))
-            except (ValueError, KeyError, OSError):  # the demo carries broken records on purpose
-                continue
-    return pairs
-
-
 def write_delivery(landing: Path, records: int) -> None:
     """Mixtures of two demo pictures, each turned, mirrored, its channels exchanged and noise laid over it."""
     choice, noise = random.Random(records), np.random.default_rng(records)  # noqa: S311 - a delivery, no secret
-    pairs = demo_pairs()
+    pairs = demo_pairs(SIDE_PX)
     images, text = landing / BATCH / "images", landing / BATCH / "text"
     images.mkdir(parents=True)
     text.mkdir()

@@ -35,6 +35,9 @@ class AblationPolicy(Section):
     tokens_per_run: PositiveInt = Field(default=150_000, description="Training tokens of a proxy, text and codes.")
     checkpoints: PositiveInt = Field(default=4, description="Measurements on the way, the last at the end.")
     adapter_steps: PositiveInt = Field(default=120, description="Steps of the contrastive adapter, 64 pairs each.")
+    adapters: PositiveInt = Field(
+        default=3, description="Adapters of a run, from seeds that all runs share; one start more or less is chance."
+    )
     adapter_width: PositiveInt = Field(default=64, description="Dimension in which pictures and captions meet.")
     max_samples_per_pool: PositiveInt = Field(
         default=4_000, description="Samples read of a pool, by the order of their ids' hashes; bounds the memory."

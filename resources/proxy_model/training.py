@@ -95,7 +95,7 @@ class Trainer:
                 if len(curve) < policy.checkpoints - 1 and done >= budget * (len(curve) + 1) / policy.checkpoints:
                     curve.append(self._measure(model, done)[0])
         last, held_out = self._measure(model, done)
-        recall = self._retrieval(plan, sorted(seen), held_out)
+        recall = self._retrieval(sorted(seen), held_out)
         return RunResult(
             plan=plan,
             curve=(*curve, last),
@@ -149,24 +149,35 @@ class Trainer:
         means = {name: measured.mean for name, measured in held_out.items()}
         return Checkpoint(tokens, means, modalities), held_out
 
-    def _retrieval(self, plan: RunPlan, seen: list[int], held_out: dict[str, HeldOut]) -> float | None:
-        """Train the adapter on the pairs that were drawn, and rank the held-out ones."""
+    def _retrieval(self, seen: list[int], held_out: dict[str, HeldOut]) -> float | None:
+        """Train adapters on the pairs that were drawn, and rank the held-out ones.
+
+        Every run starts its adapters from the same seeds: what differs between runs is then what they were given.
+        """
         corpus = self._corpus
         if RETRIEVAL not in corpus.capabilities:
             return None
         probes = corpus.held_out[RETRIEVAL]
         test = np.array([corpus.pairs[int(sample)] for sample in probes])
         train = np.array([corpus.pairs[sample] for sample in seen if sample in corpus.pairs], dtype=np.int64)
-        maps = train_adapter(
-            corpus.pictures[train],
-            corpus.captions[train],
-            steps=self._policy.adapter_steps if len(train) >= _PAIRS else 0,
-            width=self._policy.adapter_width,
-            seed=self._policy.seed + plan.seed,
-            device=self._device,
+        places = np.stack(
+            [
+                ranks(
+                    train_adapter(
+                        corpus.pictures[train],
+                        corpus.captions[train],
+                        steps=self._policy.adapter_steps if len(train) >= _PAIRS else 0,
+                        width=self._policy.adapter_width,
+                        seed=self._policy.seed + start,
+                        device=self._device,
+                    ),
+                    corpus.pictures[test],
+                    corpus.captions[test],
+                )
+                for start in range(self._policy.adapters)
+            ]
         )
-        places = ranks(maps, corpus.pictures[test], corpus.captions[test])
-        missed = 1.0 - (1.0 / places).mean(axis=1)
+        missed = 1.0 - (1.0 / places).mean(axis=(0, 2))
         held_out[RETRIEVAL] = HeldOut(missed, np.ones(len(missed)), corpus.groups[probes])
         return float((places == 1.0).mean())
 
