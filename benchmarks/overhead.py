@@ -74,7 +74,8 @@ def measure(records: int) -> dict[str, float | int | str]:
         (work / "policy.toml").write_text("[images]\nnsfw_enabled = false\n", encoding="utf-8")
         files = [path.read_bytes() for path in sorted((work / "landing" / BATCH / "images").glob("*.png"))]
         decoding = time.perf_counter()
-        for data in files:
+        for data in files:  # cleaning, the detector of claims and the encoder each decode a picture
+            decode_image(data, "picture", Policy().images)
             decode_image(data, "picture", Policy().images)
             decode_square(data, 224, "squash", (255, 255, 255))
         decoding = time.perf_counter() - decoding
