@@ -7,7 +7,8 @@
 ``labels`` counts the labels of ``labels/hard_negatives.json``, each given beside the picture. ``planted`` shows the
 verdicts true texts of ``labels/planted_true_texts.txt`` and, in the part test, captions of the same demo picture
 re-encoded and scaled.
-``blind`` audits every text strategy on the captions of a text file, one a line.
+``blind`` audits every text strategy on the captions of a text file, one a line; that of a language model, too, if
+``MM_LLM_MODEL`` names one.
 """
 
 import argparse
@@ -153,6 +154,7 @@ def audit_captions(path: Path) -> dict[str, object]:
     from mm_assets.hard_negatives.attribute_swap import AttributeSwap
     from mm_assets.hard_negatives.batch_negatives import judge_chunk, settle, unique
     from mm_assets.hard_negatives.in_batch import InBatch
+    from mm_assets.hard_negatives.llm_synthetic import LlmSynthetic
     from mm_assets.hard_negatives.measures import unmeasured
     from mm_assets.hard_negatives.negatives import Positive
     from mm_assets.hard_negatives.subtle_replacement import SubtleReplacement
@@ -160,6 +162,7 @@ def audit_captions(path: Path) -> dict[str, object]:
     from mm_assets.hard_negatives.truth_rules import TruthRules
     from mm_assets.policy import HardNegativePolicy
     from resources.image_text_encoder import build_encoder
+    from resources.language_model import configured_model
     from resources.wordnet import read_wordnet
 
     lines = list(dict.fromkeys(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()))
@@ -171,6 +174,9 @@ def audit_captions(path: Path) -> dict[str, object]:
         "attribute_swap": list(AttributeSwap(TermRelations(net)).make(positives)),
         "in_batch": list(InBatch(texts, texts, "texts alone", policy).make(positives)),
     }
+    model = configured_model()
+    if model is not None:  # MM_LLM_MODEL names it
+        made["llm_synthetic"] = list(LlmSynthetic(model, TermRelations(net), policy).make(positives))
     found: dict[str, object] = {"captions": len(lines)}
     for strategy, negatives in made.items():
         own = unique(negatives)
