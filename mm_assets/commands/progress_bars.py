@@ -69,6 +69,7 @@ class ConsoleBars:
         task = self._tasks[name]
         total = self._progress.tasks[list(self._tasks).index(name)].total
         self._progress.update(task, state=state, completed=total if full else None)
+        self._progress.stop_task(task)
 
 
 class DistantBars:

@@ -14,7 +14,8 @@ ModalityName = Literal["audio", "image", "text", "video"]
 
 KINDS: Final[tuple[Kind, ...]] = ("image_text", "object", "segment", "document", "text", "dialogue")
 POOLS: Final[tuple[Pool, ...]] = ("text_retention", "coarse_image_text", "fine_grained_interleaved", "dialogue")
-SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
+TRAIN: Final = "train"
+SPLITS: Final[tuple[Split, ...]] = (TRAIN, "validation", "test")
 REVIEW_STATUSES: Final[tuple[ReviewStatus, ...]] = ("unreviewed", "accepted", "rejected")
 MODALITIES: Final[tuple[ModalityName, ...]] = ("audio", "image", "text", "video")
 
@@ -73,7 +74,7 @@ FIELDS: Final[tuple[str, ...]] = FusionLine.__struct_fields__
 class SplitLine(FusionLine, frozen=True, gc=False, kw_only=True):
     """A line as a release holds it: with the split its group lies in; older releases have none and are trained on."""
 
-    split: Split = "train"
+    split: Split = TRAIN
 
 
 class Word(msgspec.Struct, frozen=True):

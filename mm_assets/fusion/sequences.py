@@ -16,9 +16,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from mm_assets.fusion.samples import TRAIN
+
 SEQUENCES_FOLDER: Final = "sequences"
 TOO_LONG_NAME: Final = "too_long.jsonl"
-TRAIN: Final = "train"
 
 _SPAN: Final = re.compile(r"<\|(?:image|audio|video)_start\|>.*?<\|(?:image|audio|video)_end\|>|</?box>", re.DOTALL)
 

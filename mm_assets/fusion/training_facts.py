@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from mm_assets.errors import ReleaseError
 from mm_assets.fusion.release_files import OpenFiles, find_lines
-from mm_assets.fusion.samples import POOLS, SPLITS, Pool, Split
+from mm_assets.fusion.samples import POOLS, SPLITS, TRAIN, Pool, Split
 
 
 class _Line(msgspec.Struct, gc=False):
     pool: Pool
     weight: Annotated[float, msgspec.Meta(ge=0.0)]
-    split: Split = "train"
+    split: Split = TRAIN
 
 
 @dataclass(frozen=True)

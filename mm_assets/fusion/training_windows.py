@@ -15,7 +15,8 @@ from torch.utils.data import Dataset
 from mm_assets.errors import REMEDIES, CrossModalCode, FormatError, ReleaseError
 from mm_assets.fusion.findings import LintCode
 from mm_assets.fusion.release_format import FileRecord, read_release_format
-from mm_assets.fusion.sequences import SEQUENCES_FOLDER, TOO_LONG_NAME, TRAIN, SequenceFormat, SequenceLine
+from mm_assets.fusion.samples import TRAIN
+from mm_assets.fusion.sequences import SEQUENCES_FOLDER, TOO_LONG_NAME, SequenceFormat, SequenceLine
 from mm_assets.fusion.training_reader import MAX_FEATURE_NORM, ReleaseDataset
 from mm_assets.fusion.training_sample import TrainingSample
 

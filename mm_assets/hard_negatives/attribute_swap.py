@@ -14,7 +14,7 @@ from mm_assets.aligned.objects.claims.caption_reading import read_caption
 from mm_assets.aligned.objects.claims.object_classes import singular
 from mm_assets.aligned.objects.claims.phrase_drafts import NounPhrase
 from mm_assets.hard_negatives.known_things import false_color, known_things
-from mm_assets.hard_negatives.negatives import Edit, EditKind, Negative, Positive, Strategy, apply_edits
+from mm_assets.hard_negatives.negatives import Edit, EditKind, Negative, Positive, Strategy, apply_edits, edited
 from mm_assets.hard_negatives.region_edits import MOST_SHARED, regions_by_head
 from mm_assets.hard_negatives.slots import find_slots, replace_slot
 from mm_assets.hard_negatives.terms import Kinship, TermRelations
@@ -44,15 +44,7 @@ class AttributeSwap:
             true = {positive.text.lower(), *(sibling.lower() for sibling in positive.siblings)}
             swaps = ((edits, said) for edits, said in self._swaps(positive) if self._text(positive, edits) not in true)
             for edits, said in islice(swaps, _MOST_PER_CAPTION):
-                yield Negative(
-                    positive_id=positive.positive_id,
-                    image_id=positive.image_id,
-                    strategy=self.strategy,
-                    positive_text=positive.text,
-                    text=apply_edits(positive.text, edits),
-                    edits=edits,
-                    provenance={"source": said},
-                )
+                yield edited(positive, self.strategy, edits, {"source": said})
 
     def _swaps(self, positive: Positive) -> Iterator[tuple[tuple[Edit, Edit], str]]:
         yield from self._attributes(positive)

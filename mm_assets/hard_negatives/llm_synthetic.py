@@ -19,7 +19,15 @@ from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.errors import InferenceError
 from mm_assets.hard_negatives.interfaces import LanguageModel, WordWriter
 from mm_assets.hard_negatives.lexicon import read_edit_lexicon
-from mm_assets.hard_negatives.negatives import Edit, EditKind, Negative, Positive, Strategy, apply_edits, find_edits
+from mm_assets.hard_negatives.negatives import (
+    Edit,
+    EditKind,
+    Negative,
+    Positive,
+    Strategy,
+    edited,
+    find_edits,
+)
 from mm_assets.hard_negatives.slots import Slot, find_slots, replace_slot
 from mm_assets.hard_negatives.terms import TermRelations
 from mm_assets.policy import HardNegativePolicy
@@ -151,15 +159,8 @@ class LlmSynthetic:
                 if not word or word.lower() in slot.text.lower().split() or edit.after == edit.before:
                     self.report.malformed += 1
                     continue
-                yield Negative(
-                    positive_id=positive.positive_id,
-                    image_id=positive.image_id,
-                    strategy=self.strategy,
-                    positive_text=positive.text,
-                    text=apply_edits(positive.text, [edit]),
-                    edits=(edit,),
-                    provenance={"model": str(model.identity), "prompt_version": EXAMPLES_VERSION},
-                )
+                provenance = {"model": str(model.identity), "prompt_version": EXAMPLES_VERSION}
+                yield edited(positive, self.strategy, [edit], provenance)
 
     def _places(self, caption: str) -> list[Slot]:
         """Words to replace: one of each kind first, none that opens the caption, for nothing leads up to it."""

@@ -148,6 +148,29 @@ class Negative:
         return self.edits[0].kind if self.edits else None
 
 
+def edited(
+    positive: Positive,
+    strategy: Strategy,
+    edits: Sequence[Edit],
+    provenance: Mapping[str, Any],
+    *,
+    donor_id: str | None = None,
+    mirror_id: str | None = None,
+) -> Negative:
+    """The negative whose text is the positive's after the edits."""
+    return Negative(
+        positive_id=positive.positive_id,
+        image_id=positive.image_id,
+        strategy=strategy,
+        positive_text=positive.text,
+        text=apply_edits(positive.text, edits),
+        edits=tuple(edits),
+        donor_id=donor_id,
+        mirror_id=mirror_id,
+        provenance=provenance,
+    )
+
+
 def apply_edits(text: str, edits: Iterable[Edit]) -> str:
     """The text after all edits, which must not overlap.
 

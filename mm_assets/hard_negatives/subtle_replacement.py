@@ -16,7 +16,7 @@ from mm_assets.hard_negatives.exchange import pair_slots
 from mm_assets.hard_negatives.interfaces import Sense, WordNet
 from mm_assets.hard_negatives.known_things import KnownThings, false_color, false_name, known_things
 from mm_assets.hard_negatives.lexicon import read_edit_lexicon
-from mm_assets.hard_negatives.negatives import EditKind, Negative, Positive, Strategy, apply_edits
+from mm_assets.hard_negatives.negatives import EditKind, Negative, Positive, Strategy, edited
 from mm_assets.hard_negatives.slots import Slot, article_of, find_slots, replace_slot
 from mm_assets.hard_negatives.terms import Kinship, TermRelations
 from mm_assets.identifiers import make_id
@@ -92,17 +92,8 @@ class SubtleReplacement:
     def _exchanged(self, positives: Sequence[Positive], slot: Slot, donor: Slot, mirror: str) -> Negative:
         positive, lender = positives[slot.owner], positives[donor.owner]
         edit = replace_slot(positive.text, slot, donor.text, article=article_of(lender.text, donor))
-        return Negative(
-            positive_id=positive.positive_id,
-            image_id=positive.image_id,
-            strategy=self.strategy,
-            positive_text=positive.text,
-            text=apply_edits(positive.text, [edit]),
-            edits=(edit,),
-            donor_id=lender.positive_id,
-            mirror_id=mirror,
-            provenance={"source": "exchange", "net": str(self._net.identity)},
-        )
+        provenance = {"source": "exchange", "net": str(self._net.identity)}
+        return edited(positive, self.strategy, [edit], provenance, donor_id=lender.positive_id, mirror_id=mirror)
 
     def _replaced(
         self,
@@ -118,15 +109,7 @@ class SubtleReplacement:
             return
         shared = [word for word in words if word in spoken] or words
         edit = replace_slot(positive.text, slot, shared[int(rng.integers(len(shared)))])
-        yield Negative(
-            positive_id=positive.positive_id,
-            image_id=positive.image_id,
-            strategy=self.strategy,
-            positive_text=positive.text,
-            text=apply_edits(positive.text, [edit]),
-            edits=(edit,),
-            provenance={"source": source, "net": str(self._net.identity)},
-        )
+        yield edited(positive, self.strategy, [edit], {"source": source, "net": str(self._net.identity)})
 
     def _candidates(self, slot: Slot, known: KnownThings) -> tuple[str, list[str]]:
         lexicon = read_edit_lexicon()

@@ -17,7 +17,7 @@ from mm_assets.hard_negatives.negatives import (
     Negative,
     Positive,
     Strategy,
-    apply_edits,
+    edited,
     find_edits,
 )
 from mm_assets.hard_negatives.terms import Kinship, TermRelations
@@ -142,15 +142,7 @@ class TemporalShift:
             if texts.count(told.lower()) > 1 or texts.count(after.lower()) > 1 or not self._differ(*events):
                 continue
             edits = (Edit(*one, told, after, EditKind.ORDER), Edit(*other, after, told, EditKind.ORDER))
-            yield Negative(
-                positive_id=positive.positive_id,
-                image_id=positive.image_id,
-                strategy=self.strategy,
-                positive_text=positive.text,
-                text=apply_edits(positive.text, edits),
-                edits=edits,
-                provenance={"source": "reversed events"},
-            )
+            yield edited(positive, self.strategy, edits, {"source": "reversed events"})
             return
 
     def _differ(self, one: Window, other: Window) -> bool:

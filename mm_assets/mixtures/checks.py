@@ -5,11 +5,11 @@ import json
 import dagster as dg
 import polars as pl
 
+from mm_assets.fusion.samples import TRAIN
 from mm_assets.gates.check_results import judged, release_check
 from mm_assets.mixtures.exclusions import exclusions
 from mm_assets.mixtures.pools import text_retention_share, told_of_floor
 from mm_assets.mixtures.recipes import choose_recipe
-from mm_assets.mixtures.selection import TRAIN
 from mm_assets.mixtures.splits import anchors_of
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds

@@ -6,7 +6,8 @@ from typing import Any
 import polars as pl
 
 from mm_assets.display.metadata import counts_table, rows_table
-from mm_assets.mixtures.selection import TRAIN, Draw
+from mm_assets.fusion.samples import TRAIN
+from mm_assets.mixtures.selection import Draw
 from mm_assets.mixtures.splits import Splits
 
 _ROUNDING = 0.005  # of a share, which whole draws cannot always meet

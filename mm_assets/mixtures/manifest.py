@@ -12,7 +12,7 @@ import polars as pl
 
 from mm_assets.fusion.placeholders import CODE_NAMES, Modality
 from mm_assets.fusion.release_format import FileRecord, VocabularyDeclaration
-from mm_assets.fusion.samples import SPLITS, TimeSpan
+from mm_assets.fusion.samples import TRAIN, TimeSpan
 from mm_assets.fusion.sequences import SequenceFormat
 from mm_assets.mixtures.pools import TEXT_RETENTION, text_retention_share
 from mm_assets.mixtures.recipes import AS_DELIVERED, Recipe
@@ -29,7 +29,6 @@ COUNTED: Final = {
     "languages": "language",
     "text_kinds": "text_kind",
 }
-_TRAIN: Final = SPLITS[0]
 
 
 class _Spans(msgspec.Struct):
@@ -218,11 +217,11 @@ class ReleaseCounts:
         Without column ``split`` all of them are trained on; without column ``weight`` each is drawn once.
         """
         self.samples += frame.height
-        split = pl.col("split") if "split" in frame.columns else pl.lit(_TRAIN)
+        split = pl.col("split") if "split" in frame.columns else pl.lit(TRAIN)
         weight = pl.col("weight") if "weight" in frame.columns else pl.lit(1.0)
-        placed = frame.select("pool", split=split.fill_null(_TRAIN), weight=weight)
+        placed = frame.select("pool", split=split.fill_null(TRAIN), weight=weight)
         self.splits.update(dict(placed["split"].value_counts().iter_rows()))
-        drawn = placed.filter(pl.col("split") == _TRAIN).group_by("pool").agg(pl.col("weight").sum().round().cast(int))
+        drawn = placed.filter(pl.col("split") == TRAIN).group_by("pool").agg(pl.col("weight").sum().round().cast(int))
         self.draws.update(dict(drawn.iter_rows()))
         for name, column in COUNTED.items():
             known = frame[column].fill_null(UNKNOWN_LANGUAGE) if column == "language" else frame[column].drop_nulls()

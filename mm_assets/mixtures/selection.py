@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 
 from mm_assets.errors import BatchContractError, ContractError, ReleaseError
+from mm_assets.fusion.samples import TRAIN
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.mixtures.balance import STRATA, UNKNOWN, is_neutral, largest_shares, spread_draws
 from mm_assets.mixtures.curriculum import STAGES, stage_numbers
@@ -18,7 +19,6 @@ from mm_assets.schemas import TABLES
 
 __all__ = ["Draw", "draw_release", "release_keys", "validate_release_id"]
 
-TRAIN: Final = "train"
 NOT_DRAWN: Final = "NOT_DRAWN"
 _COLUMNS: Final = ("sample_id", "batch", "kind", "pool")
 _CHOICE_SEED: Final = 0x5EED  # what is drawn of a pool does not depend on where it then stands

@@ -14,10 +14,10 @@ import msgspec
 from mm_assets.aligned.documents.windows.interfaces import TokenCounter
 from mm_assets.errors import REMEDIES, CrossModalCode, ReleaseError
 from mm_assets.fusion.release_format import SAMPLES_FOLDER
+from mm_assets.fusion.samples import TRAIN
 from mm_assets.fusion.sequences import (
     SEQUENCES_FOLDER,
     TOO_LONG_NAME,
-    TRAIN,
     PlacedSample,
     SequenceFormat,
     SequenceLine,

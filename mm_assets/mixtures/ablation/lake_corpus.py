@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mm_assets.fusion.samples import TRAIN
 from mm_assets.mixtures.ablation.corpus import COLUMNS, Corpus, build_corpus
 from mm_assets.mixtures.release_keys import release_keys
 from mm_assets.mixtures.sample_exclusions import repeats_of_evaluation_sets
 from mm_assets.mixtures.sample_groups import find_groups
-from mm_assets.mixtures.selection import TRAIN
 from mm_assets.mixtures.splits import assign_splits
 from mm_assets.policy import Policy
 from resources.delta_lake import DeltaLake

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -18,36 +18,11 @@ from mm_assets.fusion.samples import (
     AUDIO_FEATURES,
     VISUAL_CODES,
     VISUAL_FEATURES,
-    Box,
-    Kind,
-    Negative,
-    Pool,
-    TimeSpan,
+    SplitLine,
 )
 from mm_assets.fusion.shard_index import CODES_FOLDER, FEATURES_FOLDER, split_reference
 
-TRAIN: Final = "train"
 ARRAYS: Final = (VISUAL_FEATURES, VISUAL_CODES, AUDIO_FEATURES, AUDIO_CODES)
-
-
-class ExportLine(msgspec.Struct, frozen=True, gc=False):
-    """The fields of a line that formats spell out; the line itself goes along whole."""
-
-    id: str
-    kind: Kind
-    modalities: list[str]
-    content: str
-    visual_features_path: str | None
-    audio_features_path: str | None
-    boxes: list[Box]
-    times: list[TimeSpan]
-    negatives: list[Negative]
-    pool: Pool
-    weight: Annotated[float, msgspec.Meta(ge=0.0)]
-    batch: str
-    source: str
-    license: str
-    split: str = TRAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +38,7 @@ class ExportSample:
 
     key: str
     raw: bytes
-    line: ExportLine
+    line: SplitLine
     arrays: Mapping[str, NDArray[Any]]
 
 
@@ -100,7 +75,7 @@ class ReleaseSamples:
         Raises:
             ReleaseError: a line or a reference breaks the format.
         """
-        decoder, files = msgspec.json.Decoder(ExportLine), OpenFiles(self.folder)
+        decoder, files = msgspec.json.Decoder(SplitLine), OpenFiles(self.folder)
         for record in sorted(self.declared.files, key=lambda record: record.path):
             if not record.path.startswith(f"{SAMPLES_FOLDER}/"):
                 continue
@@ -117,7 +92,7 @@ class ReleaseSamples:
                         yield ExportSample(key, raw.rstrip(b"\n"), line, arrays)
 
 
-def _arrays(line: ExportLine, files: OpenFiles) -> dict[str, NDArray[Any]]:
+def _arrays(line: SplitLine, files: OpenFiles) -> dict[str, NDArray[Any]]:
     found: dict[str, NDArray[Any]] = {}
     for reference, features, codes in (
         (line.visual_features_path, VISUAL_FEATURES, VISUAL_CODES),
