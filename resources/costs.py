@@ -54,8 +54,8 @@ class Costs(dg.ConfigurableResource):
 
     def spent(self, batch: str) -> float:
         """What the batch has cost so far."""
-        rows = self.lake.scan("costs").filter(pl.col("batch") == batch)
-        return float(rows.select(pl.col("price").sum()).collect().item() or 0.0)
+        rows = self.lake.snapshot("costs").filter(pl.col("batch") == batch)
+        return float(rows["price"].sum())
 
     def estimate(self, batch: str, asset: str, unit: str, units: float) -> GateVerdict:
         """Compare a step's estimated price with what the batch has left."""

@@ -83,6 +83,7 @@ class EventDatabases(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: OrderedDict[str, sqlalchemy.Engine] = OrderedDict()
         self._revision: str | None = None
+        self._has_partitions = False
         super().__init__(base_dir, inst_data)
 
     @contextmanager
@@ -121,6 +122,12 @@ class EventDatabases(SqliteEventLogStorage):
         while len(self._engines) > _RUNS_KEPT_OPEN + 1:
             self._engines.popitem(last=False)[1].dispose()
         return self._engines[shard]
+
+    def _check_partitions_table(self) -> None:
+        """Ask SQLite once whether it knows dynamic partitions; Dagster asks before each use of one."""
+        if not self._has_partitions:
+            super()._check_partitions_table()
+            self._has_partitions = True
 
     def wipe(self) -> None:
         """Delete every event; the databases of the runs go with their connections."""

@@ -136,6 +136,11 @@ class DeltaLake(dg.ConfigurableResource):
         return open_lake_files(self.root)
 
     @cached_property
+    def _kept(self) -> dict[str, tuple[tuple[str, int], pl.DataFrame]]:
+        """Tables as `snapshot` read them last, by name, with their id and version."""
+        return {}
+
+    @cached_property
     def _options(self) -> dict[str, str]:
         return storage_options(self.root)
 
@@ -181,18 +186,34 @@ class DeltaLake(dg.ConfigurableResource):
         opened = self._open_at(table, version)
         if opened is None:
             return TABLES[table].empty().lazy()
+        rows = self._rows(table, opened)
+        return rows if batch is None else rows.filter(pl.col("batch") == batch)
+
+    @staticmethod
+    def _rows(table: str, opened: DeltaTable) -> pl.LazyFrame:
         present = {field.name for field in opened.schema().fields}
-        rows = pl.scan_delta(opened).select(
+        return pl.scan_delta(opened).select(
             pl.col(name) if name in present else pl.lit(None, dtype=column.dtype).alias(name)
             for name, column in TABLES[table].columns.items()
         )
-        return rows if batch is None else rows.filter(pl.col("batch") == batch)
 
     def read(self, table: str, batch: str | None = None) -> pl.DataFrame:
         """Rows of a table in the table's own order."""
         rows = self.scan(table, batch)
         order = TABLES[table].order_by
         return (rows.sort(order) if order else rows).collect()
+
+    def snapshot(self, table: str) -> pl.DataFrame:
+        """All rows of a small table as it stands now; they are read again only after it has changed."""
+        opened = self.open(table)
+        if opened is None:
+            return TABLES[table].empty()
+        stand = (str(opened.metadata().id), opened.version())
+        kept = self._kept.get(table)
+        if kept is None or kept[0] != stand:
+            kept = stand, self._rows(table, opened).collect()
+            self._kept[table] = kept
+        return kept[1]
 
     def chunks(
         self, table: str, batch: str, rows: int = _CHUNK_ROWS, columns: list[str] | None = None
@@ -257,20 +278,21 @@ class DeltaLake(dg.ConfigurableResource):
         self._ensure(declared)
         if count == 0:
             return self._delete(table, predicate)
-        self._overwrite(declared, predicate, rows)
-        return Written(table, self.version(table), count)
+        return Written(table, self._overwrite(declared, predicate, rows), count)
 
     @_retry_conflicts
-    def _overwrite(self, declared: Table, predicate: str, rows: pl.DataFrame | Staging) -> None:
+    def _overwrite(self, declared: Table, predicate: str, rows: pl.DataFrame | Staging) -> int:
+        """Returns the version that was written."""
+        opened = DeltaTable(self.uri(declared.name), storage_options=self._options)
         frames = rows.frames(declared.name) if isinstance(rows, Staging) else (rows,)
         write_deltalake(
-            self.uri(declared.name),
+            opened,
             _reader(declared, frames),
             mode="overwrite",
             predicate=predicate,
-            storage_options=self._options,
             writer_properties=WriterProperties(max_row_group_size=declared.row_group_rows),
         )
+        return opened.version()
 
     @_retry_conflicts
     def _delete(self, table: str, predicate: str) -> Written:
@@ -289,8 +311,9 @@ class DeltaLake(dg.ConfigurableResource):
         declared = TABLES[table]
         rows = declared.conform(rows)
         self._ensure(declared)
-        write_deltalake(self.uri(table), _reader(declared, (rows,)), mode="append", storage_options=self._options)
-        return Written(table, self.version(table), rows.height)
+        opened = DeltaTable(self.uri(table), storage_options=self._options)
+        write_deltalake(opened, _reader(declared, (rows,)), mode="append")
+        return Written(table, opened.version(), rows.height)
 
     def append_once(self, table: str, rows: pl.DataFrame, *, expected_version: int, application: str) -> bool:
         """Append only if no other writer did so under the same application since ``expected_version``.

@@ -34,10 +34,11 @@ class Holds(dg.ConfigurableResource):
     lake: dg.ResourceDependency[DeltaLake]
 
     def _events(self) -> pl.DataFrame:
-        return self.lake.scan("holds").collect()
+        return self.lake.snapshot("holds")
 
     def _evaluations(self, batch: str | None = None) -> pl.DataFrame:
-        return self.lake.scan("gate_evaluations", batch).collect()
+        rows = self.lake.snapshot("gate_evaluations")
+        return rows if batch is None else rows.filter(pl.col("batch") == batch)
 
     def record(self, verdict: GateVerdict) -> None:
         """Append a verdict, unless it is the newest of its gate and batch already."""
@@ -52,8 +53,8 @@ class Holds(dg.ConfigurableResource):
         rows = ledger.latest_evaluations(self._evaluations(batch)).filter(pl.col("gate") == gate).to_dicts()
         return rows[0] if rows else None
 
-    def judged(self, batch: str | None = None) -> dict[str, set[str]]:
-        """Gates whose newest verdict is on the rows of now, by batch; of one batch if one is named.
+    def judged(self, batch: str | None = None, among: Collection[str] = GATES) -> dict[str, set[str]]:
+        """Gates, of those named, whose newest verdict is on the rows of now, by batch; of one batch if one is named.
 
         A verdict on rows that were replaced since says nothing, even if it is the newest: the process that wrote the
         new rows may have died before their verdict.
@@ -61,6 +62,7 @@ class Holds(dg.ConfigurableResource):
         measured = [
             self.lake.scan(table, batch).select("batch", "evaluation_id", gate=pl.lit(gate))
             for gate, table in _MEASUREMENTS.items()
+            if gate in among
         ]
         newest = ledger.latest_evaluations(self._evaluations(batch))
         found = newest.join(pl.concat(measured).collect(), on=("batch", "gate", "evaluation_id"), how="semi")
@@ -68,7 +70,7 @@ class Holds(dg.ConfigurableResource):
 
     def unjudged(self, batch: str, gates: tuple[str, ...]) -> list[str]:
         """Those of the gates that gave no verdict on the batch's rows of now."""
-        judged = self.judged(batch).get(batch, set())
+        judged = self.judged(batch, gates).get(batch, set())
         return [gate for gate in gates if gate not in judged]
 
     def active(self) -> pl.DataFrame:

@@ -73,20 +73,18 @@ def _pair_group(
     done: set[frozenset[Place]],
 ) -> list[tuple[Slot, Slot]]:
     pairs: list[tuple[Slot, Slot]] = []
-    for _, distance, place in sorted(_candidates(members, compatible, window)):
+    for _, distance, place in sorted(_candidates(members, window)):
         one, other = members[place], members[place + distance]
         ends = frozenset((_place(one), _place(other)))
-        if ends not in done and all(used[end] < per_slot for end in ends):
+        if ends not in done and all(used[end] < per_slot for end in ends) and compatible(one, other):
             used.update(ends)
             done.add(ends)
             pairs.append((one, other))
     return pairs
 
 
-def _candidates(
-    members: Sequence[Slot], compatible: Callable[[Slot, Slot], bool], window: int
-) -> Iterator[tuple[int, int, int]]:
-    """Shared steps, negated, places ahead and place of slots that may change words."""
+def _candidates(members: Sequence[Slot], window: int) -> Iterator[tuple[int, int, int]]:
+    """Shared steps, negated, places ahead and place of slots that are close enough to change words."""
     for place, slot in enumerate(members):
         seen = 0
         for ahead in range(place + 1, len(members)):
@@ -97,5 +95,5 @@ def _candidates(
             if seen > window:
                 break
             near = closeness(slot.name, other.name) if slot.name and other.name else _LEAST_SHARED
-            if near >= _LEAST_SHARED and compatible(slot, other):
+            if near >= _LEAST_SHARED:
                 yield -near, ahead - place, place

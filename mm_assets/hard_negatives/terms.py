@@ -159,7 +159,12 @@ def _may_be_same(one: Name, other: Name) -> bool:
 def _mentions(one: Name, other: Name) -> bool:
     """Whether a definition of one uses the last word of the other: a drake is "an adult male … duck"."""
     head = other.words[-1]
-    return any(head in {singular(word) for word in _WORD.findall(sense.gloss.lower())} for sense in one.senses)
+    return any(head in _words_of(sense.gloss) for sense in one.senses)
+
+
+@functools.lru_cache(_NAMES_KEPT)
+def _words_of(gloss: str) -> frozenset[str]:
+    return frozenset(singular(word) for word in _WORD.findall(gloss.lower()))
 
 
 def closeness(one: Name, other: Name) -> int:

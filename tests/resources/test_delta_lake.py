@@ -64,9 +64,9 @@ def test_few_rows_of_a_table_of_large_rows_lie_together(lake, monkeypatch):
     given = {}
     write = delta_lake.write_deltalake
 
-    def watched(uri, rows, **options):
-        given[uri.rsplit("/", 1)[-1]] = options["writer_properties"].max_row_group_size
-        write(uri, rows, **options)
+    def watched(table, rows, **options):
+        given[table.metadata().name] = options["writer_properties"].max_row_group_size
+        write(table, rows, **options)
 
     monkeypatch.setattr(delta_lake, "write_deltalake", watched)
     rows = pl.DataFrame(
@@ -77,6 +77,21 @@ def test_few_rows_of_a_table_of_large_rows_lie_together(lake, monkeypatch):
     lake.replace("texts", "a", texts("a", 1))
     assert given == {"image_fingerprints": 512, "texts": None}
     assert lake.read("image_fingerprints", "a")["position"].to_list() == list(range(1_500))
+
+
+def test_a_snapshot_is_read_anew_once_another_writer_changed_the_table(lake, tmp_path):
+    assert lake.snapshot("texts").schema == TABLES["texts"].schema
+    lake.replace("texts", "a", texts("a", 3))
+    first = lake.snapshot("texts")
+    assert first.height == 3
+    assert lake.snapshot("texts") is first
+    DeltaLake(root=str(tmp_path / "lake")).replace("texts", "b", texts("b", 2))
+    assert lake.snapshot("texts").height == 5
+
+
+def test_a_commit_tells_its_own_version(lake):
+    assert lake.replace("texts", "a", texts("a", 1)).version == lake.version("texts")
+    assert lake.replace("texts", "b", texts("b", 1)).version == lake.version("texts")
 
 
 def test_replacing_with_nothing_removes_the_batch(lake):

@@ -1,7 +1,6 @@
 """What captions claim: objects that nobody knows of, and contradictions among the captions of one picture."""
 
 from collections.abc import Iterator, Mapping
-from time import perf_counter
 from typing import Any
 
 import dagster as dg
@@ -15,6 +14,7 @@ from mm_assets.aligned.objects.claims.faithfulness import FaithfulnessVerdict, e
 from mm_assets.aligned.objects.claims.faithfulness_baseline import trusted_baseline
 from mm_assets.aligned.objects.claims.interfaces import ObjectDetector
 from mm_assets.aligned.objects.claims.rewrites import RewriteReport
+from mm_assets.aligned.objects.claims.timed_detector import TimedDetector
 from mm_assets.aligned.objects.claims.timed_entailment import TimedEntailment
 from mm_assets.aligned.objects.claims.write_back import SHOWN_FOR_REVIEW, list_for_review, list_rejected, surest
 from mm_assets.display.contact_sheet import Tile, contact_sheet
@@ -138,17 +138,13 @@ def caption_claims(
 
 
 class _Sight:
-    """A detector at work on a batch's pictures, metered."""
+    """A detector at work on a batch's pictures; its own work is metered, reading and decoding them is not."""
 
     def __init__(self, model: ObjectDetector, landing: LandingStore, policy: Policy, meter: Meter) -> None:
-        self._model, self._landing, self._policy, self._meter = model, landing, policy, meter
+        self._model, self._landing, self._policy = TimedDetector(model, meter.add), landing, policy
 
     def look(self, images: pl.DataFrame, wanted: Mapping[str, frozenset[str]]) -> pl.DataFrame:
-        started = perf_counter()
-        pictures = read_pictures(images, wanted, self._landing, self._policy.images)
-        found = detect_objects(pictures, wanted, self._model)
-        self._meter.add(len(wanted), perf_counter() - started)
-        return found
+        return detect_objects(read_pictures(images, wanted, self._landing, self._policy.images), wanted, self._model)
 
 
 def _claim(

@@ -14,6 +14,7 @@ from mm_assets.aligned.objects.claims.caption_claims import (
 )
 from mm_assets.aligned.objects.claims.conflicts import Conflict
 from mm_assets.aligned.objects.claims.interfaces import SeenObjects
+from mm_assets.aligned.objects.claims.timed_detector import TimedDetector
 from mm_assets.aligned.objects.claims.timed_entailment import TimedEntailment
 from mm_assets.aligned.objects.claims.write_back import SHOWN_FOR_REVIEW, list_for_review, list_rejected
 from mm_assets.models import ModelIdentity
@@ -214,6 +215,18 @@ def test_a_metered_model_is_the_model() -> None:
     assert model.contradiction([("purple", "a"), ("b", "a")]).tolist() == pytest.approx([0.99, 0.1])
     assert counted[0][0] == 2
     assert counted[0][1] >= 0.0
+
+
+def test_a_metered_detector_sees_what_the_detector_sees_and_counts_pictures_once() -> None:
+    counted: list[tuple[float, float]] = []
+    detector = TimedDetector(RedDetector(), lambda pictures, seconds: counted.append((pictures, seconds)))
+    pictures = {"a": np.full((4, 4, 3), 255, np.uint8), "b": np.zeros((4, 4, 3), np.uint8)}
+    found = detect_objects(pictures.items(), {"a": frozenset({"cat"}), "b": frozenset({"cat"})}, detector)
+    assert found["seen"].to_list() == [["zebra"], []]
+    assert (detector.identity, detector.device) == (RedDetector.identity, "cpu")
+    assert detector.vocabulary == RedDetector.vocabulary
+    assert sum(units for units, _ in counted) == 2
+    assert all(seconds >= 0.0 for _, seconds in counted)
 
 
 def test_the_odd_one_of_three_is_rejected() -> None:
