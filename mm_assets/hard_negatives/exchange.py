@@ -46,7 +46,7 @@ def pair_slots(
     """
     contexts = [(slot, slot.context(captions[slot.owner])) for slot in slots]
     used: Counter[Place] = Counter()
-    done: set[frozenset[Place]] = set()
+    done: set[tuple[Place, Place]] = set()
     found: list[tuple[Slot, Slot]] = []
     for sides in (2, 1):
         keyed = [(slot.group, context[:sides], slot) for slot, context in contexts]
@@ -70,23 +70,27 @@ def _pair_group(
     window: int,
     per_slot: int,
     used: Counter[Place],
-    done: set[frozenset[Place]],
+    done: set[tuple[Place, Place]],
 ) -> list[tuple[Slot, Slot]]:
     pairs: list[tuple[Slot, Slot]] = []
+    places = [_place(slot) for slot in members]
     for _, distance, place in sorted(_candidates(members, window)):
+        mine, theirs = places[place], places[place + distance]
+        if used[mine] >= per_slot or used[theirs] >= per_slot or (mine, theirs) in done or (theirs, mine) in done:
+            continue
         one, other = members[place], members[place + distance]
-        ends = frozenset((_place(one), _place(other)))
-        if ends not in done and all(used[end] < per_slot for end in ends) and compatible(one, other):
-            used.update(ends)
-            done.add(ends)
+        if compatible(one, other):
+            used.update((mine, theirs))
+            done.add((mine, theirs))
             pairs.append((one, other))
     return pairs
 
 
 def _candidates(members: Sequence[Slot], window: int) -> Iterator[tuple[int, int, int]]:
     """Shared steps, negated, places ahead and place of slots that are close enough to change words."""
+    branches = [slot.name.path[:_LEAST_SHARED] if slot.name else None for slot in members]
     for place, slot in enumerate(members):
-        seen = 0
+        seen, branch = 0, branches[place]
         for ahead in range(place + 1, len(members)):
             other = members[ahead]
             if other.value == slot.value or other.owner == slot.owner:
@@ -94,6 +98,9 @@ def _candidates(members: Sequence[Slot], window: int) -> Iterator[tuple[int, int
             seen += 1
             if seen > window:
                 break
-            near = closeness(slot.name, other.name) if slot.name and other.name else _LEAST_SHARED
-            if near >= _LEAST_SHARED:
-                yield -near, ahead - place, place
+            if branch is None or branches[ahead] is None:
+                yield -_LEAST_SHARED, ahead - place, place
+            elif slot.name and other.name and branch == branches[ahead]:  # below it no two share enough
+                near = closeness(slot.name, other.name)
+                if near >= _LEAST_SHARED:
+                    yield -near, ahead - place, place

@@ -1,8 +1,10 @@
 # pyright: strict
 """What is known to be true of each picture, as names and qualities, and whether a word would be false of it."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.aligned.objects.claims.caption_reading import read_caption
@@ -10,6 +12,8 @@ from mm_assets.aligned.objects.claims.colors import are_near, colors_agree
 from mm_assets.aligned.objects.claims.object_classes import singular
 from mm_assets.hard_negatives.negatives import Positive
 from mm_assets.hard_negatives.terms import Kinship, TermRelations
+
+_PICTURES_KEPT: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +27,21 @@ class KnownThings:
     """
 
     names: tuple[tuple[str, ...], ...]
-    colors: dict[str, int]
+    colors: Mapping[str, int]
     texts: tuple[str, ...]
 
 
 def known_things(positive: Positive) -> KnownThings:
-    """Read all captions and labels of a positive's picture."""
+    """Read all captions and labels of a positive's picture; the last ones are remembered, every strategy asks."""
+    return _known_things((positive.text, *positive.siblings), positive.labels)
+
+
+@functools.lru_cache(_PICTURES_KEPT)
+def _known_things(texts: tuple[str, ...], labels: tuple[str, ...]) -> KnownThings:
     palette = read_lexicon().colors
     names: dict[tuple[str, ...], None] = {}
     colors: dict[str, int] = {}
-    for text in (positive.text, *positive.siblings):
+    for text in texts:
         for phrase in read_caption(text).phrases:
             if phrase.denied:
                 continue
@@ -43,11 +52,9 @@ def known_things(positive: Positive) -> KnownThings:
                 bits |= palette.get(quality, 0)
             head = singular(phrase.head)
             colors[head] = colors.get(head, 0) | bits
-    for label in positive.labels:
+    for label in labels:
         names[tuple(label.lower().replace("_", " ").replace("-", " ").split())] = None
-    return KnownThings(
-        tuple(name for name in names if name), colors, tuple(t.lower() for t in (positive.text, *positive.siblings))
-    )
+    return KnownThings(tuple(name for name in names if name), colors, tuple(text.lower() for text in texts))
 
 
 def false_name(name: Sequence[str], known: KnownThings, relations: TermRelations) -> Kinship:

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, diags_array
+from scipy.sparse import csr_matrix
 from scipy.special import bdtrc
 
 from mm_assets.hard_negatives.blind_readers import READERS, Matrix, PairFeatures
@@ -185,16 +185,23 @@ def _fit(learnt: Matrix, held: Matrix) -> Margins:
 
     Turning a pair around turns its side, too, and changes nothing; every other one is, for the classifier wants both.
     """
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - takes a second to load
+    from sklearn import config_context  # noqa: PLC0415 - takes a second to load
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - as above
 
     if learnt.nnz == 0 or learnt.get_shape()[0] < _BOTH_SIDES:
         return np.zeros(held.get_shape()[0])
-    most = np.asarray(abs(learnt).max(axis=0).todense(), np.float64).ravel()
-    scale = diags_array(1.0 / np.where(most > 0.0, most, 1.0), format="csr")
+    most = np.zeros(learnt.get_shape()[1])
+    np.maximum.at(most, learnt.indices, np.abs(learnt.data))
+    scale = 1.0 / np.where(most > 0.0, most, 1.0)
     side = np.resize([1.0, -1.0], learnt.get_shape()[0])
-    turned = csr_matrix(diags_array(side) @ learnt @ scale)
+    turned = csr_matrix(
+        (learnt.data * scale[learnt.indices] * np.repeat(side, np.diff(learnt.indptr)), learnt.indices, learnt.indptr),
+        shape=learnt.get_shape(),
+    )
     model = LogisticRegression(fit_intercept=False, C=_STRENGTH, solver="liblinear", random_state=0)
-    return np.asarray(model.fit(turned, side).decision_function(csr_matrix(held @ scale)), np.float64)
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        model.fit(turned, side)
+    return held @ (scale * model.coef_[0])
 
 
 def _judge(margins: dict[str, Margins], policy: HardNegativePolicy) -> AuditResult:

@@ -183,10 +183,16 @@ def _closed(owner: int, caption: str) -> Iterator[Slot]:
             yield _closed_slot(owner, caption, span, ("material",), EditKind.ATTRIBUTE)
         elif word in lexicon.opposites and tags.get(span) in _CLOSED_TAGS:
             yield from _opposites(owner, caption, span)
-    for spelling in lexicon.opposites:
-        if " " in spelling:
-            for match in re.finditer(rf"(?i)\b{re.escape(spelling)}\b", caption):
-                yield from _opposites(owner, caption, match.span())
+    for expression in _opposites_of_words():
+        for match in expression.finditer(caption):
+            yield from _opposites(owner, caption, match.span())
+
+
+@functools.cache
+def _opposites_of_words() -> tuple[re.Pattern[str], ...]:
+    """Opposites of several words."""
+    spellings = (spelling for spelling in read_edit_lexicon().opposites if " " in spelling)
+    return tuple(re.compile(rf"(?i)\b{re.escape(spelling)}\b") for spelling in spellings)
 
 
 def _opposites(owner: int, caption: str, span: tuple[int, int]) -> Iterator[Slot]:

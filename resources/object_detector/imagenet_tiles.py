@@ -104,7 +104,8 @@ class ImageNetTiles:
         """What the views looked at so far show."""
         factors = np.concatenate([np.full(count * count, factor, np.float32) for count, _, factor in _GRIDS])
         weights = 1.0 / factors[: len(probabilities)]
-        summed = probabilities @ self._membership
+        classes, starts = self._membership
+        summed = np.add.reduceat(probabilities[:, classes], starts, axis=1)
         best = dict(zip(self._objects, (summed * weights[:, None]).max(axis=0).tolist(), strict=True))
         return SeenObjects(
             seen=frozenset(name for name, value in best.items() if value >= self._threshold),
@@ -129,12 +130,10 @@ class ImageNetTiles:
         }
 
     @cached_property
-    def _membership(self) -> NDArray[np.float32]:
-        """1 where a class (row) is one of an object's (column)."""
-        matrix = np.zeros((_CLASSES, len(self._objects)), np.float32)
-        for column, classes in enumerate(self._objects.values()):
-            matrix[classes, column] = 1.0
-        return matrix
+    def _membership(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The classes of every object, one object's behind another's, and where those of each start."""
+        lengths = [len(classes) for classes in self._objects.values()]
+        return np.concatenate([*self._objects.values()]), np.cumsum([0, *lengths[:-1]])
 
     @cached_property
     def _session(self) -> Any:  # noqa: ANN401 - onnxruntime is imported here only
