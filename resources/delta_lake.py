@@ -141,6 +141,11 @@ class DeltaLake(dg.ConfigurableResource):
         return {}
 
     @cached_property
+    def _ensured(self) -> dict[str, Table]:
+        """Tables that are known to be there, as they were declared."""
+        return {}
+
+    @cached_property
     def _options(self) -> dict[str, str]:
         return storage_options(self.root)
 
@@ -344,11 +349,14 @@ class DeltaLake(dg.ConfigurableResource):
         return 0 if opened is None else opened.transaction_version(application) or 0
 
     def _ensure(self, declared: Table) -> None:
-        """Create the table with its constraints, or bring an older one up to date."""
+        """Create the table with its constraints, or bring an older one up to date; looked at once."""
+        if self._ensured.get(declared.name) is declared:
+            return
         opened = self.open(declared.name)
         current = opened is not None and not self._missing_columns(opened, declared)
         if opened is None or not current or self._missing_constraints(opened, declared):
             self._create(declared)
+        self._ensured[declared.name] = declared
 
     @staticmethod
     def _missing_columns(opened: DeltaTable, declared: Table) -> list[Field]:
