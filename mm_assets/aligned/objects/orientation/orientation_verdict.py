@@ -10,6 +10,7 @@ import polars as pl
 from scipy.special import betainc
 
 from mm_assets.aligned.objects.orientation.findings import Subject, Verdict
+from mm_assets.display.counts import tell_count
 from mm_assets.errors import CrossModalCode
 from mm_assets.gates.binomial_interval import clopper_pearson
 from mm_assets.gates.verdicts import GateVerdict, stored_verdict
@@ -248,19 +249,21 @@ def _reason(
     others: int,
 ) -> str:
     judged = counted[subject]
+    for_review = f"on {tell_count(others, 'picture')} are listed for review"
     if judged.decided == 0:
-        listed = f"; weak findings on {others} pictures are listed for review" if others else ""
+        listed = f"; weak findings {for_review}" if others else ""
         return (
             "Nothing about sides could be decided: no orientation is declared and no caption's claim has its boxes"
             f"{listed}."
         )
     noun, advice = _ASKS[subject]
+    is_or_are = "is" if judged.contradicted == 1 else "are"
     measured = (
-        f"{judged.contradicted} of {judged.decided} {noun} are contradicted "
+        f"{judged.contradicted} of {judged.decided} {noun} {is_or_are} contradicted "
         f"({judged.contradicted / judged.decided:.1%}, {confidence:.0%} interval {judged.low:.1%} to {judged.high:.1%})"
     )
     if not judged.fails:
-        listed = f"; contradictions on {others} pictures are listed for review" if others else ""
+        listed = f"; contradictions {for_review}" if others else ""
         return f"{measured}, which slips explain{listed}."
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     shown = f"{', '.join(names[:_NAMED])}{more}"
