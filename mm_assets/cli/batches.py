@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from mm_assets.cli.output import DONE, FAILED, HELD, Json, open_console, print_json
+from mm_assets.display.counts import tell_count
 
 
 def run(
@@ -65,7 +66,8 @@ def status(as_json: Json = False) -> None:
         console.print(table)
         for entry in document["releases"]:
             told = "  [red]revoked[/red]" if entry["revoked"] else ""
-            console.print(f"release {entry['release']}: {entry['samples']} samples, {entry['path']}{told}")
+            samples = tell_count(entry["samples"], "sample")
+            console.print(f"release {entry['release']}: {samples}, {entry['path']}{told}")
     raise typer.Exit(HELD if any(entry["held"] for entry in document["batches"]) else DONE)
 
 
@@ -124,7 +126,7 @@ def review_tasks(
     if as_json:
         print_json({"batch": batch, "tasks": written.tasks, "path": str(out), "interface": str(written.interface)})
     else:
-        open_console().print(f"{written.tasks} tasks in {out}, the interface in {written.interface}")
+        open_console().print(f"{tell_count(written.tasks, 'task')} in {out}, the interface in {written.interface}")
 
 
 def review_import(
@@ -172,7 +174,8 @@ def repair(
     if not as_json:
         console.print(f"[bold]{batch}[/bold]  gate {plan.gate}: {plan.reason}", highlight=False)
         for item in plan.proposals:
-            console.print(f"would undo {item.kind} {dict(item.parameters) or ''} on {len(item.rows)} of {plan.of} rows")
+            rows = f"{len(item.rows):,} of {tell_count(plan.of, 'row')}"
+            console.print(f"would undo {item.kind} {dict(item.parameters) or ''} on {rows}")
         console.print(f"pictures before (red) and after (green): {path}")
     if not apply:
         if as_json:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mm_assets.cli.output import DONE, FAILED, HELD, Json, open_console, print_json
+from mm_assets.display.counts import tell_count
 
 
 class Form(StrEnum):
@@ -67,7 +68,8 @@ def lint(
         console = open_console()
         for error in report.errors:
             console.print(f"{error.file}:{error.line}: {error.code} [{error.id}] {error.message}", highlight=False)
-        console.print(f"{report.files} files, {report.rows} rows, {len(report.errors)} errors")
+        seen = tell_count(report.files, "file"), tell_count(report.rows, "row"), tell_count(len(report.errors), "error")
+        console.print(", ".join(seen))
     raise typer.Exit(HELD if report.errors else DONE)
 
 
@@ -155,8 +157,10 @@ def export(
     if as_json:
         print_json(done.to_document())
     else:
-        told = f"{done.recordings} recordings, {done.lines} lines, {done.words} words in {len(done.files)} files"
-        empty = f"; {done.without_text} clips have no {done.text}" if done.without_text else ""
+        counts = {"recording": done.recordings, "line": done.lines, "word": done.words}
+        told = ", ".join(tell_count(count, noun) for noun, count in counts.items())
+        told += f" in {tell_count(len(done.files), 'file')}"
+        empty = f"; of {tell_count(done.without_text, 'clip')} there are no {done.text}" if done.without_text else ""
         open_console().print(f"{target}: {told} below {out}{empty}", highlight=False)
 
 
@@ -170,7 +174,8 @@ def _export_release(release: str, form: Form, out: Path, as_json: bool) -> None:
         print_json(done.to_document())
         return
     counts = ", ".join(f"{count} {split}" for split, count in done.samples.items())
-    told = f"{release}: {counts} samples in {done.files} files, {done.size_bytes / 1e6:,.1f} MB below {done.folder}"
+    files = f"{tell_count(done.files, 'file')}, {done.size_bytes / 1e6:,.1f} MB below {done.folder}"
+    told = f"{release}: {counts} samples in {files}"
     open_console().print(told, highlight=False)
     for reason, count in done.left_out.items():
         open_console().print(f"[yellow]left out {count}: {reason}[/yellow]", highlight=False)

@@ -57,9 +57,9 @@ def tell_fault(diagnosis: Diagnosis, boxes: int) -> str:
     """A proven fault in words."""
     restored = "" if diagnosis.restored_recall is None else f"; undone, R@1 is {diagnosis.restored_recall:.3f}"
     return (
-        f"{diagnosis.hypothesis} explains {diagnosis.share:.0%} of the rows (log likelihood ratio "
-        f"{diagnosis.log_ratio or 0.0:.1f}) and names {len(diagnosis.affected)} of {tell_count(boxes, 'box', 'boxes')}"
-        f"{restored}"
+        f"{diagnosis.hypothesis} explains {diagnosis.share:.0%} of the rows "
+        f"(log likelihood ratio {diagnosis.log_ratio or 0.0:.1f}) and "
+        f"names {len(diagnosis.affected):,} of {tell_count(boxes, 'box', 'boxes')}{restored}"
     )
 
 
