@@ -10,6 +10,8 @@ NOT_COMPARED = {"costs"}
 NOT_CONTENT = {"versions_json", "evaluated_at_us", "at_us"}
 # Ids and the table that owns them; raw tables and fingerprints also hold what cleaning turns away.
 OWNERS = {"image_id": "images", "caption_id": "captions", "text_id": "texts", "box_id": "boxes"}
+POSITIVES = ("hard_negatives", "image_id")
+"""The column that names a picture or, of a segment's negatives, a clip."""
 BEFORE_CLEANING = {"raw_images", "raw_captions", "raw_texts", "image_fingerprints"}
 CLIPS = ("audio_clips", "video_clips")
 RAW_MEDIA = {"raw_audio", "raw_videos", "raw_subtitles", "raw_cues"}
@@ -44,11 +46,13 @@ def examine(lake: Path, batch: str) -> dict[str, Any]:
         if rows.is_empty():
             empty.append(name)
     orphans: dict[str, int] = {}
+    clips = pl.concat([store.scan(table, batch).select("clip_id") for table in CLIPS])
     for child, column, parent in references(TABLES):
         held = store.scan(child, batch).drop_nulls(column)
-        dangling = held.join(store.scan(parent, batch), on=column, how="anti").select(pl.len()).collect().item()
-        orphans[f"{child}.{column}"] = dangling
-    clips = pl.concat([store.scan(table, batch).select("clip_id") for table in CLIPS])
+        owners = store.scan(parent, batch).select(column)
+        if (child, column) == POSITIVES:
+            owners = pl.concat([owners, clips.rename({"clip_id": column})])
+        orphans[f"{child}.{column}"] = held.join(owners, on=column, how="anti").select(pl.len()).collect().item()
     for child, table in TABLES.items():
         if "clip_id" in table.columns and "batch" in table.columns and child not in {*CLIPS, *RAW_MEDIA}:
             dangling = store.scan(child, batch).drop_nulls("clip_id").join(clips, on="clip_id", how="anti")
