@@ -22,9 +22,7 @@ import argparse
 import hashlib
 import json
 import os
-import random
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -35,11 +33,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
-BATCH = "benchmark"
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.cleaning_delivery import BATCH, build, int_row
+
 MIN_SIDE_PX, MAX_ASPECT, MIN_CHARACTERS, MAX_CHARACTERS = 32, 5.0, 3, 2_000
 MAX_RATIO_TO_LOOP, MIN_RATIO_OF_DATA_JUICER = 1.3, 3.0
-SYLLABLES = ("ba", "den", "ri", "mo", "lun", "ska", "te", "vor", "ni", "pel", "gu", "sha")
 DATA_JUICER = """
 project_name: cleaning
 dataset_path: {records}
@@ -61,49 +60,6 @@ HOW = (
 )
 
 
-def build(folder: Path, landing: Path, records: int) -> dict[str, int]:
-    """Write one delivery; gives the number of records and of planted faults."""
-    from PIL import Image  # the parent only
-
-    sources = sorted(
-        (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES),
-        key=lambda path: hashlib.sha256(path.name.encode()).digest(),
-    )
-    if not sources:
-        raise SystemExit(f"{folder} holds no pictures; name a folder with {', '.join(sorted(SUFFIXES))} files")
-    images = landing / BATCH / "images"
-    images.mkdir(parents=True)
-    generator = random.Random(7)  # noqa: S311 - a benchmark
-    planted = {"repeats": 0, "tiny": 0, "truncated": 0, "overlong captions": 0}
-    lines = []
-    for row, source in enumerate(sources[:records]):
-        name = f"{row:05d}{source.suffix.lower()}"
-        words = ("".join(generator.choices(SYLLABLES, k=3)) for _ in range(9))
-        caption = " ".join(words).capitalize() + "."
-        if row % 50 == 49:
-            shutil.copy(sources[row - 1], images / name)
-            planted["repeats"] += 1
-        elif row % 100 == 20:
-            name = f"{row:05d}.png"
-            Image.new("RGB", (16, 16), "teal").save(images / name)
-            planted["tiny"] += 1
-        elif row % 100 == 60:
-            data = source.read_bytes()
-            (images / name).write_bytes(data[: len(data) * 2 // 3])
-            planted["truncated"] += 1
-        else:
-            shutil.copy(source, images / name)
-        if row % 100 == 80:
-            caption = (caption + " ") * 60
-            planted["overlong captions"] += 1
-        lines.append(json.dumps({"file_name": name, "text": caption}))
-    (images / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    contract = {"contract": "mm-batch/1", "source": "benchmark", "license": "CC0-1.0", "box_format": "xyxy_pixels"}
-    (landing / BATCH / "batch.json").write_text(json.dumps(contract | {"language": "en"}), encoding="utf-8")
-    (landing / BATCH / "_SUCCESS").touch()
-    return {"records": len(lines), **planted}
-
-
 class NoLanguageToName:
     """Stands for the language model, which is not asked where the delivery declares its language, as here."""
 
@@ -118,7 +74,6 @@ class NoLanguageToName:
 
 def ours(landing_root: Path) -> dict[str, Any]:
     """Our reading and cleaning."""
-    sys.path.insert(0, str(ROOT))
     import polars as pl  # start-up counts for the process that runs this only
 
     from mm_assets.cleaned.captions import clean_captions
@@ -356,11 +311,6 @@ def main() -> int:
     else:
         print_table(figures)
     return 0 if all(ratio.get("met", True) for ratio in figures["ratios"].values()) else 1
-
-
-def int_row(path: Path) -> int:
-    """The record a file was written for."""
-    return int(path.stem) if path.stem.isdigit() else 0
 
 
 if __name__ == "__main__":

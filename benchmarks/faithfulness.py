@@ -15,9 +15,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ import polars as pl
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.labelled_captions import LABELS, Material, read_material
 from mm_assets.aligned.objects.claims.caption_claims import (
     DETECTION_SCHEMA,
     CaptionChecker,
@@ -36,90 +36,13 @@ from mm_assets.aligned.objects.claims.chair import DetectorKnowledge, is_closed
 from mm_assets.aligned.objects.claims.faithfulness import evaluate_faithfulness
 from mm_assets.aligned.objects.claims.faithfulness_baseline import ceiling_baseline
 from mm_assets.aligned.objects.claims.interfaces import Entailment, ObjectDetector
-from mm_assets.cleaned.decoding import decode_image
 from mm_assets.policy import Policy
-from mm_assets.raw_pools.contract import read_contract
-from mm_assets.raw_pools.reading import read_batch
 from resources.entailment import build_entailment
 from resources.object_detector import build_detector
-from resources.object_store import open_landing
 
 POLICY = Policy()
 WITHIN_REACH = "within reach"
-LABELS = Path(__file__).resolve().parent / "labels"
 FILES = {"test": "caption_claims.json", "development": "caption_claims_development.json"}
-
-
-@dataclass(frozen=True)
-class Material:
-    """Labelled captions as the pipeline takes them, and what is true of them."""
-
-    captions: pl.DataFrame
-    boxes: pl.DataFrame
-    labels: list[str]
-    pixels: dict[str, np.ndarray]
-    invents: dict[str, list[str]]
-    conflicts: dict[tuple[str, str], bool]
-
-
-# -- the labelled captions
-
-
-def read_material(file: Path) -> Material:
-    """Captions of a label file, their pictures and boxes."""
-    documents = json.loads(file.read_text(encoding="utf-8"))
-    wanted = {(document["batch"], document["position"]): document for document in documents}
-    rows: list[dict[str, Any]] = []
-    boxes: list[tuple[str, str]] = []
-    labels: set[str] = set()
-    pixels: dict[str, np.ndarray] = {}
-    invents: dict[str, list[str]] = {}
-    conflicts: dict[tuple[str, str], bool] = {}
-    for image, encoded in read_images(sorted({batch for batch, _ in wanted})):
-        categories = json.loads(image["annotations_json"] or "{}").get("objects", {}).get("categories", [])
-        labels.update(categories)
-        document = wanted.get((image["batch"], image["position"]))
-        if document is None:
-            continue
-        boxes += [(image["image_id"], label) for label in categories]
-        pixels[image["image_id"]] = decode_image(encoded, image["file_name"], POLICY.images).pixels
-        ids = [f"{image['image_id']}-{index}" for index in range(len(document["captions"]))]
-        for index, (caption_id, caption) in enumerate(zip(ids, document["captions"], strict=True)):
-            invents[caption_id] = caption["invents"]
-            rows.append(
-                {
-                    "batch": image["batch"],
-                    "caption_id": caption_id,
-                    "image_id": image["image_id"],
-                    "position": len(pixels),
-                    "caption_index": index,
-                    "text": caption["text"],
-                    "language": "en",
-                    "source": image["source"],
-                    "annotator": None,
-                }
-            )
-        true = {tuple(pair) for pair in document["conflicts"]}
-        for first, second in combinations(range(len(ids)), 2):
-            conflicts[ids[first], ids[second]] = (first, second) in true
-    schema = {"annotator": pl.String, "position": pl.Int64, "caption_index": pl.Int32}
-    frame = pl.DataFrame(rows, schema_overrides=schema)
-    boxed = pl.DataFrame(boxes, schema={"image_id": pl.String, "label": pl.String}, orient="row")
-    return Material(frame, boxed, sorted(labels), pixels, invents, conflicts)
-
-
-def read_images(batches: Sequence[str]) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """Image rows of the demo's deliveries and their encoded bytes."""
-    landing = open_landing(str(ROOT / "demo" / "data" / "landing"))
-    for batch in batches:
-        for chunk in read_batch(landing, read_contract(landing, batch, POLICY.ingest), POLICY.ingest):
-            for image in chunk.images.iter_rows(named=True):
-                reference = image["source_ref"]
-                key = landing.key(reference["uri"])
-                yield image, landing.read(key, reference["byte_offset"], reference["byte_size"])
-
-
-# -- what the pipeline says of them
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ LANDING = HERE.parent / "demo" / "data" / "landing"
 
 def count_labels() -> dict[str, object]:
     """Shares with exact intervals, in all and by strategy."""
-    from mm_assets.hard_negatives.false_negative_rate import clopper_pearson
+    from mm_assets.gates.binomial_interval import clopper_pearson
 
     labels = json.loads(LABELS.read_text(encoding="utf-8"))
     rows, pictures = labels["negatives"], labels["pictures"]

@@ -11,7 +11,6 @@ Usage: python benchmarks/kill_and_rerun.py [--trials 50] [--seed 1] [--batch NAM
 """
 
 import argparse
-import hashlib
 import itertools
 import json
 import os
@@ -28,22 +27,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.demo_deliveries import add_media, first_clean_batch, write_delivery
+from benchmarks.lake_examination import examine
+
 NEW, CHANGED = "new", "changed"
-TEXTS = 20
 CHANGED_RECORDS = 3
-# What a killed run spent stays spent, and a commit's number or time is not content.
-NOT_COMPARED = {"costs"}
-NOT_CONTENT = {"versions_json", "evaluated_at_us", "at_us"}
-# Ids and the table that owns them; raw tables and fingerprints also hold what cleaning turns away.
-OWNERS = {"image_id": "images", "caption_id": "captions", "text_id": "texts", "box_id": "boxes"}
-BEFORE_CLEANING = {"raw_images", "raw_captions", "raw_texts", "image_fingerprints"}
-CLIPS = ("audio_clips", "video_clips")
-RAW_MEDIA = {"raw_audio", "raw_videos", "raw_subtitles", "raw_cues"}
-MEDIA_BATCH = "clips-animals-11"
-CHAINED = (("visual_codes", "image_id", "image_embeddings"),)
 NEVER_EMPTY = ("images", "captions", "texts", "boxes", "image_embeddings", "visual_codes", "fusion_samples", "codebook")
 NEVER_EMPTY_OF_MEDIA = (
     "video_clips",
@@ -53,11 +44,6 @@ NEVER_EMPTY_OF_MEDIA = (
     "segment_offsets",
     "audio_codes",
     "segment_alignments",
-)
-SHARDED = (
-    ("image_embeddings", "spatial_features"),
-    ("audio_embeddings", "features"),
-    ("key_frames", "spatial_features"),
 )
 LOG_LINES = 40
 
@@ -104,46 +90,6 @@ class Outcome:
     def faulty(self) -> bool:
         """Whether anything is not as an undisturbed run leaves it."""
         return bool(self.rerun_status or self.differing or self.orphans_when_killed or self.orphans)
-
-
-def write_delivery(folder: Path, batch: str, images: int, skip: int) -> None:
-    """A delivery of the first records of a demo batch but for some, a box around the middle of each, a few texts."""
-    source = ROOT / "demo" / "data" / "landing" / batch
-    target = folder / batch
-    shutil.rmtree(target, ignore_errors=True)
-    (target / "images").mkdir(parents=True)
-    (target / "text").mkdir()
-    shutil.copy(source / "batch.json", target / "batch.json")
-    lines = (source / "images" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()[skip : skip + images]
-    rows: list[str] = []
-    for record in map(json.loads, lines):
-        file = source / "images" / record["file_name"]
-        if file.is_file():
-            shutil.copy(file, target / "images" / file.name)
-            with Image.open(file) as picture:
-                width, height = picture.size
-            middle = [width * 0.1, height * 0.1, width * 0.9, height * 0.9]
-            record["objects"] = {"bbox": [middle], "categories": [record["text"].split()[-1].strip(".()").lower()]}
-        rows.append(json.dumps(record) + "\n")
-    (target / "images" / "metadata.jsonl").write_text("".join(rows), encoding="utf-8")
-    numbers = range(skip, skip + TEXTS)
-    records = [{"text": f"A lemma about the number {number} and its divisors.", "kind": "math"} for number in numbers]
-    text = "".join(json.dumps(record) + "\n" for record in records)
-    (target / "text" / "lemmas.jsonl").write_text(text, encoding="utf-8")
-    (target / "_SUCCESS").touch()
-
-
-def add_media(folder: Path, batch: str, clips: int, skip: int) -> None:
-    """The first clips of the demo but for some, with cues and separate sound."""
-    source = ROOT / "demo" / "data" / "landing" / MEDIA_BATCH / "video"
-    target = folder / batch / "video"
-    target.mkdir()
-    rows = [json.loads(line) for line in (source / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
-    for row in rows[skip : skip + clips]:
-        for name in filter(None, (row["file_name"], row.get("subtitles"), row.get("audio"))):
-            shutil.copy(source / name, target / name)
-    text = "".join(json.dumps(row) + "\n" for row in rows[skip : skip + clips])
-    (target / "metadata.jsonl").write_text(text, encoding="utf-8")
 
 
 def in_child(log: Path, work: Callable[[], int]) -> int:
@@ -204,59 +150,6 @@ def read_tables(site: Site, batch: str) -> dict[str, Any]:
     if wait(in_child(site.log, work)) != 0:
         raise SystemExit(f"the tables could not be read:\n{tail(site.log)}")
     return json.loads(found.read_text(encoding="utf-8"))
-
-
-def examine(lake: Path, batch: str) -> dict[str, Any]:
-    """See `read_tables`; in this process."""
-    import polars as pl
-
-    from mm_assets.schemas import TABLES
-    from resources.delta_lake import DeltaLake
-
-    store = DeltaLake(root=str(lake))
-    digests: dict[str, str] = {}
-    empty: list[str] = []
-    for name in sorted(TABLES.keys() - NOT_COMPARED):
-        rows = store.read(name).drop(NOT_CONTENT, strict=False)
-        keys = [column for column, dtype in rows.schema.items() if not dtype.is_nested()]
-        values = repr(rows.sort(keys).rows())  # exact, down to a float's last bit, whatever the layout in memory
-        digests[name] = hashlib.sha256(values.encode()).hexdigest()
-        if rows.is_empty():
-            empty.append(name)
-    orphans: dict[str, int] = {}
-    for child, column, parent in references(TABLES):
-        held = store.scan(child, batch).drop_nulls(column)
-        dangling = held.join(store.scan(parent, batch), on=column, how="anti").select(pl.len()).collect().item()
-        orphans[f"{child}.{column}"] = dangling
-    clips = pl.concat([store.scan(table, batch).select("clip_id") for table in CLIPS])
-    for child, table in TABLES.items():
-        if "clip_id" in table.columns and "batch" in table.columns and child not in {*CLIPS, *RAW_MEDIA}:
-            dangling = store.scan(child, batch).drop_nulls("clip_id").join(clips, on="clip_id", how="anti")
-            orphans[f"{child}.clip_id"] = dangling.select(pl.len()).collect().item()
-    references_of = [
-        store.read(table, batch)[column].drop_nulls().str.split("#").list.first() for table, column in SHARDED
-    ]
-    named = pl.concat(references_of).unique()
-    folders = (lake / "features" / batch, lake / "clip_features" / batch)
-    present = {file.relative_to(lake).as_posix(): file for folder in folders for file in folder.glob("*")}
-    orphans["feature shards missing"] = len(set(named) - present.keys())
-    for path in sorted(set(named) & present.keys()):
-        digests[path] = hashlib.sha256(present[path].read_bytes()).hexdigest()
-    return {
-        "digests": digests,
-        "empty": empty,
-        "orphans": {name: count for name, count in orphans.items() if count},
-        "stray_shards": len(present.keys() - set(named)),
-    }
-
-
-def references(tables: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Every child table, its column, and the parent table in which the column's values must stand."""
-    for name, table in tables.items():
-        for column, owner in OWNERS.items():
-            if column in table.columns and "batch" in table.columns and name not in {owner, *BEFORE_CLEANING}:
-                yield name, column, owner
-    yield from CHAINED
 
 
 def tail(log: Path) -> str:
@@ -384,14 +277,6 @@ def run_trials(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def first_clean_batch() -> str:
-    """A demo batch in the ImageFolder form that nobody spoiled."""
-    expected = json.loads((ROOT / "demo" / "expected.json").read_text(encoding="utf-8"))
-    landing = ROOT / "demo" / "data" / "landing"
-    clean = sorted(expected["batches"].keys() - set(expected["spoiled"]))
-    return next(name for name in clean if (landing / name / "images" / "metadata.jsonl").is_file())
-
-
 def main() -> int:
     """Run the trials and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -404,7 +289,6 @@ def main() -> int:
     parser.add_argument("--first-seconds", type=float, default=float("inf"), help="draw moments from these alone")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
     import mm_assets.commands.run  # noqa: F401 - imported once, so that every child starts at once
 
     report = run_trials(arguments)

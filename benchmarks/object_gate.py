@@ -20,7 +20,6 @@ Without ``--stamps`` the Debian package is downloaded by apt-get.
 
 import argparse
 import json
-import math
 import sys
 import tempfile
 import time
@@ -31,11 +30,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy.stats import beta
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.object_faults import FAULTS, Fault, is_right_cause, repair
 from benchmarks.object_scenes import (
     Batch,
     CachingEncoder,
@@ -47,14 +46,13 @@ from benchmarks.object_scenes import (
     unpack_stamps,
     write_scenes,
 )
-from mm_assets.aligned.corrections import make_correction
-from mm_assets.aligned.objects.boxes.boxes import convert_boxes, list_declared_boxes
-from mm_assets.aligned.objects.boxes.corrections import LABEL_SHIFT, correct_boxes
+from mm_assets.aligned.objects.boxes.boxes import convert_boxes
 from mm_assets.aligned.objects.boxes.readings import Reading
 from mm_assets.aligned.objects.gate.object_gate import evaluate_objects
-from mm_assets.aligned.objects.gate.object_verdict import Diagnosis, ObjectVerdict
+from mm_assets.aligned.objects.gate.object_verdict import ObjectVerdict
 from mm_assets.aligned.objects.gate.region_recall import floor_region_baseline
 from mm_assets.features.interfaces import ImageTextEncoder
+from mm_assets.gates.binomial_interval import clopper_pearson
 from mm_assets.policy import Policy
 from resources.image_text_encoder import build_encoder
 from resources.local_landing import LocalLanding
@@ -65,43 +63,7 @@ POOL = 100
 POOL_SEED = {"tuning": 11, "report": 12}
 LOOSE = {"plain": 0.0, "busy": 0.02}
 CONFIDENCE = 0.95
-MIN_DETECTED, MIN_RIGHT_CAUSE, MAX_FALSE_HOLDS, MIN_IOU = 0.95, 0.90, 0.01, 0.99
-SHIFTS = (-3, -2, -1, 1, 2, 3)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A fault to inject: its name, the convention declared, and how to draw it."""
-
-    name: str
-    convention: str
-    readings: tuple[Reading, ...] = ()
-    spread: str = "scattered"
-
-    def draw(self, generator: np.random.Generator) -> Reading | int:
-        """A reading to write the boxes with, or a shift of labels."""
-        if not self.readings:
-            return int(generator.choice(SHIFTS))
-        return self.readings[int(generator.integers(len(self.readings)))]
-
-
-FAULTS = (
-    Fault("mirror_x", "xyxy_pixels", (Reading("mirror_x"),)),
-    Fault("mirror_y", "xywh_pixels", (Reading("mirror_y"),)),
-    Fault("xywh_as_xyxy", "xyxy_pixels", (Reading("xywh_as_xyxy"),)),
-    Fault("xyxy_as_xywh", "xywh_pixels", (Reading("xyxy_as_xywh"),)),
-    Fault("normalised_as_pixels", "xyxy_pixels", (Reading("normalised_as_pixels"),)),
-    Fault("pixels_as_normalised", "xyxy_0_1", (Reading("pixels_as_normalised"),)),
-    Fault("swapped_axes", "xyxy_pixels", (Reading("swapped_axes"),)),
-    Fault(
-        "usual resize", "xyxy_pixels", tuple(Reading("scale", {"factor": factor}) for factor in (0.5, 0.75, 1.25, 2.0))
-    ),
-    Fault(
-        "other resize", "xyxy_pixels", tuple(Reading("scale", {"factor": factor}) for factor in (0.41, 0.7, 1.13, 1.9))
-    ),
-    Fault("label_shift, run", "xyxy_pixels", spread="run"),
-    Fault("label_shift, scattered", "xyxy_pixels"),
-)
+MIN_DETECTED, MIN_RIGHT_CAUSE, MAX_FALSE_HOLDS = 0.95, 0.90, 0.01
 
 
 @dataclass(frozen=True)
@@ -137,71 +99,6 @@ class Bench:
             rejected=arrived.rejected,
             corrections=corrections,
         ).verdict
-
-
-def is_right_cause(diagnosis: Diagnosis | None, fault: Reading | int) -> bool:
-    """Whether kind and parameter are those injected."""
-    if diagnosis is None:
-        return False
-    if isinstance(fault, int):
-        return diagnosis.kind == LABEL_SHIFT and diagnosis.parameters["k"] == fault
-    if fault.kind == "scale":
-        found = float(diagnosis.parameters.get("factor", math.nan))
-        return diagnosis.kind == "scale" and abs(found / float(fault.parameters["factor"]) - 1.0) <= 0.01
-    return diagnosis.kind == fault.kind
-
-
-def repair(batch: Batch, verdict: ObjectVerdict) -> dict[str, Any]:
-    """Apply the correction the gate names and compare with the truth."""
-    found = verdict.diagnosis
-    if found is None or not found.is_repairable:
-        return {"named": 0, "restored": 0, "harmed": 0}
-    correction = make_correction(
-        batch="bench",
-        level="object",
-        kind=found.kind,
-        parameters=found.parameters,
-        rows=found.affected,
-        evaluation_id="bench",
-        by="bench",
-        reason="measured",
-        at_us=0,
-    )
-    after = convert_boxes(batch.images, POLICY.objects, correction).kept
-    declared = list_declared_boxes(batch.images).select("position", "box_index", "label").with_row_index("row")
-    if found.kind == LABEL_SHIFT:
-        after = correct_boxes(batch.converted.kept, correction, declared)
-    after = after.drop("label").with_columns(after["label"].alias("now")).join(declared, on=["position", "box_index"])
-    named = after.filter(pl.col("box_id").is_in(list(found.affected)))
-    rows = named["row"].to_numpy()
-    if found.kind == LABEL_SHIFT:
-        right = np.array([batch.labels[row] == now for row, now in zip(rows, named["now"].to_list(), strict=True)])
-    else:
-        right = overlaps(named.select("x1", "y1", "x2", "y2").to_numpy(), batch.corners[rows]) >= MIN_IOU
-    was_right = ~batch.affected[rows]
-    if found.kind == LABEL_SHIFT:
-        harmed = int(np.count_nonzero(was_right & ~right))
-    else:
-        before = after.height and overlaps_as_given(batch, rows)
-        harmed = int(np.count_nonzero((before >= MIN_IOU) & ~right))
-    return {"named": len(found.affected), "restored": int(right.sum()), "harmed": harmed}
-
-
-def overlaps_as_given(batch: Batch, rows: np.ndarray) -> np.ndarray:
-    """IoU of the boxes as they arrived with the true ones; 0 where they were rejected."""
-    declared = list_declared_boxes(batch.images).select("position", "box_index").with_row_index("row")
-    kept = declared.join(batch.converted.kept, on=["position", "box_index"]).sort("row")
-    found = np.zeros(len(batch.corners))
-    places = kept["row"].to_numpy()
-    found[places] = overlaps(kept.select("x1", "y1", "x2", "y2").to_numpy(), batch.corners[places])
-    return found[rows]
-
-
-def overlaps(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Intersection over union, row by row."""
-    sides = np.maximum(np.minimum(left[:, 2:], right[:, 2:]) - np.maximum(left[:, :2], right[:, :2]), 0.0)
-    common = sides.prod(axis=1)
-    return common / ((left[:, 2:] - left[:, :2]).prod(axis=1) + (right[:, 2:] - right[:, :2]).prod(axis=1) - common)
 
 
 def run_fault(bench: Bench, fault: Fault, share: float, seeds: range) -> dict[str, Any]:
@@ -255,8 +152,8 @@ def run_clean(bench: Bench, batches: int) -> dict[str, Any]:
 
 
 def bound_share(found: int, tries: int) -> float:
-    """Upper end of the one-sided 95 % interval of a share (Clopper and Pearson 1934)."""
-    return 1.0 if found == tries else float(beta.ppf(CONFIDENCE, found + 1, tries - found))
+    """Upper end of the one-sided 95 % interval of a share."""
+    return clopper_pearson(found, tries, 2.0 * CONFIDENCE - 1.0)[1]
 
 
 def run_cost(pool: Pool, encoder: ImageTextEncoder, boxes: int) -> Iterator[dict[str, Any]]:

@@ -30,6 +30,7 @@ from mm_assets.errors import ContractError
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.schemas import TABLES, Table
 from resources.lake_files import LakeFiles, open_lake_files
+from resources.staging import Staging
 
 _CHUNK_ROWS = 4_096
 _retry_conflicts = retry(
@@ -60,35 +61,6 @@ class Written:
     table: str
     version: int
     rows: int
-
-
-class Staging:
-    """Rows on their way into several tables, spooled to disk so that memory stays flat and a commit can be retried."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._parts: dict[str, list[Path]] = {}
-        self.rows: dict[str, int] = {}
-
-    def add(self, table: str, frame: pl.DataFrame) -> None:
-        """Append rows meant for a table; they are checked against its schema here."""
-        parts = self._parts.setdefault(table, [])
-        self.rows[table] = self.rows.get(table, 0) + frame.height
-        if frame.is_empty():
-            return
-        path = self._folder / f"{table}-{len(parts):06d}.arrow"
-        TABLES[table].conform(frame).write_ipc(path)
-        parts.append(path)
-
-    def frames(self, table: str) -> Iterator[pl.DataFrame]:
-        """The rows of a table, chunk by chunk, in the order they were added."""
-        for path in self._parts.get(table, []):
-            yield pl.read_ipc(path)
-
-    def scan(self, table: str) -> pl.LazyFrame:
-        """The rows of a table, lazily."""
-        parts = self._parts.get(table, [])
-        return pl.scan_ipc(parts) if parts else TABLES[table].empty().lazy()
 
 
 def _batch_predicate(columns: dict[str, str]) -> str:

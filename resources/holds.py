@@ -64,6 +64,8 @@ class Holds(dg.ConfigurableResource):
             for gate, table in _MEASUREMENTS.items()
             if gate in among
         ]
+        if not measured:  # a batch of texts alone has no gates
+            return {}
         newest = ledger.latest_evaluations(self._evaluations(batch))
         found = newest.join(pl.concat(measured).collect(), on=("batch", "gate", "evaluation_id"), how="semi")
         return {name: set(gates) for name, gates in found.group_by("batch").agg("gate").iter_rows()}

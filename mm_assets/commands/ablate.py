@@ -1,13 +1,11 @@
 """``mm ablate``: find a release's recipe, or ask what an ablation expects of one given by hand."""
 
-import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-import dagster as dg
 import numpy as np
 import polars as pl
 from rich.console import Console
@@ -15,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
+from mm_assets.commands.polling import polled
 from mm_assets.commands.run import failure_reason
 from mm_assets.commands.workspace import Workspace
 from mm_assets.errors import ReleaseError
@@ -28,7 +27,6 @@ from resources.policy_file import PolicyFile
 
 JOB = "ablate_mixtures"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-_POLL_SECONDS = 1.0
 
 
 def run_ablation(workspace: Workspace, release: str, console: Console) -> dict[str, Any]:
@@ -47,16 +45,26 @@ def run_ablation(workspace: Workspace, release: str, console: Console) -> dict[s
     """
     validate_release_id(release)
     workspace.instance.add_dynamic_partitions(releases.name or "", [release])
-    job, run_id = workspace.definitions.resolve_job_def(JOB), str(uuid.uuid4())
+    instance, job, run_id = workspace.instance, workspace.definitions.resolve_job_def(JOB), str(uuid.uuid4())
     columns = TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console) as progress, _following(workspace.instance, run_id, progress):
-        result = job.execute_in_process(
-            run_config=_QUIET,
-            instance=workspace.instance,
-            partition_key=release,
-            raise_on_error=False,
-            run_id=run_id,
-        )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("proxies", total=None)
+
+        def move_bar() -> None:
+            with suppress(OperationalError):  # a busy database only delays the bar
+                for entry in instance.all_logs(run_id) if instance.has_run(run_id) else ():
+                    if told := PROGRESS.search(entry.user_message):
+                        progress.update(task, completed=int(told["done"]), total=int(told["count"]))
+
+        with polled(move_bar):
+            result = job.execute_in_process(
+                run_config=_QUIET,
+                instance=instance,
+                partition_key=release,
+                raise_on_error=False,
+                run_id=run_id,
+            )
+        move_bar()
     if not result.success:
         raise ReleaseError(failure_reason(result))
     return read_ablation(workspace, release)
@@ -169,28 +177,3 @@ def _opened(workspace: Workspace) -> tuple[DeltaLake, PolicyFile]:
     if not isinstance(lake, DeltaLake) or not isinstance(policy, PolicyFile):
         raise TypeError("the definitions hold other resources")
     return lake, policy
-
-
-@contextmanager
-def _following(instance: dg.DagsterInstance, run_id: str, progress: Progress) -> Iterator[None]:
-    """Move the bar by what the run logs."""
-    ended, task = threading.Event(), progress.add_task("proxies", total=None)
-
-    def look() -> None:
-        with suppress(OperationalError):  # a busy database only delays the bar
-            for entry in instance.all_logs(run_id) if instance.has_run(run_id) else ():
-                if told := PROGRESS.search(entry.user_message):
-                    progress.update(task, completed=int(told["done"]), total=int(told["count"]))
-
-    def follow() -> None:
-        while not ended.wait(_POLL_SECONDS):
-            look()
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-        look()

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mm_assets.commands.workspace import Workspace
+from mm_assets.display.counts import tell_count
 from mm_assets.errors import LineageError
 from mm_assets.lineage.descendants import count_rows, is_made_of
 from mm_assets.lineage.search import Search, search, texts_of
@@ -141,7 +142,9 @@ def done_as_document(done: Done) -> dict[str, Any]:
 
 def print_plan(plan: Plan, console: Console) -> None:
     """Show what would go."""
-    console.print(f"[bold]{plan.choice.selector.value}[/bold] takes {plan.records.height} records", highlight=False)
+    console.print(
+        f"[bold]{plan.choice.selector.value}[/bold] takes {tell_count(plan.records.height, 'record')}", highlight=False
+    )
     for row in plan.records.head(_SHOWN).iter_rows(named=True):
         console.print(f"  {row['record_id']}  {row['record_ref']}  {row['uri']}", highlight=False)
     if plan.records.height > _SHOWN:
@@ -158,15 +161,16 @@ def print_done(done: Done, console: Console) -> None:
     """Show what went, and the proof."""
     rows = sum(done.forgotten.rows.values())
     console.print(
-        f"takedown {done.takedown}: {rows} rows of {len(done.forgotten.rows)} tables, {done.forgotten.files} files, "
-        f"{done.forgotten.old_files} files of earlier versions and the history of {done.runs} runs deleted",
+        f"takedown {done.takedown}: {tell_count(rows, 'row')} of {tell_count(len(done.forgotten.rows), 'table')}, "
+        f"{tell_count(done.forgotten.files, 'file')}, {tell_count(done.forgotten.old_files, 'file')} of earlier "
+        f"versions and the history of {tell_count(done.runs, 'run')} deleted",
         highlight=False,
     )
     for release in done.forgotten.releases:
         console.print(f"release {release} revoked; draw it again with: mm run --release {release}", highlight=False)
     console.print(
-        f"search for {done.proof.ids} ids and {done.proof.texts} texts in {done.proof.rows} rows and "
-        f"{done.proof.files} files: nothing found",
+        f"search for {tell_count(done.proof.ids, 'id')} and {tell_count(done.proof.texts, 'text')} in "
+        f"{tell_count(done.proof.rows, 'row')} and {tell_count(done.proof.files, 'file')}: nothing found",
         highlight=False,
     )
     for uri in done.raw[:_SHOWN]:

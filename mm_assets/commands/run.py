@@ -1,9 +1,8 @@
 """Run what is due: ingest, the first codebook, assembly, and a release."""
 
-import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +12,7 @@ from dagster._core.errors import DagsterAssetCheckFailedError  # raised by a blo
 from sqlalchemy.exc import OperationalError
 
 from mm_assets.commands.batch_groups import COMPARED_PARTS, group_batches
+from mm_assets.commands.polling import polled
 from mm_assets.commands.progress_bars import Bars
 from mm_assets.commands.run_workers import RunWorkers
 from mm_assets.commands.workspace import Workspace
@@ -27,7 +27,6 @@ from resources.provenance import RELEASE_STEP
 from resources.release_store import releases_of_lake
 from sensors.runs import fail_interrupted_runs
 
-_POLL_SECONDS = 1.0
 BATCH_JOB = "batch_pipeline"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -51,25 +50,6 @@ class RunSummary:
         self.current += [batch for batch in other.current if batch not in self.ran and batch not in self.current]
         self.refused.update(other.refused)
         self.failed.update(other.failed)
-
-
-@contextmanager
-def _following(instance: dg.DagsterInstance, run_id: str, bars: Bars, name: str) -> Iterator[None]:
-    ended = threading.Event()
-
-    def follow() -> None:
-        while not ended.wait(_POLL_SECONDS):
-            with suppress(OperationalError):  # a busy database only delays the bar
-                if instance.has_run(run_id):
-                    bars.move(name, instance.get_run_stats(run_id).steps_succeeded)
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 class Runner:
@@ -229,12 +209,18 @@ class Runner:
         """Run a job in this process; returns why it failed, or None if it did not or the batch is held for it."""
         job = self._workspace.definitions.resolve_job_def(job_name)
         chosen = None if selection is None else list(selection)
-        run_id = str(uuid.uuid4())
+        instance, run_id = self._workspace.instance, str(uuid.uuid4())
+
+        def move_bar() -> None:
+            with suppress(OperationalError):  # a busy database only delays the bar
+                if instance.has_run(run_id):
+                    self._bars.move(label, instance.get_run_stats(run_id).steps_succeeded)
+
         self._bars.start(label, self._steps_in(job, chosen), "running")
-        with _following(self._workspace.instance, run_id, self._bars, label):
+        with polled(move_bar):
             result = job.execute_in_process(
                 run_config=_QUIET,
-                instance=self._workspace.instance,
+                instance=instance,
                 partition_key=partition,
                 asset_selection=chosen,
                 raise_on_error=False,

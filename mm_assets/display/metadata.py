@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mm_assets.display.counts import tell_count
 from mm_assets.schemas import TABLES
 
 _PREVIEW_ROWS = 8
@@ -35,7 +36,7 @@ def _cell(value: Any) -> str | int | float | bool | None:  # noqa: ANN401 - any 
         return value
     if isinstance(value, float):
         return round(value, 4)
-    text = f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
+    text = tell_count(len(value), "byte") if isinstance(value, bytes) else str(value)
     return text if len(text) <= _PREVIEW_CHARACTERS else text[: _PREVIEW_CHARACTERS - 1] + "…"
 
 

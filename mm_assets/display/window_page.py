@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import polars as pl
 
+from mm_assets.display.counts import tell_count
+
 _STYLE: Final = """
 body { font: 16px/1.55 Georgia, "Times New Roman", serif; margin: 0; background: #f4f3ef; color: #1c1b19; }
 main { max-width: 44rem; margin: 0 auto; padding: 1.5rem 2rem 4rem; background: #fff; }
@@ -39,7 +41,7 @@ def draw_window(rows: pl.DataFrame, picture: Callable[[str], bytes | None], titl
     ordered = rows.sort("position")
     total = int(ordered["tokens"].sum())
     told = (
-        f"{html.escape(title)}: window {int(ordered['window_index'][0]) + 1}, {ordered.height} elements, "
+        f"{html.escape(title)}: window {int(ordered['window_index'][0]) + 1}, {tell_count(ordered.height, 'element')}, "
         f"{total:,} tokens, pages {ordered['page'].min()} to {ordered['page'].max()}"
     )
     body = "\n".join(_section(row, picture) for row in ordered.iter_rows(named=True))

@@ -22,10 +22,11 @@ from mm_assets.schemas import TABLES
 from mm_assets.step_assets import written_metadata
 from mm_assets.steps import GATES, STEPS, gates_of
 from resources.corrections import Corrections
-from resources.delta_lake import DeltaLake, Staging
+from resources.delta_lake import DeltaLake
 from resources.holds import Holds
 from resources.policy_file import PolicyFile
 from resources.provenance import Provenance
+from resources.staging import Staging
 
 GROUP = "fusion"
 STAGE = "fusion_samples"

@@ -18,6 +18,7 @@ from typing import Final
 
 import numpy as np
 
+from mm_assets.display.counts import tell_count
 from mm_assets.errors import REMEDIES
 from mm_assets.gates.diagnosis import Diagnosis, diagnose
 from mm_assets.gates.recall_baseline import Baseline, convert_recall, shortfall_p_value
@@ -72,7 +73,7 @@ def evaluate_recall(
     shortfall = shortfall_p_value(measured, influence, required, baseline)
     judged = len(pairs) >= policy.min_pairs
     spread = f"{policy.confidence:.0%} interval {interval[0]:.3f} to {interval[1]:.3f}"
-    told = f"R@1 {measured:.3f} ({spread}) on {len(pairs)} pairs and pools of {retrieval.pool_size}"
+    told = f"R@1 {measured:.3f} ({spread}) on {tell_count(len(pairs), 'pair')} and pools of {retrieval.pool_size}"
     diagnosis, code, reason, problems = None, None, _tell_unjudged(told, len(pairs), policy), list[str]()
     if judged:
         chosen: list[int] = pairs.caption_rows.tolist()
@@ -140,8 +141,7 @@ def _list_recall_problems(shortfall: float, required: float, baseline: Baseline,
     """What the batch's recall fails, in words."""
     if shortfall > policy.false_hold_rate:
         return []
-    origin = f"{len(baseline.batches)} trusted batches" if baseline.batches else "the policy's floor"
-    return [f"significantly below {required:.3f} from {origin} ({_tell_p_value(shortfall)})"]
+    return [f"significantly below {required:.3f} from {baseline.origin} ({_tell_p_value(shortfall)})"]
 
 
 def _templates_fail(templates: Templates, retrieval: Retrieval, policy: RecallGatePolicy) -> bool:
@@ -197,7 +197,9 @@ def _tell_p_value(value: float) -> str:
 
 
 def _tell_unjudged(told: str, pairs: int, policy: RecallGatePolicy) -> str:
-    return f"Not judged, passed: {pairs} pairs, fewer than the {policy.min_pairs} a verdict needs; {told}."
+    return (
+        f"Not judged, passed: {tell_count(pairs, 'pair')}, fewer than the {policy.min_pairs} a verdict needs; {told}."
+    )
 
 
 def _average(direction: Direction) -> DirectionScores:
@@ -224,7 +226,10 @@ def _unmeasured(digest: str, count: int, baseline: Baseline, policy: RecallGateP
         judged=False,
         passed=True,
         code=None,
-        reason=f"Not judged, passed: {count} image-caption pairs, fewer than the {policy.min_pairs} a verdict needs.",
+        reason=(
+            f"Not judged, passed: {tell_count(count, 'image-caption pair')}, fewer than the {policy.min_pairs} a "
+            "verdict needs."
+        ),
         diagnosis=None,
         examples=(),
         matched=empty,

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from mm_assets.display.counts import tell_count
 from mm_assets.gates.recall_input import Floats
 from mm_assets.policy import RecallGatePolicy
 
@@ -44,6 +45,13 @@ class Baseline:
     kind: str
     batches: tuple[str, ...]
     tolerance: float
+
+    @property
+    def origin(self) -> str:
+        """Where it is from, in words."""
+        if not self.batches:
+            return "the policy's floor"
+        return tell_count(len(self.batches), "trusted batch", "trusted batches")
 
     def required_recall(self, pool_size: int) -> float:
         """R@1 on pools of this size that a batch must not be significantly below."""

@@ -13,8 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from scipy.special import betaincinv  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType] - it has none
-
+from mm_assets.gates.binomial_interval import clopper_pearson
 from mm_assets.hard_negatives.negatives import Outcome, Strategy
 from mm_assets.hard_negatives.verdicts import BELIEVED_RULES, REVIEWED, Judged
 from mm_assets.policy import HardNegativePolicy
@@ -45,20 +44,6 @@ class FalseNegativeRate:
     found: int
     reviewed: int
     basis: str
-
-
-def clopper_pearson(hits: int, count: int, confidence: float) -> tuple[float, float]:
-    """Exact interval of a binomial share (Clopper and Pearson 1934).
-
-    >>> [round(end, 3) for end in clopper_pearson(0, 30, 0.95)]
-    [0.0, 0.116]
-    """
-    if count == 0:
-        return 0.0, 1.0
-    tail = (1.0 - confidence) / 2.0
-    low = 0.0 if hits == 0 else float(betaincinv(hits, count - hits + 1, tail))
-    high = 1.0 if hits == count else float(betaincinv(hits + 1, count - hits, 1.0 - tail))
-    return low, high
 
 
 def count_outcomes(judged: Iterable[Judged]) -> Outcomes:

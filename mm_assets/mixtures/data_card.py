@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from mm_assets.aligned.documents.windows.token_counts import EstimatedTokens
+from mm_assets.display.counts import tell_count
 from mm_assets.fusion.sequences import TOO_LONG_NAME, SequenceFormat
 from mm_assets.mixtures.manifest import ReleaseManifest
 from mm_assets.mixtures.pools import told_of_floor
@@ -155,7 +156,9 @@ def _describe_sequences(sequences: SequenceFormat) -> str:
             "tokenizer in `windows.tokenizer` for an exact count."
         )
     if sequences.too_long:
-        described += f" {sequences.too_long:,} samples are longer than a window; they stand in `{TOO_LONG_NAME}`."
+        described += (
+            f" In `{TOO_LONG_NAME}` stands what is longer than a window: {tell_count(sequences.too_long, 'sample')}."
+        )
     return described
 
 

@@ -11,7 +11,8 @@ from mm_assets.mixtures.evaluation_sets import fingerprint_pictures, read_texts
 from mm_assets.policy import DuplicatePolicy, MixturePolicy
 from mm_assets.policy.mixtures import EvaluationSet
 from mm_assets.schemas.cleaned import FINGERPRINT_ROWS_TOGETHER
-from resources.delta_lake import DeltaLake, Staging
+from resources.delta_lake import DeltaLake
+from resources.staging import Staging
 
 EVALUATION_IMAGE = "EVALUATION_IMAGE"
 _MARK = "evaluation:"  # no batch id holds a colon

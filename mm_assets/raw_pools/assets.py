@@ -13,11 +13,12 @@ from mm_assets.raw_pools.contract import BatchContract, landing_signature, read_
 from mm_assets.raw_pools.reading import read_batch
 from mm_assets.step_assets import table_specs, written_metadata
 from mm_assets.steps import STEPS
-from resources.delta_lake import DeltaLake, Staging
+from resources.delta_lake import DeltaLake
 from resources.holds import Holds
 from resources.object_store import LandingStore
 from resources.policy_file import PolicyFile
 from resources.provenance import Provenance, Writing
+from resources.staging import Staging
 from resources.takedowns import blocks_of
 
 STAGE = "raw_pools"

@@ -81,6 +81,8 @@ def test_trusted_batches_raise_the_bar(make_batch):
     assert verdict.code is CrossModalCode.FUSION
     assert "from 3 trusted batches" in verdict.reason
     assert judge(make_batch(80, noise=1.3, seed=9), baseline).passed
+    assert trusted_baseline(trusted.head(1), POLICY.recall_gate).origin == "1 trusted batch"
+    assert FLOOR.origin == "the policy's floor"
 
 
 def test_templated_captions_fail_unless_they_tell_pictures_apart(make_batch):

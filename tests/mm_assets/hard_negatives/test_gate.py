@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mm_assets.gates.binomial_interval import clopper_pearson
 from mm_assets.hard_negatives.batch_negatives import (
     Audits,
     BatchNegatives,
@@ -14,7 +15,7 @@ from mm_assets.hard_negatives.batch_negatives import (
     judge_chunk,
     settle,
 )
-from mm_assets.hard_negatives.false_negative_rate import clopper_pearson, count_outcomes, estimate_rate
+from mm_assets.hard_negatives.false_negative_rate import count_outcomes, estimate_rate
 from mm_assets.hard_negatives.gate import audit_row, verdict_of_row
 from mm_assets.hard_negatives.interfaces import WordNet
 from mm_assets.hard_negatives.make_batch import BatchMaker, Sources

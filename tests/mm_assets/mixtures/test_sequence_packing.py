@@ -112,7 +112,7 @@ def test_a_sample_longer_than_a_window_stands_apart_and_windows_can_be_off(relea
     assert manifest.sequences.too_long == 1
     assert (apart.boundaries, len(apart.samples)) == ([0, apart.tokens], 1)
     assert apart.tokens > 64
-    assert "1 samples are longer than a window" in (release_maker.root / "r1" / "README.md").read_text()
+    assert "what is longer than a window: 1 sample." in (release_maker.root / "r1" / "README.md").read_text()
     release_maker.packing = PackingPolicy(window_tokens=0)
     assert release_maker.write().sequences is None
     assert not (release_maker.root / "r1" / "sequences").exists()

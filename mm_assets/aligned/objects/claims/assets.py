@@ -26,7 +26,7 @@ from mm_assets.policy import FaithfulnessPolicy, Policy
 from mm_assets.schemas import TABLES
 from mm_assets.step_assets import table_specs, written_metadata
 from resources.costs import Costs, Meter
-from resources.delta_lake import DeltaLake, Staging
+from resources.delta_lake import DeltaLake
 from resources.entailment import EntailmentResource
 from resources.holds import Holds
 from resources.object_detector import ObjectDetectorResource
@@ -34,6 +34,7 @@ from resources.object_store import LandingStore
 from resources.policy_file import PolicyFile
 from resources.provenance import Provenance
 from resources.registry import BatchRegistry
+from resources.staging import Staging
 from resources.vision_language import VisionLanguageResource
 
 GROUP = "aligned_objects"

@@ -26,6 +26,7 @@ from mm_assets.aligned.objects.claims.faithfulness_evidence import (
     show_examples,
 )
 from mm_assets.aligned.objects.claims.rates import Rate, excess_p_value, measure_rate
+from mm_assets.display.counts import tell_count
 from mm_assets.gates.verdicts import GateVerdict, finite, stored_verdict
 from mm_assets.identifiers import make_id
 from mm_assets.policy import FaithfulnessPolicy
@@ -259,7 +260,9 @@ def _tell(
     policy: FaithfulnessPolicy,
 ) -> str:
     """The verdict in a sentence or two."""
-    origin = f"{len(baseline.batches)} trusted batches" if baseline.batches else "the policy's ceiling"
+    origin = "the policy's ceiling"
+    if baseline.batches:
+        origin = tell_count(len(baseline.batches), "trusted batch", "trusted batches")
     parts = [
         _tell_rate(
             "captions name an object nobody knows of", invention, allowed, policy.min_captions, "invention" in judged

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from mm_assets.aligned.objects.gate.object_verdict import ObjectVerdict
+from mm_assets.display.counts import tell_count
 from mm_assets.display.figures import (
     BLUE,
     GREEN,
@@ -44,10 +45,10 @@ def draw_region_similarities(verdict: ObjectVerdict) -> bytes:
     name = verdict.diagnosis.hypothesis if verdict.diagnosis else ""
     mirrored = verdict.mirrored if name != "mirror_x" else np.zeros(0)
     drawn = (
-        (verdict.mismatched, f"labels of other boxes ({len(verdict.mismatched)} pairs)", GREY, "-"),
-        (verdict.given, f"as given ({len(verdict.given)} boxes)", BLUE, "-"),
-        (mirrored, f"mirrored ({len(mirrored)} boxes)", PURPLE, ":"),
-        (verdict.restored, f"{name} undone ({len(verdict.restored)} boxes)", RED, "--"),
+        (verdict.mismatched, f"labels of other boxes ({tell_count(len(verdict.mismatched), 'pair')})", GREY, "-"),
+        (verdict.given, f"as given ({tell_count(len(verdict.given), 'box', 'boxes')})", BLUE, "-"),
+        (mirrored, f"mirrored ({tell_count(len(mirrored), 'box', 'boxes')})", PURPLE, ":"),
+        (verdict.restored, f"{name} undone ({tell_count(len(verdict.restored), 'box', 'boxes')})", RED, "--"),
     )
     present = [values for values, *_ in drawn if len(values)]
     if not present:

@@ -34,6 +34,7 @@ from mm_assets.aligned.objects.gate.object_reasons import (
 from mm_assets.aligned.objects.gate.object_verdict import ObjectVerdict
 from mm_assets.aligned.objects.gate.region_recall import measure_region_recall
 from mm_assets.aligned.objects.gate.study import Study, encode_labels, study_boxes
+from mm_assets.display.counts import tell_count
 from mm_assets.features.interfaces import ImageTextEncoder
 from mm_assets.gates.recall_baseline import Baseline, convert_recall
 from mm_assets.gates.recall_input import Floats, Integers, Singles
@@ -195,7 +196,10 @@ def _unjudged(digest: str, boxes: GateBoxes, baseline: Baseline, policy: ObjectG
         judged=False,
         passed=True,
         code=None,
-        reason=f"Not judged, passed: {len(boxes)} labelled boxes, fewer than the {policy.min_boxes} a verdict needs.",
+        reason=(
+            f"Not judged, passed: {tell_count(len(boxes), 'labelled box', 'labelled boxes')}, fewer than the "
+            f"{policy.min_boxes} a verdict needs."
+        ),
         diagnosis=None,
         encoder_calls=0,
         calls_saved=0,

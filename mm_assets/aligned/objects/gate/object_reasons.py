@@ -5,6 +5,7 @@ import math
 
 from mm_assets.aligned.objects.gate.object_verdict import Diagnosis
 from mm_assets.aligned.objects.gate.region_recall import RegionRecall, are_labels_similar_beyond_chance
+from mm_assets.display.counts import tell_count
 from mm_assets.errors import REMEDIES, CrossModalCode
 from mm_assets.gates.recall_baseline import Baseline, shortfall_p_value
 from mm_assets.gates.recall_input import Integers
@@ -31,8 +32,7 @@ def list_recall_problems(
     if recall is None or len(label_of) < policy.min_boxes:
         return problems, False
     if shortfall <= policy.false_hold_rate:
-        origin = f"{len(baseline.batches)} trusted batches" if baseline.batches else "the policy's floor"
-        problems.append(f"significantly below {required:.3f} from {origin} (p {shortfall:.2g})")
+        problems.append(f"significantly below {required:.3f} from {baseline.origin} (p {shortfall:.2g})")
     at_chance = recall.null.p_value > policy.max_null_p_value
     if at_chance and not are_labels_similar_beyond_chance(recall, label_of, required, policy):
         problems.append(
@@ -44,11 +44,12 @@ def list_recall_problems(
 def tell_measured(recall: RegionRecall | None, boxes: int, policy: ObjectGatePolicy) -> str:
     """The region recall in words."""
     if recall is None:
-        return f"Region R@1 cannot be measured on {boxes} boxes: they need two labels and two crops"
+        shown = tell_count(boxes, "box", "boxes")
+        return f"Region R@1 cannot be measured on {shown}: it takes two labels and two crops"
     low, high = recall.interval
     return (
         f"Region R@1 {recall.recall_at_1:.3f} ({policy.confidence:.0%} interval {low:.3f} to {high:.3f}) on "
-        f"{len(recall.r1)} boxes and pools of {recall.pool_size}"
+        f"{tell_count(len(recall.r1), 'box', 'boxes')} and pools of {recall.pool_size}"
     )
 
 
@@ -56,8 +57,9 @@ def tell_fault(diagnosis: Diagnosis, boxes: int) -> str:
     """A proven fault in words."""
     restored = "" if diagnosis.restored_recall is None else f"; undone, R@1 is {diagnosis.restored_recall:.3f}"
     return (
-        f"{diagnosis.hypothesis} explains {diagnosis.share:.0%} of the rows (log likelihood ratio "
-        f"{diagnosis.log_ratio or 0.0:.1f}) and {len(diagnosis.affected)} of {boxes} boxes are named{restored}"
+        f"{diagnosis.hypothesis} explains {diagnosis.share:.0%} of the rows "
+        f"(log likelihood ratio {diagnosis.log_ratio or 0.0:.1f}) and "
+        f"names {len(diagnosis.affected):,} of {tell_count(boxes, 'box', 'boxes')}{restored}"
     )
 
 

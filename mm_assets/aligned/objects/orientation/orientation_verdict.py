@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import polars as pl
-from scipy.special import betainc, betaincinv
+from scipy.special import betainc
 
 from mm_assets.aligned.objects.orientation.findings import Subject, Verdict
+from mm_assets.display.counts import tell_count
 from mm_assets.errors import CrossModalCode
+from mm_assets.gates.binomial_interval import clopper_pearson
 from mm_assets.gates.verdicts import GateVerdict, stored_verdict
 from mm_assets.identifiers import make_id
 from mm_assets.policy import OrientationPolicy
@@ -187,18 +189,13 @@ def count_contradictions(
 ) -> Contradictions:
     """Test a count against the rate that slips explain, one-sided and exact.
 
-    Source: Clopper and Pearson 1934.
-
     >>> count_contradictions(1, 500, 0.001, 0.05, 0.95).fails, count_contradictions(3, 500, 0.001, 0.05, 0.95).fails
     (False, True)
     """
     if decided == 0:
         return Contradictions(0, 0, None, None, null_rate, 1.0, fails=False)
-    tail = (1.0 - confidence) / 2.0
-    others = decided - contradicted
-    low = float(betaincinv(contradicted, others + 1, tail)) if contradicted else 0.0
-    high = float(betaincinv(contradicted + 1, others, 1.0 - tail)) if others else 1.0
-    p_value = float(betainc(contradicted, others + 1, null_rate)) if contradicted else 1.0
+    low, high = clopper_pearson(contradicted, decided, confidence)
+    p_value = float(betainc(contradicted, decided - contradicted + 1, null_rate)) if contradicted else 1.0
     return Contradictions(contradicted, decided, low, high, null_rate, p_value, p_value < significance)
 
 
@@ -252,19 +249,21 @@ def _reason(
     others: int,
 ) -> str:
     judged = counted[subject]
+    for_review = f"on {tell_count(others, 'picture')} are listed for review"
     if judged.decided == 0:
-        listed = f"; weak findings on {others} pictures are listed for review" if others else ""
+        listed = f"; weak findings {for_review}" if others else ""
         return (
             "Nothing about sides could be decided: no orientation is declared and no caption's claim has its boxes"
             f"{listed}."
         )
     noun, advice = _ASKS[subject]
+    is_or_are = "is" if judged.contradicted == 1 else "are"
     measured = (
-        f"{judged.contradicted} of {judged.decided} {noun} are contradicted "
+        f"{judged.contradicted} of {judged.decided} {noun} {is_or_are} contradicted "
         f"({judged.contradicted / judged.decided:.1%}, {confidence:.0%} interval {judged.low:.1%} to {judged.high:.1%})"
     )
     if not judged.fails:
-        listed = f"; contradictions on {others} pictures are listed for review" if others else ""
+        listed = f"; contradictions {for_review}" if others else ""
         return f"{measured}, which slips explain{listed}."
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     shown = f"{', '.join(names[:_NAMED])}{more}"

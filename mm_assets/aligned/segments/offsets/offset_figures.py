@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from mm_assets.display.counts import tell_count
 from mm_assets.display.figures import BLUE, GREY, ORANGE, open_figure, save_png, say
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def draw_clip_offsets(rows: pl.DataFrame, tolerances_us: Mapping[str, int], name
     ]
     parts = [(kind, part) for kind, part in parts if part.height]
     width = float(np.clip(2.4 + 0.42 * len(order), 8.0, 13.0))
-    title = f"How late each of {len(order)} clips is"
+    title = f"How late each clip is, of {tell_count(len(order), 'clip')}"
     figure, axes = open_figure(width=width, height=max(3.0, 0.6 + 2.9 * len(parts)), title=title)
     if not parts:
         say(axes, "no clip has two tracks to compare")

@@ -45,6 +45,7 @@ from mm_assets.aligned.segments.offsets.pointers import SIDES, PointerFinding, b
 from mm_assets.aligned.segments.offsets.speech_edges import SpeechEdges, find_edges
 from mm_assets.aligned.segments.offsets.timed_tracks import Booleans, ClipTracks, Envelope, SpeechActivity, TimedTexts
 from mm_assets.aligned.segments.offsets.word_matches import WordMatches, fit_words, match_words
+from mm_assets.display.counts import tell_count
 from mm_assets.errors import REMEDIES, CrossModalCode
 from mm_assets.policy import OffsetGatePolicy, WarpingPolicy
 
@@ -258,11 +259,11 @@ def _tell_median(timings: Sequence[BatchTiming], clips: int) -> str:
     told = [
         f"{'cues' if timing.tracks == CUES else 'sound'} {timing.median_offset_us / 1e3:+.0f} ms late at the median "
         f"({timing.median_interval_us[0] / 1e3:+.0f} to {timing.median_interval_us[1] / 1e3:+.0f}) "
-        f"of {timing.judged} judged clips"
+        f"of {tell_count(timing.judged, 'judged clip')}"
         for timing in timings
         if np.isfinite(timing.median_offset_us)
     ]
-    return f"{clips} clips" + (", " + ", ".join(told) if told else "")
+    return tell_count(clips, "clip") + (", " + ", ".join(told) if told else "")
 
 
 def _digest(clips: Sequence[ClipTracks], channels: Sequence[PointerChannel], policy: OffsetGatePolicy) -> str:
