@@ -16,29 +16,21 @@ from arro3.core import Table as ArrowTable
 from deltalake import (
     CommitProperties,
     DeltaTable,
-    Field,
     QueryBuilder,
-    Schema,
     Transaction,
     WriterProperties,
     write_deltalake,
 )
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from mm_assets.errors import ContractError
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.schemas import TABLES, Table
+from resources.delta_tables import create_table, is_as_declared, retry_conflicts
 from resources.lake_files import LakeFiles, open_lake_files
 from resources.staging import Staging
 
 _CHUNK_ROWS = 4_096
-_retry_conflicts = retry(
-    retry=retry_if_exception_type(CommitFailedError),
-    wait=wait_random_exponential(multiplier=0.05, max=5.0),
-    stop=stop_after_attempt(20),
-    reraise=True,
-)
 
 
 def storage_options(root: str) -> dict[str, str]:
@@ -257,7 +249,7 @@ class DeltaLake(dg.ConfigurableResource):
             return self._delete(table, predicate)
         return Written(table, self._overwrite(declared, predicate, rows), count)
 
-    @_retry_conflicts
+    @retry_conflicts
     def _overwrite(self, declared: Table, predicate: str, rows: pl.DataFrame | Staging) -> int:
         """Returns the version that was written."""
         opened = DeltaTable(self.uri(declared.name), storage_options=self._options)
@@ -271,7 +263,7 @@ class DeltaLake(dg.ConfigurableResource):
         )
         return opened.version()
 
-    @_retry_conflicts
+    @retry_conflicts
     def _delete(self, table: str, predicate: str) -> Written:
         opened = DeltaTable(self.uri(table), storage_options=self._options)
         opened.delete(predicate)
@@ -282,7 +274,7 @@ class DeltaLake(dg.ConfigurableResource):
         if self.open(table) is not None and self.count(table, batch):
             self._delete(table, _batch_predicate({TABLES[table].partition_by[0]: batch}))
 
-    @_retry_conflicts
+    @retry_conflicts
     def append(self, table: str, rows: pl.DataFrame) -> Written:
         """Add rows to an append-only table; concurrent appends never conflict."""
         declared = TABLES[table]
@@ -325,49 +317,6 @@ class DeltaLake(dg.ConfigurableResource):
         if self._ensured.get(declared.name) is declared:
             return
         opened = self.open(declared.name)
-        current = opened is not None and not self._missing_columns(opened, declared)
-        if opened is None or not current or self._missing_constraints(opened, declared):
-            self._create(declared)
+        if opened is None or not is_as_declared(opened, declared):
+            create_table(self.uri(declared.name), declared, self._options)
         self._ensured[declared.name] = declared
-
-    @staticmethod
-    def _missing_columns(opened: DeltaTable, declared: Table) -> list[Field]:
-        """Fields that a newer version declares and the table lacks; rows written before it hold null there."""
-        present = {field.name for field in opened.schema().fields}
-        wanted = Schema.from_arrow(ArrowTable.from_arrow(declared.empty()).schema).fields
-        return [Field(field.name, field.type, nullable=True) for field in wanted if field.name not in present]
-
-    @staticmethod
-    def _missing_constraints(opened: DeltaTable, declared: Table) -> dict[str, str]:
-        present = opened.metadata().configuration
-        return {
-            name: rule
-            for name, rule in declared.constraints.items()
-            if f"delta.constraints.{name}".lower() not in {key.lower() for key in present}
-        }
-
-    @_retry_conflicts
-    def _create(self, declared: Table) -> None:
-        uri = self.uri(declared.name)
-        if not self.root.startswith("s3://"):
-            Path(uri).mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(CommitFailedError):
-            DeltaTable.create(
-                uri,
-                schema=ArrowTable.from_arrow(declared.empty()).schema,
-                mode="ignore",
-                partition_by=list(declared.partition_by),
-                name=declared.name,
-                description=declared.grain,
-                storage_options=self._options,
-            )
-        opened = DeltaTable(uri, storage_options=self._options)
-        if missing := self._missing_columns(opened, declared):
-            opened.alter.add_columns(missing)
-        for name, rule in self._missing_constraints(opened, declared).items():
-            try:
-                opened.alter.add_constraint({name: rule})
-            except DeltaError:
-                opened = DeltaTable(uri, storage_options=self._options)
-                if name in self._missing_constraints(opened, declared):
-                    raise

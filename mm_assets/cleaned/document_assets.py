@@ -19,7 +19,7 @@ from mm_assets.policy import Policy
 from mm_assets.schemas import TABLES
 from mm_assets.step_assets import table_specs, written_metadata
 from resources.costs import Costs
-from resources.delta_lake import DeltaLake, Staging
+from resources.delta_lake import DeltaLake
 from resources.holds import Holds
 from resources.language_identifier import LanguageIdentifierResource
 from resources.layout_model import LayoutResource
@@ -28,6 +28,7 @@ from resources.ocr import OcrResource
 from resources.policy_file import PolicyFile
 from resources.provenance import Provenance, Writing
 from resources.registry import DOCUMENTS, BatchRegistry
+from resources.staging import Staging
 
 GROUP = "cleaned"
 _REPORTED = ("kind", "language", "script", "items", "characters", "characters_in_images", "share")

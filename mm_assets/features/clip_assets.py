@@ -17,12 +17,13 @@ from mm_assets.schemas import TABLES
 from mm_assets.step_assets import table_specs, written_metadata
 from mm_assets.steps import AUDIO_CODEBOOK, CODEBOOK, STEPS, gates_of
 from resources.costs import Costs, Meter
-from resources.delta_lake import DeltaLake, Staging
+from resources.delta_lake import DeltaLake
 from resources.holds import Holds
 from resources.image_text_encoder import ImageTextEncoderResource
 from resources.object_store import LandingStore
 from resources.policy_file import PolicyFile
 from resources.provenance import Provenance
+from resources.staging import Staging
 
 GROUP = "features"
 FEATURES_STEP = "clip_features"
