@@ -18,6 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote
+
+from selectolax.lexbor import LexborHTMLParser
 
 from mm_assets.aligned.documents.order_gate.document_check import BoundCaption, ObservedDocument, check_document
 from mm_assets.aligned.documents.order_gate.order_gate import judge_order
@@ -44,6 +47,7 @@ class Document:
     blocks: tuple[Block, ...] = ()
     captions: tuple[tuple[int, int], ...] = ()
     pages: tuple[PageMarks, ...] = ()
+    folder: Path | None = None
 
     def observed(self) -> ObservedDocument:
         """What the gate is told of it."""
@@ -59,24 +63,28 @@ class Document:
 
 def read_pages_of_html(folder: Path) -> Iterator[Document]:
     """Every HTML page below a folder that has blocks."""
-    policy = DocumentReadingPolicy()
     for path in sorted(folder.rglob("*.html")):
         try:
-            blocks = tuple(HtmlReader(path.read_bytes(), path.relative_to(folder).as_posix(), policy).blocks())
+            document = read_html(path.read_bytes(), str(path.relative_to(folder)), folder)
         except InputError:
             continue
-        kinds = {block.position: block.type for block in blocks}
-        caption_of: dict[int, Block] = {}
-        for block in blocks:  # of two captions of a figure the numbered one
-            if block.type == "caption" and block.of is not None and kinds[block.of] == "figure":
-                other = caption_of.get(block.of)
-                if other is None or (block.label and not other.label):
-                    caption_of[block.of] = block
-        numbered = {figure: caption for figure, caption in caption_of.items() if caption.label}
-        chosen = numbered or caption_of
-        captions = tuple(sorted((figure, caption.position) for figure, caption in chosen.items()))
-        if blocks:
-            yield Document(str(path.relative_to(folder)), blocks, captions)
+        if document.blocks:
+            yield document
+
+
+def read_html(content: bytes, name: str, folder: Path) -> Document:
+    """One HTML page and the captions that its markup gives to figures."""
+    blocks = tuple(HtmlReader(content, name, DocumentReadingPolicy()).blocks())
+    kinds = {block.position: block.type for block in blocks}
+    caption_of: dict[int, Block] = {}
+    for block in blocks:  # of two captions of a figure the numbered one
+        if block.type == "caption" and block.of is not None and kinds[block.of] == "figure":
+            other = caption_of.get(block.of)
+            if other is None or (block.label and not other.label):
+                caption_of[block.of] = block
+    numbered = {figure: caption for figure, caption in caption_of.items() if caption.label}
+    captions = sorted((figure, caption.position) for figure, caption in (numbered or caption_of).items())
+    return Document(name, blocks, tuple(captions), folder=folder)
 
 
 def read_parts_of_pdf(path: Path, pages: int) -> Iterator[Document]:
@@ -152,12 +160,36 @@ def without_alt(document: Document) -> Document:
     return replace(document, blocks=tuple(replace(b, text="") if b.type == "figure" else b for b in document.blocks))
 
 
-def lose_figures(document: Document, rng: random.Random, *, with_captions: bool = False) -> Document | None:
-    """Take out a tenth of the captioned figures, at least one."""
-    if not document.captions:
+def choose_lost(document: Document, rng: random.Random) -> list[tuple[int, int]]:
+    """A tenth of the captioned figures, at least one, with their captions."""
+    return rng.sample(document.captions, max(1, round(LOST_SHARE * len(document.captions))))
+
+
+def lose_pictures(document: Document, rng: random.Random) -> Document | None:
+    """Take a tenth of the captioned pictures out of the page, and read it again."""
+    if not document.captions or document.folder is None:
         return None
-    chosen = rng.sample(document.captions, max(1, round(LOST_SHARE * len(document.captions))))
-    gone = {figure for figure, _ in chosen} | ({caption for _, caption in chosen} if with_captions else set())
+    gone = {figure for figure, _ in choose_lost(document, rng)}
+    tree = LexborHTMLParser((document.folder / document.name).read_bytes())
+    images = iter(tree.css("img"))
+    for block in document.blocks:
+        if block.picture is not None and block.picture.file is not None:
+            name = block.picture.file.rpartition("/")[2]
+            image = next(i for i in images if unquote(i.attributes.get("src") or "").rpartition("/")[2] == name)
+            if block.position in gone:
+                image.decompose()
+    read = read_html((tree.html or "").encode(), document.name, document.folder)
+    figures = [sum(block.type == "figure" for block in blocks) for blocks in (document.blocks, read.blocks)]
+    if figures[1] != figures[0] - len(gone):
+        raise RuntimeError(f"{document.name}: {figures[0]} figures, {len(gone)} taken out, {figures[1]} left")
+    return read
+
+
+def lose_figures(document: Document, rng: random.Random) -> Document | None:
+    """Take out a tenth of the figures with their captions; a document of one or two would hardly be one."""
+    if len(document.captions) <= 2:
+        return None
+    gone = {position for pair in choose_lost(document, rng) for position in pair}
     kept = [block for block in document.blocks if block.position not in gone]
     place = {block.position: at for at, block in enumerate(kept)}
     captions = tuple((place[f], place[c]) for f, c in document.captions if f in place and c in place)
@@ -165,11 +197,6 @@ def lose_figures(document: Document, rng: random.Random, *, with_captions: bool 
         replace(b, position=place[b.position], of=place.get(b.of) if b.of is not None else None) for b in kept
     )
     return replace(document, blocks=blocks, captions=captions)
-
-
-def lose_whole_figures(document: Document, rng: random.Random) -> Document | None:
-    """Take out a tenth of the figures and their captions."""
-    return lose_figures(document, rng, with_captions=True) if len(document.captions) > 2 else None
 
 
 def in_columns(documents: Sequence[Document]) -> Iterator[Document]:
@@ -257,8 +284,8 @@ def main() -> None:
         ("captions shifted +1", html, shift_captions(1), "captions_shifted"),
         ("captions shifted -1", html, shift_captions(-1), "captions_shifted"),
         ("captions shifted +1, without alternative texts", bare, shift_captions(1), "captions_shifted"),
-        ("10 % of figures lost, captions left", html, lose_figures, "figures_lost"),
-        ("10 % of figures lost with their captions", html, lose_whole_figures, "figures_lost"),
+        ("10 % of figures lost, captions left", html, lose_pictures, "figures_lost"),
+        ("10 % of figures lost with their captions", html, lose_figures, "figures_lost"),
         ("two pages swapped", pdf, swap_pages, "pages_swapped"),
         ("pages reversed", pdf, reverse_pages, "pages_reversed"),
         ("a page repeated", pdf, repeat_page, "pages_duplicated"),

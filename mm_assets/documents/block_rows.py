@@ -100,6 +100,7 @@ def _row(
         "picture_json": None if picture is None else json.dumps(_picture_document(picture), ensure_ascii=False),
         "anchors": list(block.anchors),
         "of": block.of,
+        "figure_missing": block.figure_missing,
         "text_from": text_from,
     }
 
@@ -134,6 +135,7 @@ def _block(row: dict[str, Any]) -> Block:
         anchors=tuple(row["anchors"]),
         of=row["of"],
         last_page=row["last_page"],
+        figure_missing=row["figure_missing"],
     )
 
 

@@ -56,6 +56,9 @@ class Block:
         links: links in its text.
         of: position of the figure or table that the source itself says this caption belongs to.
         last_page: page it ends on, from 1, if joined across pages; else its page.
+        figure_missing: of a caption: whether the source gives it an element made for a figure that holds nothing else,
+            or one in which the element of a further figure is empty. False: it belongs to code, a drawing or a film,
+            or to a table; None: the source does not say, or its figure is there.
     """
 
     position: int
@@ -71,3 +74,4 @@ class Block:
     links: tuple[Link, ...] = ()
     of: int | None = None
     last_page: int | None = None
+    figure_missing: bool | None = None

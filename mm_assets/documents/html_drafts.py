@@ -26,11 +26,25 @@ class Draft:
 
 @dataclass(slots=True)
 class Holder:
-    """An element that joins figures or a table with their captions; its blocks wait until it ends."""
+    """An element that joins figures or a table with their captions; its blocks wait until it ends.
+
+    Attributes:
+        depth: of the element.
+        for_figure: whether its name is one of figures, not of tables.
+        drafts: what stands in it.
+        shown: the first figure, table or formula in it.
+        has_other: whether something is shown in it that becomes no figure: a drawing, a film, code.
+        has_text: whether text stands in it beside captions.
+        has_gap: whether an element made for a figure in it is empty.
+    """
 
     depth: int
+    for_figure: bool = False
     drafts: list[Draft] = field(default_factory=list[Draft])
     shown: Draft | None = None
+    has_other: bool = False
+    has_text: bool = False
+    has_gap: bool = False
 
 
 class Assembly:
@@ -54,9 +68,9 @@ class Assembly:
         """The innermost open element that joins figures with captions."""
         return self._holders[-1] if self._holders else None
 
-    def open_holder(self, depth: int) -> Holder:
+    def open_holder(self, depth: int, *, for_figure: bool = False) -> Holder:
         """An element opens that joins figures or a table with their captions."""
-        holder = Holder(depth)
+        holder = Holder(depth, for_figure)
         self._holders.append(holder)
         return holder
 
@@ -67,14 +81,16 @@ class Assembly:
             holder.drafts.append(draft)
             if holder.shown is None and draft.type in {"figure", "table", "formula"}:
                 holder.shown = draft
+            holder.has_other |= draft.type == "code"
+            holder.has_text |= draft.type not in {"caption", "figure", "table", "formula", "code"}
         else:
             self._finish([draft])
 
     def end_holder(self) -> None:
-        """The captions of a figure go with the innermost element that holds one."""
+        """The captions of a figure go with the innermost element that holds one, unless that one's picture is gone."""
         holder = self._holders.pop()
         outer = self._holders[-1] if self._holders else None
-        if holder.shown is None and outer is not None:
+        if holder.shown is None and outer is not None and not (holder.drafts and _lacks_figure(holder)):
             for draft in holder.drafts:
                 draft.owner = outer if draft.owner is holder else draft.owner
         if outer is None:
@@ -82,6 +98,9 @@ class Assembly:
             return
         outer.drafts += holder.drafts
         outer.shown = outer.shown or holder.shown
+        outer.has_other |= holder.has_other
+        outer.has_text |= holder.has_text
+        outer.has_gap |= holder.has_gap or (holder.for_figure and not holder.drafts and not holder.has_other)
 
     def _finish(self, drafts: list[Draft]) -> None:
         if self._position + len(drafts) > self._policy.max_blocks:
@@ -109,6 +128,18 @@ class Assembly:
                     links=draft.links,
                     of=None if shown is None else places.get(id(shown)),
                     last_page=1,
+                    figure_missing=None if draft.owner is None else _lacks_figure(draft.owner),
                 )
             )
             self._position += 1
+
+
+def _lacks_figure(holder: Holder) -> bool | None:
+    """Whether an element is made for a figure and holds captions only, or one of several in it does not hold any."""
+    if holder.has_gap:
+        return True
+    if holder.shown is not None:
+        return None
+    if holder.has_other or not holder.for_figure:
+        return False
+    return None if holder.has_text else True

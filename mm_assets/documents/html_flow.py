@@ -50,6 +50,7 @@ _FOOTNOTE_ROLES: Final = frozenset({"doc-footnote", "doc-endnote", "doc-endnotes
 _FORMULAS: Final = frozenset(_words("displaymath formuladsp math-display ltx_equation mathjax_display katex-display"))
 _EQUATIONS: Final = frozenset({"equation", "informalequation"})
 _CODE: Final = frozenset({"fragment", "programlisting", "verbatim", "literallayout", "synopsis"})
+_EMBEDDED: Final = frozenset({"svg", "object", "embed", "iframe", "canvas", "video", "audio"})
 _ICON_PX: Final = 64  # declared sides up to which a picture between words is an icon
 _MAX_ANCHORS: Final = 1_000  # names waiting for a block
 _MAX_FAULTS: Final = 1_000
@@ -106,6 +107,8 @@ class HtmlFlow:
             if tag == "-text":
                 self._text.add(node.text_content or "", keep_space=self._verbatim > 0)
             return False
+        if tag in _EMBEDDED and self._assembly.holder is not None:
+            self._assembly.holder.has_other = True
         if self._depth and self._boilerplate.holds(node, tag, self._content):
             if tag in _BLOCKS:
                 self._flush()
@@ -187,12 +190,10 @@ class HtmlFlow:
                 self._open(_Kind(self._depth, "heading", _level(tag, attributes)))
         elif self._enter_kind(tag, names, role):
             pass
-        elif (
-            tag == "figure"
-            or not _FIGURES.isdisjoint(names)
-            or (tag == "div" and not _TABLES.isdisjoint(names))
-            or (tag == "table" and caption_of(node) is not None)
-        ):
+        elif tag == "figure" or not _FIGURES.isdisjoint(names):
+            self._end_list_line()
+            self._assembly.open_holder(self._depth, for_figure=_TABLES.isdisjoint(names))
+        elif (tag == "div" and not _TABLES.isdisjoint(names)) or (tag == "table" and caption_of(node) is not None):
             self._end_list_line()
             self._assembly.open_holder(self._depth)
         elif not _NOTES.isdisjoint(names):

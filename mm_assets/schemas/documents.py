@@ -82,6 +82,12 @@ TABLES: Final[tuple[Table, ...]] = (
             "of": Column(
                 pl.Int64, "Position of the figure or table the source says this caption belongs to.", nullable=True
             ),
+            "figure_missing": Column(
+                pl.Boolean,
+                "Of a caption: whether the source gives it an element of a figure with nothing else in it; null: the "
+                "source does not say.",
+                nullable=True,
+            ),
             "text_from": Column(pl.String, "layer, ocr, markup or none."),
         },
         order_by=("document_id", "position"),

@@ -218,7 +218,7 @@ class _Reading:
         self.columns.close()
         self._group.close()
         others = self._group.others if self.captioned else []
-        self.lost_captions = sorted([*self._group.numbered, *others])
+        self.lost_captions = sorted([*self._group.certain, *others])
         self.adjacent = sum(self._is_adjacent(figure, caption) for figure, caption in self.captioned.items())
 
     def figure_words(self) -> list[FigureWords]:

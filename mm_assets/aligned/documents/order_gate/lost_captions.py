@@ -14,10 +14,11 @@ class FigureGroup:
     may have two captions, a numbered one and a sentence, of which one is bound: there a caption that is bound to
     nothing is lost only if no figure or table stands in its group or, numbered as a figure, if the group has no figure
     left for its number. One without a number may be the heading of a table that was no table; it counts only where
-    other figures of the document have captions.
+    other figures of the document have captions. A caption whose element the source made for a figure, and left empty,
+    is lost wherever it stands; one whose element holds something else is not.
 
     Attributes:
-        numbered: positions of lost captions that are numbered as figures.
+        certain: positions of lost captions that are numbered as figures, or stand in the empty element of one.
         others: positions of lost captions without a number.
 
     Args:
@@ -25,7 +26,7 @@ class FigureGroup:
     """
 
     def __init__(self, bound: Collection[int]) -> None:
-        self.numbered: list[int] = []
+        self.certain: list[int] = []
         self.others: list[int] = []
         self._bound = bound
         self._has_markup = False
@@ -40,9 +41,13 @@ class FigureGroup:
         elif block.type == "caption":
             number = read_number(block.label or block.text)
             kind = "" if number is None else number[0]
-            if block.position in self._bound or block.of is not None:
+            if block.figure_missing:
+                self.certain.append(block.position)
+            elif block.position in self._bound or block.of is not None:
                 self._kept += kind == "figure"
                 self._has_markup |= block.of is not None
+            elif block.figure_missing is False:
+                pass  # it has what it belongs to, which is no figure
             elif kind == "figure":
                 self._unbound_numbered.append(block.position)
             elif kind != "table":
@@ -53,7 +58,7 @@ class FigureGroup:
     def close(self) -> None:
         """End the group."""
         left = 0 if self._has_markup else max(self._figures - self._kept, 0)
-        self.numbered += self._unbound_numbered[left:]
+        self.certain += self._unbound_numbered[left:]
         if self._has_markup or not (self._figures or self._tables):
             self.others += self._unbound
         self._clear()

@@ -169,7 +169,7 @@ def weigh_pairs(layout: Layout, similarity: Similarity | None, policy: DocumentC
     numbered = _by_number(layout)
     weighed: dict[Pair, Evidence] = {}
     for caption in layout.captions:
-        if caption.of is not None and layout.is_shown(caption.of):
+        if caption.figure_missing is not None or (caption.of is not None and layout.is_shown(caption.of)):
             continue
         near = {block.position: block for block in layout.candidates(caption)}
         number = _number(caption.label or label_of_caption(caption.text))
