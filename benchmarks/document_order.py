@@ -145,7 +145,12 @@ def shift_captions(step: int) -> Fault:
         at = {caption: place for place, (_, caption) in enumerate(document.captions)}
         source = {block.position: block for block in document.blocks}
         blocks = tuple(
-            replace(source[document.captions[(at[b.position] + step) % count][1]], position=b.position, of=b.of)
+            replace(
+                source[document.captions[(at[b.position] + step) % count][1]],
+                position=b.position,
+                of=b.of,
+                figure_missing=b.figure_missing,
+            )
             if b.position in at
             else b
             for b in document.blocks

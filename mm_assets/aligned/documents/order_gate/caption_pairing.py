@@ -2,21 +2,15 @@
 """Whether each caption stands at its own figure, or at the one before or behind it."""
 
 import math
-import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mm_assets.aligned.documents.order_gate.caption_words import CaptionWords, Floats, name_of, stage_of
 from mm_assets.policy.order import OrderGatePolicy
-
-Floats = NDArray[np.float64]
-_WORD: Final = re.compile(r"[^\W_]{2,}")
-_CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_SUFFIX: Final = re.compile(r"\.[a-z]{2,5}$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -25,13 +19,15 @@ class FigureWords:
 
     Attributes:
         position: of the figure.
-        own: its alt text and the name of its file.
+        alt: its alternative text.
+        file: the file of its picture; empty for a region of a page.
         context: text around it.
         caption: its caption.
     """
 
     position: int
-    own: str
+    alt: str
+    file: str
     context: str
     caption: str
 
@@ -60,25 +56,20 @@ def judge_pairing(
 ) -> Pairing:
     """Compare captions in place with captions shifted by one, either way, around the end or not.
 
+    Words of a caption speak for the figure whose alternative text, file name or surroundings have them. Around the end
+    two more things count: a picture shown twice has the same caption twice, and what goes into a step is shown before
+    what comes out of it.
+
     Args:
         figures: figures with captions, in reading order.
         similarity: likeness of the embeddings of each figure (row) and each caption (column), shape (F, F); None
             without any.
-        policy: temperatures of the channels.
+        policy: weights.
     """
     count = len(figures)
     if count < 2:  # noqa: PLR2004 - one caption has nowhere to go
         return Pairing(count, None, 0, 0.0, ())
-    captions = [_words(figure.caption) for figure in figures]
-    channels = [
-        (_likeness([_words(_named(f.own)) for f in figures], captions), policy.own_temperature),
-        (_likeness([_words(f.context) for f in figures], captions), policy.context_temperature),
-    ]
-    if similarity is not None:
-        channels.append((similarity.astype(np.float64), policy.similarity_temperature))
-    total = np.zeros((count, count))
-    for likeness, temperature in channels:
-        total += np.clip(_log_softmax(likeness, temperature), -policy.max_figure_evidence - math.log(count), 0.0)
+    total = _evidence(figures, similarity, policy)
     own = np.diag(total)
     best, shift, misplaced = 0.0, 0, np.zeros(0, np.int64)
     for step in (1, -1):
@@ -87,49 +78,48 @@ def judge_pairing(
         gain = np.clip(
             total[rows, np.arange(count)] - own[rows], -policy.max_figure_evidence, policy.max_figure_evidence
         )
-        inner = gain if count == 2 else gain[:-1] if step > 0 else gain[1:]  # noqa: PLR2004 - two are exchanged
-        for part in (gain, inner):
-            if float(part.sum()) > best:
-                best, shift = float(part.sum()), step
-                misplaced = np.flatnonzero(gain > 0.0)
+        whole = float(gain.sum()) + _order_gain(figures, step, policy)
+        inner = whole if count == 2 else float((gain[:-1] if step > 0 else gain[1:]).sum())  # noqa: PLR2004
+        if max(whole, inner) > best:
+            best, shift = max(whole, inner), step
+            misplaced = np.flatnonzero(gain > 0.0) if gain.max() > 0.0 else np.arange(count)
+    tried = 1 if count == 2 else 4  # noqa: PLR2004 - two captions can only be exchanged
     ranks = (total > own[:, None]).sum(axis=1) + 0.5 * ((total == own[:, None]).sum(axis=1) - 1)
     return Pairing(
         figures=count,
         recall_at_1=float((ranks < 0.75).mean()),  # noqa: PLR2004 - a tie of two is half right
         shift=shift,
-        log_ratio=best - math.log(4.0) if shift else 0.0,
+        log_ratio=best - math.log(tried) if shift else 0.0,
         misplaced=tuple(figures[int(at)].position for at in misplaced),
     )
 
 
-def _named(own: str) -> str:
-    return _SUFFIX.sub("", own)
+def _evidence(
+    figures: Sequence[FigureWords], similarity: NDArray[np.float32] | None, policy: OrderGatePolicy
+) -> Floats:
+    """What speaks for each figure (row) having each caption (column), nats, shape (F, F)."""
+    captions = CaptionWords([figure.caption for figure in figures])
+    total = policy.alt_weight * captions.shared([figure.alt for figure in figures], in_parts=True)
+    total += policy.file_weight * captions.shared([name_of(figure.file) for figure in figures], in_parts=True)
+    total += policy.context_weight * captions.covered([figure.context for figure in figures])
+    if similarity is not None:
+        total += similarity.astype(np.float64) / policy.similarity_temperature
+    return total
 
 
-def _words(text: str) -> Counter[str]:
-    split = _CAMEL.sub(" ", text).casefold()
-    return Counter(word for word in _WORD.findall(split) if not word.isdigit())
-
-
-def _likeness(ours: Sequence[Counter[str]], captions: Sequence[Counter[str]]) -> Floats:
-    """Cosine of words, rare ones among the captions counting more; those that all captions have count nothing."""
-    frequency = Counter(word for caption in captions for word in caption)
-    weight = {word: math.log((1 + len(captions)) / n) for word, n in frequency.items() if n < len(captions)}
-    index = {word: at for at, word in enumerate(weight)}
-
-    def matrix(rows: Sequence[Counter[str]]) -> Floats:
-        filled = np.zeros((len(rows), max(len(index), 1)))
-        for at, row in enumerate(rows):
-            for word in row:
-                if word in index:
-                    filled[at, index[word]] = weight[word]
-        norms = np.linalg.norm(filled, axis=1, keepdims=True)
-        return filled / np.maximum(norms, 1e-9)
-
-    return matrix(ours) @ matrix(captions).T
-
-
-def _log_softmax(likeness: Floats, temperature: float) -> Floats:
-    scaled = likeness / temperature
-    top = scaled.max(axis=1, keepdims=True)
-    return scaled - top - np.log(np.exp(scaled - top).sum(axis=1, keepdims=True))
+def _order_gain(figures: Sequence[FigureWords], step: int, policy: OrderGatePolicy) -> float:
+    """What the captions' order and pictures shown twice say for a shift around the end."""
+    captions = [figure.caption for figure in figures]
+    moved = [captions[(at - step) % len(captions)] for at in range(len(captions))]
+    same: dict[str, list[int]] = {}
+    for at, figure in enumerate(figures):
+        if figure.file:
+            same.setdefault(figure.file, []).append(at)
+    twice = [pair for places in same.values() for pair in combinations(places[: policy.max_examples], 2)]
+    differ, inverted = (
+        [sum(told[a] != told[b] for a, b in twice) for told in (captions, moved)],
+        [sum(a > 0 > b for a, b in pairwise(map(stage_of, told))) for told in (captions, moved)],
+    )
+    return policy.repeated_evidence * max(min(differ[0] - differ[1], 2), -2) + policy.stage_evidence * (
+        inverted[0] - inverted[1]
+    )

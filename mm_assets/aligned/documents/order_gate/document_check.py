@@ -189,7 +189,7 @@ class _Reading:
         self._bound = {b.position: b.caption_position for b in document.bindings if b.caption_position is not None}
         self._captions = set(self._bound.values())
         self._group = FigureGroup(self._captions)
-        self._own: dict[int, str] = {}
+        self._own: dict[int, tuple[str, str]] = {}
         self._context: dict[int, list[str]] = {}
         self._open: list[tuple[int, int]] = []
         self._texts: dict[int, str] = {}
@@ -224,7 +224,7 @@ class _Reading:
     def figure_words(self) -> list[FigureWords]:
         """Figures with their captions, in reading order."""
         return [
-            FigureWords(figure, self._own[figure], " ".join(self._context[figure]), self._texts.get(caption, ""))
+            FigureWords(figure, *self._own[figure], " ".join(self._context[figure]), self._texts.get(caption, ""))
             for figure, caption in self.captioned.items()
         ]
 
@@ -235,8 +235,7 @@ class _Reading:
             return
         self.captioned[block.position] = caption
         picture = block.picture
-        name = "" if picture is None or picture.file is None else picture.file.rpartition("/")[2]
-        self._own[block.position] = f"{block.text} {name}"
+        self._own[block.position] = (block.text, "" if picture is None else picture.file or "")
         self._context[block.position] = [self._heading, *self._recent]
         self._open.append((block.position, self._blocks))
 
