@@ -47,8 +47,8 @@ class OrderGatePolicy(Section):
     )
     alt_weight: NonNegativeFloat = Field(
         default=8.0, description="Evidence of a nat of a caption's rare words in the alternative text of its figure. "
-        "Weights of captions are fitted to figures of HTML manuals, neighbours against neighbours, and scaled so that of "
-        "335 sound documents whose captions differ none reaches 4."
+        "Weights of captions are fitted to figures of HTML manuals, neighbours against neighbours, and scaled so that "
+        "none of 175 sound documents reaches 4, with or without alternative texts."
     )  # fmt: skip
     file_weight: NonNegativeFloat = Field(default=2.75, description="The same in the name of its file.")
     context_weight: NonNegativeFloat = Field(

@@ -19,9 +19,10 @@ _MIN_PART: Final = 4  # letters; shorter beginnings of words stand in any name
 _MAX_PART: Final = 24
 _PART_OF_WORD: Final = 0.6
 # What goes into a step, and what comes out of it; each group counts as one word more.
-_FIRST: Final = frozenset("input original source before initial src orig raw unfiltered unmodified".split())
+_words: Final = str.split
+_FIRST: Final = frozenset(_words("input original source before initial src orig raw unfiltered unmodified"))
 _LAST: Final = frozenset(
-    "output result results res after final dst out filtered applied resulting resultant transformed corrected".split()
+    _words("output result results res after final dst out filtered applied resulting resultant transformed corrected")
 )
 _STAGES: Final = ((_FIRST, "<in>"), (_LAST, "<out>"))
 Words = Counter[str]
