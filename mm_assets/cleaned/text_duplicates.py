@@ -71,7 +71,7 @@ def find_text_duplicates(
 
     As of pictures: a text is dropped if it nearly repeats one kept before it, in an earlier batch or in its own by
     position. Named is the first batch with such a text and, in it, the most alike, then the first. In memory are the
-    bands (320 bytes a text) and, of ``block_rows`` texts at a time, the texts of candidates.
+    bands (320 bytes a text) and, of ``block_rows`` texts and ``block_words`` words at a time, the texts of candidates.
 
     Args:
         own: rows of ``text_fingerprints`` of the batch.
@@ -92,10 +92,10 @@ def find_text_duplicates(
     for frame in earlier:
         known = frame.sort("position", "text_id").with_row_index("row")
         left = rows.filter(~pl.col("row").is_in(list(found)))
-        for part in left.iter_slices(policy.block_rows):
+        for part in _blocks(left, policy):
             _settle(found, compare.matches(known, part), known)
     kept = rows.clear()
-    for part in rows.filter(~pl.col("row").is_in(list(found))).iter_slices(policy.block_rows):
+    for part in _blocks(rows.filter(~pl.col("row").is_in(list(found))), policy):
         _settle(found, compare.matches(kept, part), rows)
         rest = part.filter(~pl.col("row").is_in(list(found)))
         dropped: set[int] = set()
@@ -126,7 +126,7 @@ def find_near_pairs(rows: pl.DataFrame, read: TextReader, policy: TextDuplicateP
     ids = numbered["text_id"].to_list()
     pairs = [
         (ids[match.first], ids[match.second], match.similarity)
-        for part in numbered.iter_slices(policy.block_rows)
+        for part in _blocks(numbered, policy)
         for match in compare.matches(numbered[: part["row"][-1] + 1], part)
     ]
     return pl.DataFrame(pairs, schema={"first": pl.String, "second": pl.String, "similarity": pl.Float64}, orient="row")
@@ -165,11 +165,22 @@ class _Comparison:
         pairs = self._candidates(known, asked)
         if not pairs.height:
             return
-        first = self._shingled(known.filter(pl.col("row").is_in(pairs["first"].implode())))
-        second = self._shingled(asked.filter(pl.col("row").is_in(pairs["second"].implode())))
+        if known is asked:
+            both = pl.concat([pairs["first"], pairs["second"]]).implode()
+            first = second = self._shingled(known.filter(pl.col("row").is_in(both)))
+        else:
+            first = self._shingled(known.filter(pl.col("row").is_in(pairs["first"].implode())))
+            second = self._shingled(asked.filter(pl.col("row").is_in(pairs["second"].implode())))
         similarity, exact = self._compare(pairs, first, second)
-        for place in np.flatnonzero(similarity > 0.0).tolist():
-            yield _Match(pairs["first"][place], pairs["second"][place], float(similarity[place]), bool(exact[place]))
+        places = np.flatnonzero(similarity > 0.0)
+        told = (
+            pairs["first"].to_numpy()[places],
+            pairs["second"].to_numpy()[places],
+            similarity[places],
+            exact[places],
+        )
+        for match in zip(*(values.tolist() for values in told), strict=True):
+            yield _Match(*match)
 
     def _candidates(self, known: pl.DataFrame, asked: pl.DataFrame) -> pl.DataFrame:
         """Pairs that share a band, or all their words."""
@@ -227,17 +238,30 @@ class _Comparison:
         return similarity, exact
 
 
+def _blocks(rows: pl.DataFrame, policy: TextDuplicatePolicy) -> Iterator[pl.DataFrame]:
+    """Rows in their order, as many at a time as have ``block_words`` words, at least one and at most ``block_rows``."""
+    ends = np.cumsum(rows["words"].to_numpy())
+    start = 0
+    while start < rows.height:
+        before = int(ends[start - 1]) if start else 0
+        fitting = int(np.searchsorted(ends, before + policy.block_words, side="right"))
+        end = min(max(fitting, start + 1), start + policy.block_rows)
+        yield rows[start:end]
+        start = end
+
+
 def _settle(found: dict[int, dict[str, Any]], matches: Iterable[_Match], known: pl.DataFrame) -> None:
     best: dict[int, _Match] = {}
     for match in matches:
         rival = best.get(match.second)
         if rival is None or (match.similarity, -match.first) > (rival.similarity, -rival.first):
             best[match.second] = match
+    ids, batches = known["text_id"], known["batch"]
     for second, match in best.items():
         if second not in found:
             found[second] = {
-                "duplicate_of": known["text_id"][match.first],
-                "duplicate_batch": known["batch"][match.first],
+                "duplicate_of": ids[match.first],
+                "duplicate_batch": batches[match.first],
                 "kind": "exact" if match.is_exact else "near",
                 "similarity": match.similarity,
             }

@@ -15,13 +15,7 @@ _compiled: Final = numba.njit(cache=True, nogil=True, boundscheck=False)
 
 def distinct_shingles(shingles: Hashes, offsets: Offsets) -> tuple[Hashes, Offsets]:
     """Sorted distinct shingles of each text; arguments and result as `mm_assets.cleaned.text_shingles` has them."""
-    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    order = np.lexsort((shingles, owner))
-    values, owners = shingles[order], owner[order]
-    is_first = np.ones(len(values), dtype=bool)
-    is_first[1:] = (values[1:] != values[:-1]) | (owners[1:] != owners[:-1])
-    counts = np.bincount(owners[is_first], minlength=len(offsets) - 1)
-    return values[is_first], np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    return _distinct(shingles, offsets)
 
 
 def pair_similarity(
@@ -62,3 +56,18 @@ def _shared(values, offsets, others, other_offsets, first, second):
                 right += 1
         counts[pair] = found
     return counts
+
+
+@_compiled
+def _distinct(shingles, offsets):
+    found = np.empty(len(shingles), np.uint64)
+    ends = np.zeros(len(offsets), np.int64)
+    count = 0
+    for text in range(len(offsets) - 1):
+        own = np.sort(shingles[offsets[text] : offsets[text + 1]])
+        for at in range(len(own)):
+            if at == 0 or own[at] != own[at - 1]:
+                found[count] = own[at]
+                count += 1
+        ends[text + 1] = count
+    return found[:count].copy(), ends

@@ -1,8 +1,9 @@
-# pyright: strict
+# ruff: noqa: ANN001, ANN202 - numba infers types
 """Shingles of texts as 64-bit hashes, the same on every machine and in every version."""
 
 from typing import Final
 
+import numba
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ Hashes = NDArray[np.uint64]
 _SPACE: Final = 32
 _BASE: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX: Final = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+_SHIFTS: Final = (np.uint64(30), np.uint64(27), np.uint64(31))
+_ONE: Final = np.uint64(1)
+_compiled: Final = numba.njit(cache=True, nogil=True, boundscheck=False)
 
 
 def normalise_words(texts: pl.Expr) -> pl.Expr:
@@ -29,26 +33,13 @@ def shingle_words(normalised: pl.Series, size: int) -> tuple[Hashes, NDArray[np.
         Hashes of all texts, and offsets, shape (N + 1,): text i has those from offset i to offset i + 1.
     """
     points, starts = _code_points(normalised)
-    if not len(points):
-        return np.zeros(0, np.uint64), np.zeros(len(normalised) + 1, np.int64)
-    # A word begins at the start of a text or behind a blank; its hash is a polynomial of its characters.
-    blank = points == _SPACE
-    first = np.zeros(len(points), dtype=bool)
-    first[1:] = blank[:-1]
-    lengths = np.diff(starts)
-    first[starts[:-1][lengths > 0]] = True
-    heads = np.flatnonzero(first)
-    places = np.arange(len(points)) - np.repeat(heads, np.diff(np.append(heads, len(points))))
-    powers = _powers(int(places.max()) + 1)
-    values = np.where(blank, np.uint64(0), (points.astype(np.uint64) + np.uint64(1)) * powers[places])
-    words = _mixed(np.add.reduceat(values, heads))
-    return _rolled(words, np.searchsorted(heads, starts), size)
+    return _rolled(*_words(points, starts), _powers(size))
 
 
 def shingle_characters(normalised: pl.Series, size: int) -> tuple[Hashes, NDArray[np.int64]]:
     """Hashes of the character n-grams of texts; arguments and result as of `shingle_words`."""
     points, starts = _code_points(normalised)
-    return _rolled(_mixed(points.astype(np.uint64) + np.uint64(1)), starts, size)
+    return _rolled(_mixed(points.astype(np.uint64) + _ONE), starts, _powers(size))
 
 
 def hash_rows(rows: NDArray[np.integer]) -> Hashes:
@@ -63,21 +54,56 @@ def _code_points(texts: pl.Series) -> tuple[NDArray[np.uint32], NDArray[np.int64
     return np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4"), starts
 
 
-def _rolled(items: Hashes, starts: NDArray[np.int64], size: int) -> tuple[Hashes, NDArray[np.int64]]:
+@_compiled
+def _words(points, starts):
+    """Hash of each word, a polynomial of its characters, and where the words of each text begin, shape (N + 1,)."""
+    words = np.empty((len(points) + len(starts)) // 2 + 1, np.uint64)
+    heads = np.zeros(len(starts), np.int64)
+    count = 0
+    for text in range(len(starts) - 1):
+        total, power, inside = np.uint64(0), _BASE, False
+        for at in range(starts[text], starts[text + 1]):
+            if points[at] == _SPACE:
+                if inside:
+                    words[count] = _mix(total)
+                    count += 1
+                total, power, inside = np.uint64(0), _BASE, False
+            else:
+                total += (np.uint64(points[at]) + _ONE) * power
+                power *= _BASE
+                inside = True
+        if inside:
+            words[count] = _mix(total)
+            count += 1
+        heads[text + 1] = count
+    return words[:count], heads
+
+
+@_compiled
+def _rolled(items, starts, powers):
     """n-grams of items inside each text; a text of fewer items has one, of all of them."""
-    lengths = np.diff(starts)
-    counts = np.where(lengths == 0, 0, np.maximum(lengths - size + 1, 1))
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-    first: NDArray[np.int64] = np.repeat(starts[:-1] - offsets[:-1], counts)
-    first += np.arange(len(first))
-    last = np.repeat(starts[1:], counts)
-    powers = _powers(size)
-    total = np.zeros(len(first), np.uint64)
-    for place in range(size):
-        at = first + place
-        inside = at < last
-        total += np.where(inside, items[np.minimum(at, max(len(items) - 1, 0))] * powers[place], np.uint64(0))
-    return _mixed(total), offsets
+    size = len(powers)
+    offsets = np.zeros(len(starts), np.int64)
+    for text in range(len(starts) - 1):
+        length = starts[text + 1] - starts[text]
+        offsets[text + 1] = offsets[text] + (max(length - size + 1, 1) if length else 0)
+    found = np.empty(offsets[-1], np.uint64)
+    for text in range(len(starts) - 1):
+        first, end = starts[text], starts[text + 1]
+        for place in range(offsets[text + 1] - offsets[text]):
+            total = np.uint64(0)
+            for part in range(min(size, end - first - place)):
+                total += items[first + place + part] * powers[part]
+            found[offsets[text] + place] = _mix(total)
+    return found, offsets
+
+
+@_compiled
+def _mix(value):
+    """SplitMix64's finaliser (Steele, Lea and Flood 2014)."""
+    value = (value ^ (value >> _SHIFTS[0])) * _MIX[0]
+    value = (value ^ (value >> _SHIFTS[1])) * _MIX[1]
+    return value ^ (value >> _SHIFTS[2])
 
 
 def _powers(count: int) -> Hashes:
@@ -86,7 +112,7 @@ def _powers(count: int) -> Hashes:
 
 
 def _mixed(values: Hashes) -> Hashes:
-    """SplitMix64's finaliser (Steele, Lea and Flood 2014)."""
+    """`_mix` of each value."""
     with np.errstate(over="ignore"):
         values = (values ^ (values >> np.uint64(30))) * _MIX[0]
         values = (values ^ (values >> np.uint64(27))) * _MIX[1]

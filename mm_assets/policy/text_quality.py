@@ -37,6 +37,9 @@ class TextDuplicatePolicy(Section):
     band_rows: PositiveInt = Field(default=4, description="MinHashes of a band of word shingles.")
     short_band_rows: PositiveInt = Field(default=3, description="MinHashes of a band of character shingles.")
     block_rows: PositiveInt = Field(default=4_096, description="Texts compared at once, which bounds memory.")
+    block_words: PositiveInt = Field(
+        default=8_000_000, description="Words of texts compared at once; their shingles are 64 MB."
+    )
     seed: int = Field(default=20_240_611, description="Seed of the MinHashes; another one needs fingerprints anew.")
 
 
