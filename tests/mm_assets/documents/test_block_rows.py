@@ -25,6 +25,11 @@ _BLOCKS = st.lists(
         st.builds(lambda text, level: ("heading", text, {"level": level, "label": "1.2"}), _TEXT, st.integers(1, 4)),
         st.builds(lambda text: ("paragraph", text, {}), _TEXT),
         st.builds(
+            lambda text, missing: ("caption", text, {"of": None, "figure_missing": missing}),
+            _TEXT,
+            st.sampled_from([True, False, None]),
+        ),
+        st.builds(
             lambda rows: ("table", "", {"cells": tuple(tuple(row) for row in rows)}),
             st.lists(st.lists(_TEXT, min_size=2, max_size=2), min_size=1, max_size=3),
         ),

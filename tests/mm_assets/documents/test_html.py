@@ -91,6 +91,43 @@ def test_figures_of_a_group_keep_their_own_captions() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("markup", "missing"),
+    [
+        ("<figure><figcaption>Cat</figcaption></figure>", [True]),
+        ("<div class=image><div class=caption>Cat</div></div>", [True]),
+        ("<div class=figure><p class=title>Cat</p><div class=mediaobject></div></div>", [True]),
+        ("<div class=image><img src=a.png><div class=caption>Cat</div></div>", [None]),
+        ("<div class=image><object data=a.svg></object><div class=caption>Cat</div></div>", [False]),
+        ("<figure><pre>meow()</pre><figcaption>Cat</figcaption></figure>", [False]),
+        ("<figure><p>Meow, it says.</p><figcaption>Cat</figcaption></figure>", [None]),
+        ("<table><caption>Cat</caption><tr><td><p>One</p></td></tr></table>", [False]),
+        ("<div class=caption>Cat</div>", [None]),
+    ],
+)
+def test_a_caption_knows_that_its_figure_is_gone(markup: str, missing: list[bool | None]) -> None:
+    blocks = blocks_of(f"<p>Before.</p>{markup}<p>After.</p>")
+    assert [block.figure_missing for block in blocks if block.type == "caption"] == missing
+
+
+def test_a_lost_figure_of_a_group_leaves_its_caption_alone() -> None:
+    part = "<div class=mediaobject>{0}<div class=caption><p>Part {1}</p></div></div>"
+    group = "<div class=figure><p class=title>Figure 1. Both</p>{0}{1}</div>"
+    blocks = blocks_of(group.format(part.format("", 1), part.format("<img src=2.png>", 2)))
+    assert [(block.type, block.of, block.figure_missing) for block in blocks] == [
+        ("caption", 2, None),
+        ("caption", None, True),
+        ("figure", None, None),
+        ("caption", 2, None),
+    ]
+    without = "<div class=mediaobject>{0}</div>"
+    blocks = blocks_of(group.format(without.format(""), without.format("<img src=2.png>")))
+    assert [(block.type, block.of, block.figure_missing) for block in blocks] == [
+        ("caption", 1, True),
+        ("figure", None, None),
+    ]
+
+
 def test_tables_keep_their_cells() -> None:
     (before, caption, table) = blocks_of(
         "<p>x<table id=t><caption>Table 4: Ages</caption><thead><tr><th>Name<th colspan=2>Age</thead>"

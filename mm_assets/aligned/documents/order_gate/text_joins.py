@@ -24,7 +24,7 @@ _WORDS: Final = {
 }
 _WORD: Final = re.compile(r"[^\W\d_]+|[.!?;:,()\"“”]")
 _TERMINAL: Final = re.compile(r"[^\W\d_]{3,}[.!?]\s+(?=[^\W\d_])")
-_HYPHEN: Final = re.compile(r"[^\W\d_]{2,}-\s+(?=[^\W\d_])")
+_NAME: Final = re.compile(r"\w+?(?:[A-Z0-9_/(=]|\.\w|:/)")  # of a variable, a function, an address: these stay small
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,16 @@ def count_joins(text: str, language: str | None = "en") -> Joins:
     Joins(told=3, broken=0)
     >>> count_joins("He took the of a mill. and then boat")
     Joins(told=3, broken=2)
+    >>> count_joins("It is told. maxIters is a bound. https://a.org is not. but this")
+    Joins(told=2, broken=1)
     """
     told = broken = 0
     for found in _TERMINAL.finditer(text):
+        is_small = text[found.end()].islower()
+        if is_small and _NAME.match(text, found.end()):
+            continue
         told += 1
-        broken += text[found.end()].islower()
+        broken += is_small
     openers, never_after = _WORDS.get(language or "", (frozenset[str](), frozenset[str]()))
     for word, after in pairwise(_WORD.findall(text)):
         if word in openers and after[0].isalpha():

@@ -13,6 +13,7 @@ from mm_assets.aligned.documents.order_gate.document_check import (
 )
 from mm_assets.aligned.documents.order_gate.order_gate import judge_order
 from mm_assets.aligned.documents.order_gate.order_verdict import verdict_of_row
+from mm_assets.documents.blocks import Block, Picture
 from mm_assets.errors import CrossModalCode
 from mm_assets.policy.order import OrderGatePolicy
 from mm_assets.schemas import TABLES
@@ -88,6 +89,55 @@ def test_lost_figures(captioned_blocks):
     assert set(faults_of(observed(*last, references=[*references, FoundReference(2, "figure", "Fig. 10", None)]))) == {
         "figures_lost"
     }
+
+
+@pytest.mark.parametrize(("missing", "found"), [(True, {"figures_lost"}), (False, set()), (None, set())])
+def test_one_caption_in_the_empty_element_of_a_figure_is_enough(missing, found):
+    blocks = [
+        Block(0, 1, "paragraph", "A mill, seen from the river."),
+        Block(1, 1, "caption", "image", figure_missing=missing),
+        Block(2, 1, "paragraph", "It grinds."),
+    ]
+    assert set(faults_of(observed(blocks, []))) == found
+
+
+def figures_of(*pairs):
+    """A document of nothing but pictures, by the names of their files, and captions."""
+    blocks = []
+    for file, caption in pairs:
+        picture = Picture("file", f"img/{file}", None, None)
+        blocks.append(Block(len(blocks), 1, "figure", "", picture=picture))
+        blocks.append(Block(len(blocks), 1, "caption", caption, of=len(blocks) - 1))
+    return blocks, [(at, at + 1) for at in range(0, len(blocks), 2)]
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("singlemarkersdetected.png", "Detection of markers"), ("bitsextraction1.png", "Extracting the bits")],
+        [("charucoboard.png", "ChArUco calibration views"), ("arucoboard.png", "ArUco calibration views")],
+        [("walk_in.png", "Input of the filter"), ("walk_res.png", "Its output, smoothed")],
+        [
+            ("a1.png", "The frame"),
+            ("a2.png", "The cone"),
+            ("a2.png", "The cone"),
+            ("a3.png", "A view"),
+            ("a3.png", "A view"),
+        ],
+    ],
+    ids=["parts of words", "longest parts", "steps", "shown twice"],
+)
+def test_names_of_files_tell_a_shift(pairs):
+    blocks, bindings = figures_of(*pairs)
+    assert faults_of(observed(blocks, bindings)) == {}
+    for step in (1, -1):
+        assert set(faults_of(observed(shifted(blocks, bindings, step), bindings))) == {"captions_shifted"}
+
+
+def test_captions_that_say_nothing_of_their_figures_prove_nothing():
+    blocks, bindings = figures_of(("morph21.gif", "Dilation"), ("morph6.gif", "Erosion"), ("x.png", "A kernel"))
+    assert faults_of(observed(blocks, bindings)) == {}
+    assert faults_of(observed(shifted(blocks, bindings, 1), bindings)) == {}
 
 
 def test_parts_out_of_order_are_told_by_their_numbers(captioned_blocks):

@@ -41,6 +41,12 @@ def test_markup_binds_whatever_stands_nearer():
     assert how(blocks, 3) == CaptionBinding(3, "figure", 0, "markup", 1.0)
 
 
+@pytest.mark.parametrize(("missing", "expected"), [(None, 1), (True, None), (False, None)])
+def test_a_caption_of_something_else_goes_to_no_neighbour(missing, expected):
+    blocks = [figure(0), caption(1, "A mill.", figure_missing=missing), text(2)]
+    assert bound(blocks) == {0: expected}
+
+
 def test_of_two_captions_in_the_markup_the_one_with_a_number_counts():
     blocks = [caption(0, "Figure 1. Mills", of=1), figure(1), caption(2, "A windmill", of=1)]
     assert bound(blocks) == {1: 0}
