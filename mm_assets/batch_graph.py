@@ -159,6 +159,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
             "text_duplicates",
         ),
         models=("ocr", "layout", "language"),
+        code_version="2",
     ),
     Step(
         name="document_figures",
@@ -168,6 +169,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         parts=DOCUMENTS,
         policy=("document_reading", "document_captions", "features", "images.max_nsfw", "images.nsfw_enabled"),
         models=("encoder", "safety"),
+        code_version="2",
     ),
     Step(
         name="document_windows",
@@ -184,6 +186,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         upstream=("documents", "document_figures", "document_windows"),
         parts=DOCUMENTS,
         policy=("order_gate",),
+        code_version="2",
     ),
     Step(
         name="rejected",

@@ -107,6 +107,8 @@ class CaptionWords:
         """Words of captions that begin somewhere in a word of a text, and how much of them is there."""
         found: dict[str, float] = {}
         for run in dict.fromkeys(_WORD.findall(text.casefold())):
+            if run in self._index:
+                continue  # a caption has it whole
             taken = [False] * len(run)
             for start, end in sorted(self._hits(run), key=lambda hit: (hit[0] - hit[1], hit[0])):
                 if any(taken[start:end]):
