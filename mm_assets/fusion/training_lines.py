@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from mm_assets.errors import REMEDIES, CrossModalCode, FormatError
-from mm_assets.fusion.box_markup import BOX_START, check_boxes
+from mm_assets.fusion.box_markup import check_boxes
 from mm_assets.fusion.findings import LintCode
 from mm_assets.fusion.placeholders import CODE_NAMES, Modality, ParsedContent
 from mm_assets.fusion.samples import Box, Kind, Negative, Pool, TimeSpan
@@ -78,15 +78,26 @@ def make_sample(
     token_ids: torch.Tensor,
     places: torch.Tensor,
     features: torch.Tensor,
+    *,
+    tagged: bool,
 ) -> TrainingSample:
     """A sample without sound; its boxes are checked.
+
+    Args:
+        read: its line.
+        text: of its content.
+        codes: of its picture.
+        token_ids: of these codes.
+        places: of its placeholders.
+        features: of its picture.
+        tagged: whether its content has box tags.
 
     Raises:
         FormatError: boxes and tags do not go together.
     """
     line = read.line
     boxes, phrases = _NO_BOXES, _NO_PLACES
-    if line.boxes or line.kind == "object" or BOX_START in line.content:
+    if tagged or line.boxes or line.kind == "object":
         for code, message in check_boxes(line.content, line.boxes, tags_required=line.kind == "object").items():
             raise format_error(read.name, code, message)
         boxes, phrases = box_tensors(line.boxes)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from mm_assets.errors import REMEDIES, CrossModalCode, FormatError, ReleaseError
+from mm_assets.fusion.box_markup import BOX_START
 from mm_assets.fusion.findings import LintCode
 from mm_assets.fusion.negative_texts import find_negative_fault
 from mm_assets.fusion.placeholders import (
@@ -249,14 +250,19 @@ class ReleaseDataset(Dataset[TrainingSample]):
         own_codes, rows = torch.from_numpy(codes).unbind(), features.unbind()
         for number, (read, head) in enumerate(zip(reads, heads, strict=True)):
             content, own_places = read.line.content, places[number]
-            text = text_behind(content, head)
-            if text is None:
+            usual = text_behind(content, head)
+            if usual is None:
                 spans, text = self._take_apart(content, read.name)
+                tagged = BOX_START in content
                 refuse_spans_without_features(*spans, read)
                 reference = read.line.visual_features_path
                 refuse_other_codes(spans[0].codes, codes[number], reference, read.name)
                 own_places = torch.from_numpy(spans[0].places)
-            found[read.slot] = make_sample(read, text, own_codes[number], token_ids[number], own_places, rows[number])
+            else:
+                text, tagged = usual
+            found[read.slot] = make_sample(
+                read, text, own_codes[number], token_ids[number], own_places, rows[number], tagged=tagged
+            )
 
     def _sample(self, read: ReadLine, raw: bytes) -> TrainingSample:
         """Any sample, checked on its own."""
@@ -272,6 +278,7 @@ class ReleaseDataset(Dataset[TrainingSample]):
             torch.from_numpy(visual.codes + self._vocabulary.image_offset),
             torch.from_numpy(visual.places),
             vectors,
+            tagged=BOX_START in line.content,
         )
         if len(audio.codes):
             sample["audio_codes"] = torch.from_numpy(audio.codes)

@@ -1,5 +1,6 @@
 """Reads the usual content without parsing it: one image in front of plain text, or plain text."""
 
+import itertools
 from typing import Final
 
 import numpy as np
@@ -45,8 +46,10 @@ class SpelledImages:
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self._names = [f"<IMG_TK_{code}>" for code in range(vocabulary.image_codes)]
-        self._lengths = np.array([len(name) for name in self._names], dtype=np.int64)
+        self._codes = vocabulary.image_codes
+        names = [f"<IMG_TK_{code}>".encode() for code in range(self._codes)]
+        self._pieces = np.array([*names, IMAGE_START.encode(), IMAGE_END.encode()])
+        self._lengths = np.array([len(name) for name in names], dtype=np.int64)
 
     def spell(self, codes: NDArray[np.int64]) -> list[str]:
         """Spans of N images.
@@ -57,28 +60,40 @@ class SpelledImages:
         Returns:
             A span each; nothing for an image with a code outside the vocabulary, and for all if T is 0.
         """
+        count, width = codes.shape
         if not codes.size:
-            return [""] * len(codes)
-        inside = (codes.min(axis=1) >= 0) & (codes.max(axis=1) < len(self._names))
-        name = self._names.__getitem__
-        return [
-            f"{IMAGE_START}{''.join(map(name, row))}{IMAGE_END}" if known else ""
-            for row, known in zip(codes.tolist(), inside.tolist(), strict=True)
-        ]
+            return [""] * count
+        known = (codes.min(axis=1) >= 0) & (codes.max(axis=1) < self._codes)
+        if not known.all():
+            spans = iter(self.spell(codes[known]))
+            return [next(spans) if one else "" for one in known.tolist()]
+        pieces = np.empty((count, width + 2), np.int64)
+        pieces[:, 0], pieces[:, 1:-1], pieces[:, -1] = self._codes, codes, self._codes + 1
+        # cells are as wide as the longest piece, filled up with zeros, which no piece holds
+        spelled = self._pieces.take(pieces).tobytes().translate(None, b"\0").decode("ascii")
+        ends = np.cumsum(self._lengths.take(codes).sum(axis=1) + len(IMAGE_START) + len(IMAGE_END)).tolist()
+        return [spelled[start:end] for start, end in itertools.pairwise([0, *ends])]
 
     def places(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Start and end of each placeholder of N images in front of a content: shape (N, T, 2)."""
-        if not len(self._lengths):
-            return np.zeros((*codes.shape, 2), np.int64)
-        lengths = self._lengths[np.clip(codes, 0, len(self._lengths) - 1)]
-        ends = len(IMAGE_START) + np.cumsum(lengths, axis=-1)
-        return np.stack([ends - lengths, ends], axis=-1)
+        places = np.zeros((*codes.shape, 2), np.int64)
+        if len(self._lengths):
+            lengths = self._lengths.take(codes, mode="clip")
+            np.cumsum(lengths, axis=-1, out=places[..., 1])
+            places[..., 1] += len(IMAGE_START)
+            np.subtract(places[..., 1], lengths, out=places[..., 0])
+        return places
 
     @staticmethod
-    def text_behind(content: str, span: str) -> str | None:
-        """The text behind a span, without box tags; None unless content is proven to be the span and plain text."""
+    def text_behind(content: str, span: str) -> tuple[str, bool] | None:
+        """The text behind a span, without box tags, and whether it has any.
+
+        Returns:
+            None unless content is proven to be the span and plain text.
+        """
         if not span or not content.startswith(span):
             return None
         behind = content[len(span) :]
-        plain = strip_tags(behind) if BOX_START in behind else behind
-        return plain.removeprefix(" ") if plain is not None and proves_plain(plain) else None
+        tagged = BOX_START in behind
+        plain = strip_tags(behind) if tagged else behind
+        return (plain.removeprefix(" "), tagged) if plain is not None and proves_plain(plain) else None
