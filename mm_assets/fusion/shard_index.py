@@ -4,7 +4,6 @@ A reference reads ``features/part-0000.safetensors#17``: a shard below the relea
 ``features/NAME`` lie at the same row of ``codes/NAME``.
 """
 
-import re
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from mm_assets.fusion.findings import LintCode
 
 FEATURES_FOLDER: Final = "features"
 CODES_FOLDER: Final = "codes"
-_REFERENCE: Final = re.compile(r"([^#]+)#(0|[1-9][0-9]{0,8})")
+_MAX_DIGITS: Final = 9
 _MAX_HEADER_BYTES: Final = 100_000_000
 _OPEN_SHARDS: Final = 64
 _INT32: Final = np.dtype("<i4")
@@ -95,13 +94,14 @@ def split_reference(reference: str) -> tuple[str, int]:
     >>> split_reference("features/part-0000.safetensors#17")
     ('features/part-0000.safetensors', 17)
     """
-    match = _REFERENCE.fullmatch(reference)
-    if match is None:
+    path, _, row = reference.partition("#")
+    whole = row.isascii() and row.isdecimal() and len(row) <= _MAX_DIGITS and (row == "0" or row[0] != "0")
+    if not path or not whole:
         raise UnresolvedReferenceError(
             LintCode.BAD_REFERENCE,
             f"reference {reference[:120]!r} is not features/NAME.safetensors#ROW; write it as the packer does",
         )
-    return match[1], int(match[2])
+    return path, int(row)
 
 
 def read_tensor_header(path: Path, tensor: str) -> TensorHeader:

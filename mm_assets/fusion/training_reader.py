@@ -3,6 +3,7 @@
 Needs torch; nothing that the definitions import may import it.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -137,13 +138,17 @@ class ReleaseDataset(Dataset[TrainingSample]):
             ReleaseError: a shard's bytes are not those that were released.
         """
         found: list[TrainingSample | None] = [None] * len(indices)
-        images: dict[str, list[tuple[ReadLine, int]]] = {}
+        images: dict[str, tuple[list[ReadLine], list[int]]] = {}
         for read, raw in self._read(indices):
             line = read.line
             reference = line.visual_features_path
             if reference is not None and line.audio_features_path is None and line.kind != "segment":
                 path, row = follow_reference(reference, read)
-                images.setdefault(path, []).append((read, row))
+                wanted = images.get(path)
+                if wanted is None:
+                    wanted = images[path] = ([], [])
+                wanted[0].append(read)
+                wanted[1].append(row)
             else:
                 found[read.slot] = self._sample(read, raw)
         self._images(images, found)
@@ -215,15 +220,16 @@ class ReleaseDataset(Dataset[TrainingSample]):
         except UnresolvedReferenceError as error:
             raise format_error(read.name, error.code, error.message) from error
 
-    def _images(self, images: Mapping[str, list[tuple[ReadLine, int]]], found: list[TrainingSample | None]) -> None:
+    def _images(
+        self, images: Mapping[str, tuple[list[ReadLine], list[int]]], found: list[TrainingSample | None]
+    ) -> None:
         """Fill in samples with pictures, those with as many codes each at once."""
         alike: dict[tuple[int, ...], list[tuple[list[ReadLine], list[int], NDArray[Any], NDArray[Any]]]] = {}
-        for path, wanted in images.items():
-            reads, rows = [read for read, _ in wanted], [row for _, row in wanted]
+        for path, (reads, rows) in images.items():
             features, codes = self._tensors(path, _VISUAL_TENSORS, reads[0])
             least = min(len(features), len(codes))
             if max(rows) >= least:
-                read, row = next((read, row) for read, row in wanted if row >= least)
+                read, row = next((read, row) for read, row in zip(reads, rows, strict=True) if row >= least)
                 raise format_error(read.name, LintCode.BAD_REFERENCE, f"{path} has no row {row}; rebuild the release")
             if features.shape[1] != codes.shape[1]:
                 message = f"{features.shape[1]} feature rows and {codes.shape[1]} codes in {path}"
@@ -324,14 +330,15 @@ class ReleaseDataset(Dataset[TrainingSample]):
         """
         features = torch.from_numpy(stored).float()
         norms = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
-        longest = norms.flatten(1).amax(dim=1).numpy() if norms.numel() else np.zeros(len(stored), np.float32)
-        if not np.isfinite(longest).all():
-            read = reads[int(np.flatnonzero(~np.isfinite(longest))[0])]
+        longest = float(norms.max()) if norms.numel() else 0.0
+        if not math.isfinite(longest):
+            finite = np.isfinite(norms.numpy()).reshape(len(stored), -1).all(axis=1)
+            read = reads[int(np.flatnonzero(~finite)[0])]
             reference = read.line.visual_features_path or read.line.audio_features_path
             raise FormatError(
                 f"{CrossModalCode.FUSION}: {read.name}: features {reference} are not finite; "
                 f"{REMEDIES[CrossModalCode.FUSION].fix}"
             )
-        if self._max_norm is not None and (longest > self._max_norm).any():
+        if self._max_norm is not None and longest > self._max_norm:
             features *= self._max_norm / norms.clamp(min=self._max_norm)
         return features
