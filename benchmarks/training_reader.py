@@ -348,9 +348,9 @@ def main() -> int:
         folders = make_folders(scratch / "whole", settings.samples)
         count = min(500, settings.samples)
         few = make_folders(scratch / "few", count)
-        for name, (_, read) in READERS.items():
+        for reader, (_, read) in READERS.items():
             with quiet():
-                read(few[name])
+                read(few[reader])
         rates = measure(folders, settings.rounds, settings.samples)
         damages = find_out(few, scratch, count)
     ratios = {name: rates["mm_assets"] / rate for name, rate in rates.items()}

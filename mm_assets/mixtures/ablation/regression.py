@@ -38,8 +38,8 @@ class LossModel:
             by.
         left_out_error: root mean square error of the log loss of a design run by all others.
         noise: standard deviation of the log loss between runs of one mixture, as fitted.
-        widening: factor on every standard deviation, at least 1: what the left-out runs strayed beyond theirs. Few
-            runs leave a fitted noise too small.
+        widening: factor on every standard deviation, at least 1: what the runs strayed beyond theirs, each predicted
+            by a fit without it. Few runs leave a fitted noise too small, and a run that the fit has seen hides it.
         centre: log loss that was taken off.
         scale: by which the rest was divided.
         process: the fitted scikit-learn regressor.
@@ -111,11 +111,9 @@ def fit_loss(weights: NDArray[np.float64], losses: NDArray[np.float64]) -> LossM
     centre, scale = float(logs.mean()), float(max(logs.std(), TINY))
     x, y = features_of(weights), (logs - centre) / scale
     fitted = {form: _fit(form, x, y) for form in _FORMS}
-    left_out = {form: _left_out(process, x, y) for form, process in fitted.items()}
-    errors = {form: float(np.sqrt(np.mean(errors**2))) for form, (errors, _) in left_out.items()}
+    errors = {form: float(np.sqrt(np.mean(_left_out(process, x, y) ** 2))) for form, process in fitted.items()}
     form = min(_FORMS, key=lambda name: (round(errors[name], 6), _FORMS.index(name)))
-    strayed = left_out[form][0] / left_out[form][1]
-    widening = max(1.0, float(np.sqrt(np.mean(strayed**2))))
+    widening = max(1.0, float(np.sqrt(np.mean(_strayed(fitted[form], x, y) ** 2))))
     noise = float(np.sqrt(fitted[form].kernel_.k2.noise_level)) * scale
     return LossModel(form, errors[form] * scale, noise, widening, centre, scale, fitted[form])
 
@@ -126,8 +124,6 @@ def fit_losses(weights: NDArray[np.float64], losses: Mapping[str, NDArray[np.flo
 
 
 def _fit(form: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> Any:  # noqa: ANN401 - scikit-learn is untyped
-    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - a second of the graph's import time
-    from sklearn.gaussian_process import GaussianProcessRegressor  # noqa: PLC0415 - as above
     from sklearn.gaussian_process.kernels import (  # noqa: PLC0415 - as above
         RBF,
         ConstantKernel,
@@ -142,21 +138,39 @@ def _fit(form: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> Any:  # n
         body = linear + ConstantKernel(1.0, (1e-4, 1e3)) * RBF([2.0] * x.shape[1], (0.3, 50.0))  # pyright: ignore[reportArgumentType] - or one per column
     else:
         body = linear
-    kernel = body + WhiteKernel(0.05, (1e-4, 1.0))
+    return _optimize(body + WhiteKernel(0.05, (1e-4, 1.0)), x, y)
+
+
+def _optimize(kernel: Any, x: NDArray[np.float64], y: NDArray[np.float64]) -> Any:  # noqa: ANN401 - scikit-learn is untyped
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - a second of the graph's import time
+    from sklearn.gaussian_process import GaussianProcessRegressor  # noqa: PLC0415 - as above
+
     process = GaussianProcessRegressor(kernel, normalize_y=False, n_restarts_optimizer=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a bound that is reached is a length we chose not to trust
         return process.fit(x, y)
 
 
-def _left_out(process: Any, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Any, Any]:  # noqa: ANN401 - untyped
-    """Error and standard deviation of each run by all others, without fitting again.
+def _left_out(process: Any, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:  # noqa: ANN401 - untyped
+    """Error of each run by all others, without fitting again.
 
     Source: Rasmussen and Williams 2006, equations 5.10 to 5.12.
     """
     inverse = np.linalg.inv(process.kernel_(x))
-    precision = np.diag(inverse)
-    return (inverse @ y) / precision, 1.0 / np.sqrt(precision)
+    return (inverse @ y) / np.diag(inverse)
+
+
+def _strayed(process: Any, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:  # noqa: ANN401 - untyped
+    """Error of each run in standard deviations, by a process that is fitted again to all others.
+
+    Lengths and noise are found anew without the run: those found with it know it already.
+    """
+    strayed = np.empty(len(x))
+    for run in range(len(x)):
+        others = np.arange(len(x)) != run
+        mean, deviation = _optimize(process.kernel_, x[others], y[others]).predict(x[[run]], return_std=True)
+        strayed[run] = (y[run] - mean[0]) / deviation[0]
+    return strayed
 
 
 def rank_correlation(predicted: Sequence[float], measured: Sequence[float]) -> float:
