@@ -253,22 +253,19 @@ class ReleaseDataset(Dataset[TrainingSample]):
         heads, text_behind = self._spelled.spell(codes), self._spelled.text_behind
         places = torch.from_numpy(self._spelled.places(codes)).unbind()
         token_ids = torch.from_numpy(codes + self._vocabulary.image_offset).unbind()
-        own_codes, rows = torch.from_numpy(codes).unbind(), features.unbind()
-        for number, (read, head) in enumerate(zip(reads, heads, strict=True)):
-            content, own_places = read.line.content, places[number]
+        columns = reads, heads, torch.from_numpy(codes).unbind(), token_ids, places, features.unbind()
+        for read, head, own_codes, own_ids, usual_places, rows in zip(*columns, strict=True):
+            content = read.line.content
             usual = text_behind(content, head)
-            if usual is None:
-                spans, text = self._take_apart(content, read.name)
-                tagged = BOX_START in content
-                refuse_spans_without_features(*spans, read)
-                reference = read.line.visual_features_path
-                refuse_other_codes(spans[0].codes, codes[number], reference, read.name)
-                own_places = torch.from_numpy(spans[0].places)
-            else:
+            if usual is not None:
                 text, tagged = usual
-            found[read.slot] = make_sample(
-                read, text, own_codes[number], token_ids[number], own_places, rows[number], tagged=tagged
-            )
+                found[read.slot] = make_sample(read, text, own_codes, own_ids, usual_places, rows, tagged=tagged)
+                continue
+            spans, text = self._take_apart(content, read.name)
+            refuse_spans_without_features(*spans, read)
+            refuse_other_codes(spans[0].codes, own_codes.numpy(), read.line.visual_features_path, read.name)
+            own_places, tagged = torch.from_numpy(spans[0].places), BOX_START in content
+            found[read.slot] = make_sample(read, text, own_codes, own_ids, own_places, rows, tagged=tagged)
 
     def _sample(self, read: ReadLine, raw: bytes) -> TrainingSample:
         """Any sample, checked on its own."""
@@ -329,10 +326,10 @@ class ReleaseDataset(Dataset[TrainingSample]):
             FormatError: some are not finite.
         """
         features = torch.from_numpy(stored).float()
-        norms = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
+        norms = torch.linalg.vector_norm(features, dim=-1)
         longest = float(norms.max()) if norms.numel() else 0.0
         if not math.isfinite(longest):
-            finite = np.isfinite(norms.numpy()).reshape(len(stored), -1).all(axis=1)
+            finite = torch.isfinite(norms).all(dim=1).numpy()
             read = reads[int(np.flatnonzero(~finite)[0])]
             reference = read.line.visual_features_path or read.line.audio_features_path
             raise FormatError(
@@ -340,5 +337,5 @@ class ReleaseDataset(Dataset[TrainingSample]):
                 f"{REMEDIES[CrossModalCode.FUSION].fix}"
             )
         if self._max_norm is not None and longest > self._max_norm:
-            features *= self._max_norm / norms.clamp(min=self._max_norm)
+            features *= (self._max_norm / norms.clamp(min=self._max_norm)).unsqueeze(-1)
         return features
