@@ -100,8 +100,8 @@ class DeltaLake(dg.ConfigurableResource):
         return open_lake_files(self.root)
 
     @cached_property
-    def _kept(self) -> dict[str, tuple[tuple[str, int], pl.DataFrame]]:
-        """Tables as `snapshot` read them last, by name, with their id and version."""
+    def _kept(self) -> dict[str, tuple[DeltaTable, int, pl.DataFrame]]:
+        """Tables as `snapshot` read them last, by name: opened, version, rows."""
         return {}
 
     @cached_property
@@ -174,15 +174,15 @@ class DeltaLake(dg.ConfigurableResource):
 
     def snapshot(self, table: str) -> pl.DataFrame:
         """All rows of a small table as it stands now; they are read again only after it has changed."""
-        opened = self.open(table)
+        opened, version, rows = self._kept.get(table, (None, -1, TABLES[table].empty()))
         if opened is None:
-            return TABLES[table].empty()
-        stand = (str(opened.metadata().id), opened.version())
-        kept = self._kept.get(table)
-        if kept is None or kept[0] != stand:
-            kept = stand, self._rows(table, opened).collect()
-            self._kept[table] = kept
-        return kept[1]
+            opened = self.open(table)
+        else:
+            opened.update_incremental()
+        if opened is not None and opened.version() != version:
+            version, rows = opened.version(), self._rows(table, opened).collect()
+            self._kept[table] = opened, version, rows
+        return rows
 
     def chunks(
         self, table: str, batch: str, rows: int = _CHUNK_ROWS, columns: list[str] | None = None
