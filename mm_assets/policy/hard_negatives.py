@@ -107,6 +107,13 @@ class HardNegativePolicy(Section):
     max_prompts: Annotated[int, Field(ge=0)] = Field(
         default=200, description="Captions of one batch a configured language model is asked to falsify."
     )
+    rated_window: PositiveInt = Field(
+        default=6, description="Neighbours in the net of words that a model chooses an exchange among, for each word."
+    )
+    max_rated_shift: NonNegativeFloat = Field(
+        default=4.0,
+        description="Most a caption's log-likelihood may change by an exchange that a model chose, nats.",
+    )
     prompt_seconds: NonNegativeFloat = Field(
         default=600.0, description="Time in which requests for one batch may start, seconds."
     )
