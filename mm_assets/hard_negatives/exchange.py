@@ -79,9 +79,7 @@ def possible_pairs(
 
 def slots_of(positives: Sequence[Positive], relations: TermRelations) -> list[Slot]:
     """Slots of all captions; their owner is the caption's place."""
-    return [
-        slot for owner, positive in enumerate(positives) for slot in find_slots(owner, positive.text, relations)
-    ]
+    return [slot for owner, positive in enumerate(positives) for slot in find_slots(owner, positive.text, relations)]
 
 
 def exchange(
