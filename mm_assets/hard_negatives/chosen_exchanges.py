@@ -10,11 +10,9 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from mm_assets.hard_negatives.exchange import exchange, possible_pairs, slots_of
+from mm_assets.hard_negatives.exchange import exchange, false_in_both, possible_pairs, slots_of
 from mm_assets.hard_negatives.interfaces import TextRater
-from mm_assets.hard_negatives.known_things import false_word, known_things
 from mm_assets.hard_negatives.negatives import Negative, Positive, Strategy
-from mm_assets.hard_negatives.slots import Slot
 from mm_assets.hard_negatives.terms import TermRelations
 from mm_assets.policy import HardNegativePolicy
 
@@ -54,15 +52,8 @@ class ChosenExchanges:
             positives: true pairs that may lend each other words.
             taken: false texts that there are.
         """
-        known = [known_things(positive) for positive in positives]
-
-        def compatible(one: Slot, other: Slot) -> bool:
-            return false_word(other, one, known[one.owner], self._relations) and false_word(
-                one, other, known[other.owner], self._relations
-            )
-
         captions = [positive.text for positive in positives]
-        slots = slots_of(positives, self._relations)
+        slots, compatible = slots_of(positives, self._relations), false_in_both(positives, self._relations)
         pairs = possible_pairs(slots, captions, compatible, window=self._policy.rated_window)
         provenance = {"source": "exchange", "model": str(self._model.identity), "prompt_version": LEAD_VERSION}
         both = (exchange(positives, pair, Strategy.LLM_SYNTHETIC, provenance) for pair in pairs)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
+from mm_assets.hard_negatives.known_things import false_word, known_things
 from mm_assets.hard_negatives.negatives import Negative, Positive, Strategy, edited
 from mm_assets.hard_negatives.slots import Slot, article_of, find_slots, replace_slot
 from mm_assets.hard_negatives.terms import TermRelations, closeness
@@ -80,6 +81,23 @@ def possible_pairs(
 def slots_of(positives: Sequence[Positive], relations: TermRelations) -> list[Slot]:
     """Slots of all captions; their owner is the caption's place."""
     return [slot for owner, positive in enumerate(positives) for slot in find_slots(owner, positive.text, relations)]
+
+
+def false_in_both(positives: Sequence[Positive], relations: TermRelations) -> Callable[[Slot, Slot], bool]:
+    """Tells whether the words of two slots are false in each other's pictures, as far as captions and labels say.
+
+    Args:
+        positives: the captions, by owner of the slots.
+        relations: compares names.
+    """
+    known = [known_things(positive) for positive in positives]
+
+    def compatible(one: Slot, other: Slot) -> bool:
+        return false_word(other, one, known[one.owner], relations) and false_word(
+            one, other, known[other.owner], relations
+        )
+
+    return compatible
 
 
 def exchange(

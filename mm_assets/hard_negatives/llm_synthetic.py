@@ -1,11 +1,12 @@
 # pyright: strict
 """False captions by a language model, taken only in the form that was asked for.
 
-A model that follows instructions writes whole captions. A small one would give itself away by every word it writes; it
-chooses instead, of the words that captions could lend each other, those that change places with the least effect on how
-likely the captions are (`mm_assets.hard_negatives.chosen_exchanges`). Without a model nothing is asked and nothing is
-made. Prompts carry a version; what comes back passes the same verdicts as every other negative. A request that fails is
-counted, not repeated; several in a row end the work.
+A model that follows instructions writes whole captions, and where the batch has a caption for the other half of an
+exchange, that half is made, too (`mm_assets.hard_negatives.written_exchanges`). A small one would give itself away by
+every word it writes; it chooses instead, of the words that captions could lend each other, those that change places
+with the least effect on how likely the captions are (`mm_assets.hard_negatives.chosen_exchanges`). Without a model
+nothing is asked and nothing is made. Prompts carry a version; what comes back passes the same verdicts as every other
+negative. A request that fails is counted, not repeated; several in a row end the work.
 """
 
 import json
@@ -29,6 +30,7 @@ from mm_assets.hard_negatives.negatives import (
     find_edits,
 )
 from mm_assets.hard_negatives.terms import TermRelations
+from mm_assets.hard_negatives.written_exchanges import WrittenExchanges
 from mm_assets.policy import HardNegativePolicy
 
 NOT_CONFIGURED: Final = (
@@ -106,7 +108,9 @@ class LlmSynthetic:
         if isinstance(self._model, TextRater):
             yield from self._choose(self._model, chosen, taken)
         else:
-            yield from self._ask(self._model, chosen)
+            others = WrittenExchanges(positives, self._relations, taken, self._policy.exchanges_per_word)
+            for written in self._ask(self._model, chosen):
+                yield from others.complete(written)
 
     def _is_over(self) -> bool:
         """Whether no more may be asked of this batch; the report then says so."""

@@ -12,9 +12,9 @@ import numpy as np
 
 from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.aligned.objects.claims.colors import are_near, colors_agree
-from mm_assets.hard_negatives.exchange import exchange, pair_slots, slots_of
+from mm_assets.hard_negatives.exchange import exchange, false_in_both, pair_slots, slots_of
 from mm_assets.hard_negatives.interfaces import Sense, WordNet
-from mm_assets.hard_negatives.known_things import KnownThings, false_color, false_name, false_word, known_things
+from mm_assets.hard_negatives.known_things import KnownThings, false_color, false_name, known_things
 from mm_assets.hard_negatives.lexicon import read_edit_lexicon
 from mm_assets.hard_negatives.negatives import EditKind, Negative, Positive, Strategy, edited
 from mm_assets.hard_negatives.slots import Slot, replace_slot
@@ -49,18 +49,12 @@ class SubtleReplacement:
             positives: true pairs of one batch or of a chunk of it; words are exchanged among them only.
         """
         known = [known_things(positive) for positive in positives]
-
-        def compatible(one: Slot, other: Slot) -> bool:
-            return false_word(other, one, known[one.owner], self._relations) and false_word(
-                one, other, known[other.owner], self._relations
-            )
-
         slots = slots_of(positives, self._relations)
         served: set[tuple[int, int]] = set()
         pairs = pair_slots(
             slots,
             [positive.text for positive in positives],
-            compatible,
+            false_in_both(positives, self._relations),
             window=self._policy.exchange_window,
             per_slot=self._policy.exchanges_per_word,
         )
