@@ -101,6 +101,16 @@ def test_what_cannot_be_freed_of_its_shortcut_falls_whole(kind: str, count: int)
     assert all(rest in reason for reason in told if reason not in READERS)
 
 
+def test_exchanges_outlast_what_was_written_alone() -> None:
+    clean, spoiled = _exchanged(200, 8), _telling("word", 600, 9)
+    report = drop_shortcuts(text_pairs([*clean, *spoiled]), _POLICY, seed=0)
+    assert report.refused is None
+    assert report.after.passed
+    assert report.after.pairs > 100
+    assert set(report.dropped) >= {negative.negative_id for negative in spoiled}
+    assert any("no half of an exchange" in reason for reason in report.dropped.values())
+
+
 def test_part_of_a_set_is_read_as_if_it_were_all() -> None:
     pairs = [(n.positive_text, n.text) for n in [*_exchanged(40, 3), *_telling("order", 20, 4)]]
     part = np.asarray([place for place in range(60) if place % 3], np.int64)
