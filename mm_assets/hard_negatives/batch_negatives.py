@@ -50,7 +50,7 @@ class Audits:
 
     @property
     def dropped(self) -> dict[str, str]:
-        """By negative id, the reader that gave it away."""
+        """By negative id, what gave it away."""
         return {id_: reader for report in self.balancing.values() for id_, reader in report.dropped.items()}
 
     def settle(self, judged: Iterable[Judged]) -> list[Judged]:
@@ -102,14 +102,16 @@ class KeptTexts:
             strategy: self._without_reviewed(drop_shortcuts(pairs, policy, seed=policy.seed))
             for strategy, pairs in sorted(self._pairs.items())
         }
-        left = [
-            pair
+        left = {
+            strategy: [pair for pair in pairs if pair.negative_id not in balancing[strategy].dropped]
             for strategy, pairs in sorted(self._pairs.items())
-            for pair in pairs
-            if pair.negative_id not in balancing[strategy].dropped
-        ]
-        by_strategy = {strategy: report.after for strategy, report in balancing.items()}
-        return Audits(by_strategy, audit(left, policy, seed=policy.seed), balancing)
+        }
+        by_strategy = {
+            strategy: report.after if report.refused is None else audit(left[strategy], policy, seed=policy.seed)
+            for strategy, report in balancing.items()  # of what was refused, that which people accepted is left
+        }
+        whole = [pair for pairs in left.values() for pair in pairs]
+        return Audits(by_strategy, audit(whole, policy, seed=policy.seed), balancing)
 
     def _without_reviewed(self, report: BalancingReport) -> BalancingReport:
         return replace(report, dropped={i: r for i, r in report.dropped.items() if i not in self._reviewed})

@@ -33,6 +33,7 @@ def audit_row(batch: str, result: BatchSummary, policy: HardNegativePolicy) -> d
     worst = _worst_rate(whole, rates, policy)
     telling = _most_telling(result.audits)
     passed, reason, measured, threshold = _decide(worst, telling, result.kept, policy)
+    reason += _tell_refused(result.audits)
     diagnosis = {
         "rates": [
             {"strategy": name} | _tell_rate(rate)
@@ -49,6 +50,7 @@ def audit_row(batch: str, result: BatchSummary, policy: HardNegativePolicy) -> d
                 "rounds": report.rounds,
                 "before": _number(report.before.accuracy),
                 "after": _number(report.after.accuracy),
+                "refused": None if report.refused is None else _number(report.refused.accuracy),
             }
             for strategy, report in result.audits.balancing.items()
         },
@@ -106,6 +108,16 @@ def _most_telling(audits: Audits) -> tuple[str, AuditResult] | None:
     if audits.whole.readers:
         read.append(("all strategies", audits.whole))
     return max(read, key=lambda named: (not named[1].passed, named[1].accuracy)) if read else None
+
+
+def _tell_refused(audits: Audits) -> str:
+    """Which strategies the balancer could not free of a shortcut, and left out whole."""
+    return "".join(
+        f" What {strategy.value} made is left out: {report.before.reader} tells {report.before.accuracy:.1%} of it, "
+        "and dropping the plainest did not help."
+        for strategy, report in audits.balancing.items()
+        if report.refused is not None
+    )
 
 
 def _decide(

@@ -83,23 +83,22 @@ class LanguageModel(Protocol):
 
 
 @runtime_checkable
-class WordWriter(Protocol):
-    """Goes on with a text by one word: a language model too small to be told what to do."""
+class TextRater(Protocol):
+    """Tells how likely texts are: a language model too small to be told what to do."""
 
     @property
     def identity(self) -> ModelIdentity:
         """Which model and which weights."""
         ...
 
-    def write_words(self, texts: Sequence[str], forbidden: Sequence[str]) -> list[str]:
-        """The likeliest next word of each text, letters only, that does not begin as the forbidden one.
+    def rate(self, lead: str, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Log-likelihood of each text as what follows the lead, its end included, nats, shape (B,).
 
         Args:
-            texts: beginnings, without a blank at their end.
-            forbidden: for each, the word that must not follow.
+            lead: text that comes before each; read once.
+            texts: texts to rate.
 
         Raises:
-            WeightsMissingError: the weights are not on this machine.
             InferenceError: a text cannot be read.
         """
         ...

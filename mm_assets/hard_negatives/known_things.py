@@ -10,7 +10,8 @@ from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.aligned.objects.claims.caption_reading import read_caption
 from mm_assets.aligned.objects.claims.colors import are_near, colors_agree
 from mm_assets.aligned.objects.claims.object_classes import singular
-from mm_assets.hard_negatives.negatives import Positive
+from mm_assets.hard_negatives.negatives import EditKind, Positive
+from mm_assets.hard_negatives.slots import Slot
 from mm_assets.hard_negatives.terms import Kinship, TermRelations
 
 _PICTURES_KEPT: Final = 4_096
@@ -67,3 +68,20 @@ def false_color(color: str, head: str, known: KnownThings) -> bool:
     bits = read_lexicon().colors.get(color, 0)
     own = known.colors.get(singular(head), 0)
     return bool(bits and own) and not colors_agree(bits, own) and not are_near(bits, own)
+
+
+def false_word(donor: Slot, place: Slot, known: KnownThings, relations: TermRelations) -> bool:
+    """Whether the word of one slot is false where another is.
+
+    Args:
+        donor: the word.
+        place: where it goes.
+        known: of the picture of that place.
+        relations: compares names.
+    """
+    if place.kind is EditKind.OBJECT:
+        name = donor.name.words if donor.name else ()
+        return false_name(name, known, relations) is Kinship.APART
+    if place.kind is EditKind.COLOR:
+        return false_color(donor.value, place.head, known)
+    return donor.value != place.value

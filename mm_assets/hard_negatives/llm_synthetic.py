@@ -1,23 +1,25 @@
 # pyright: strict
-"""False captions written by a language model, taken only in the form that was asked for.
+"""False captions by a language model, taken only in the form that was asked for.
 
-A model that follows instructions writes whole captions; a small one that only goes on with texts is shown examples and
-writes one word of a caption. Without a model nothing is asked and nothing is made. Prompts carry a version; what comes
-back passes the same verdicts as every other negative. A request that fails is counted, not repeated; several in a row
-end the work.
+A model that follows instructions writes whole captions, and where the batch has a caption for the other half of an
+exchange, that half is made, too (`mm_assets.hard_negatives.written_exchanges`). A small one would give itself away by
+every word it writes; it chooses instead, of the words that captions could lend each other, those that change places
+with the least effect on how likely the captions are (`mm_assets.hard_negatives.chosen_exchanges`). Without a model
+nothing is asked and nothing is made. Prompts carry a version; what comes back passes the same verdicts as every other
+negative. A request that fails is counted, not repeated; several in a row end the work.
 """
 
 import json
 import re
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.errors import InferenceError
-from mm_assets.hard_negatives.interfaces import LanguageModel, WordWriter
+from mm_assets.hard_negatives.chosen_exchanges import ChosenExchanges, Text
+from mm_assets.hard_negatives.interfaces import LanguageModel, TextRater
 from mm_assets.hard_negatives.lexicon import read_edit_lexicon
 from mm_assets.hard_negatives.negatives import (
     Edit,
@@ -25,11 +27,10 @@ from mm_assets.hard_negatives.negatives import (
     Negative,
     Positive,
     Strategy,
-    edited,
     find_edits,
 )
-from mm_assets.hard_negatives.slots import Slot, find_slots, replace_slot
 from mm_assets.hard_negatives.terms import TermRelations
+from mm_assets.hard_negatives.written_exchanges import WrittenExchanges
 from mm_assets.policy import HardNegativePolicy
 
 NOT_CONFIGURED: Final = (
@@ -44,20 +45,6 @@ Keep the wording and the length; do not deny anything, use no synonym and no bro
 Further true statements about the picture, which your captions must contradict or avoid: {siblings}
 Answer with a JSON array of {count} strings and nothing else.
 Caption: {caption}"""
-EXAMPLES_VERSION: Final = "examples-1"
-_EXAMPLES: Final = """\
-True captions of pictures, and false ones that differ in one word.
-True: A yellow bus on a street.
-False: A yellow train on a street.
-True: Three apples on a table.
-False: Five apples on a table.
-True: A black dog under a bench.
-False: A white dog under a bench.
-True: A boy holds a kite.
-False: A boy holds a ball.
-True: {caption}
-False: {beginning}"""
-_WORDS_AT_ONCE: Final = 64
 _ARRAY: Final = re.compile(r"\[.*\]", re.DOTALL)
 _NEGATION: Final = frozenset({"no", "not", "without", "never", "none"})
 _LONGEST_RATIO: Final = 1.5
@@ -73,7 +60,7 @@ class SyntheticReport:
 
     Attributes:
         note: what a person should know.
-        requests: requests made.
+        requests: requests made, or captions whose words a model chose among.
         failed: requests without an answer.
         malformed: answers, or texts in them, not in the form asked for.
     """
@@ -98,7 +85,7 @@ class LlmSynthetic:
 
     def __init__(
         self,
-        model: LanguageModel | WordWriter | None,
+        model: LanguageModel | TextRater | None,
         relations: TermRelations,
         policy: HardNegativePolicy,
         clock: Callable[[], float] = time.monotonic,
@@ -108,15 +95,22 @@ class LlmSynthetic:
         self._failed_in_a_row = 0
         self.report = SyntheticReport(note=NOT_CONFIGURED if model is None else "")
 
-    def make(self, positives: Sequence[Positive]) -> Iterator[Negative]:
-        """False captions of the first positives of a batch, as many as the policy allows over all calls."""
+    def make(self, positives: Sequence[Positive], taken: Collection[Text] = ()) -> Iterator[Negative]:
+        """False captions of the first positives of a batch, as many as the policy allows over all calls.
+
+        Args:
+            positives: true pairs; words are exchanged among them only.
+            taken: ids of positives with false texts, lower case, that others have made of them.
+        """
         if self._model is None:
             return
         chosen = positives[: self._policy.max_prompts - self.report.requests]
-        if isinstance(self._model, WordWriter):
-            yield from self._fill(self._model, chosen)
+        if isinstance(self._model, TextRater):
+            yield from self._choose(self._model, chosen, taken)
         else:
-            yield from self._ask(self._model, chosen)
+            others = WrittenExchanges(positives, self._relations, taken, self._policy.exchanges_per_word)
+            for written in self._ask(self._model, chosen):
+                yield from others.complete(written)
 
     def _is_over(self) -> bool:
         """Whether no more may be asked of this batch; the report then says so."""
@@ -141,36 +135,15 @@ class LlmSynthetic:
             self._failed_in_a_row = 0
             yield from self._read(positive, answer, str(model.identity))
 
-    def _fill(self, model: WordWriter, positives: Sequence[Positive]) -> Iterator[Negative]:
-        """Captions with one word that the model writes in the place of another."""
-        for start in range(0, len(positives), _WORDS_AT_ONCE):
-            some = positives[start : start + _WORDS_AT_ONCE]
+    def _choose(self, model: TextRater, positives: Sequence[Positive], taken: Collection[Text]) -> Iterator[Negative]:
+        """Exchanges whose captions read as likely as before, of those that are rated in time."""
+        self.report.requests += len(positives)
+        choice = ChosenExchanges(model, self._relations, self._policy)
+        for some in choice.possible(positives, taken):
             if self._is_over():
-                return
-            self.report.requests += len(some)
-            places = [(positive, slot) for positive in some for slot in self._places(positive.text)]
-            texts = [
-                _EXAMPLES.format(caption=positive.text, beginning=positive.text[: slot.start].rstrip())
-                for positive, slot in places
-            ]
-            words = model.write_words(texts, [slot.text.split()[0] for _, slot in places]) if texts else []
-            for (positive, slot), word in zip(places, words, strict=True):
-                edit = replace_slot(positive.text, slot, word)
-                if not word or word.lower() in slot.text.lower().split() or edit.after == edit.before:
-                    self.report.malformed += 1
-                    continue
-                provenance = {"model": str(model.identity), "prompt_version": EXAMPLES_VERSION}
-                yield edited(positive, self.strategy, [edit], provenance)
-
-    def _places(self, caption: str) -> list[Slot]:
-        """Words to replace: one of each kind first, none that opens the caption, for nothing leads up to it."""
-        slots = [slot for slot in find_slots(0, caption, self._relations) if slot.start > 0]
-        seen = Counter[EditKind]()
-        ranked: list[tuple[int, int]] = []
-        for place, slot in enumerate(slots):
-            ranked.append((seen[slot.kind], place))
-            seen[slot.kind] += 1
-        return [slots[place] for _, place in sorted(ranked)[: self._policy.max_per_positive]]
+                break
+            choice.rate(some)
+        yield from choice.take()
 
     def prompt(self, positive: Positive) -> str:
         """What is asked for one positive."""

@@ -11,7 +11,7 @@ from mm_assets.hard_negatives.attribute_swap import AttributeSwap
 from mm_assets.hard_negatives.batch_negatives import judge_chunk, unique
 from mm_assets.hard_negatives.batch_sources import Floats
 from mm_assets.hard_negatives.in_batch import InBatch
-from mm_assets.hard_negatives.interfaces import LanguageModel, TextScorer, WordNet, WordWriter
+from mm_assets.hard_negatives.interfaces import LanguageModel, TextRater, TextScorer, WordNet
 from mm_assets.hard_negatives.llm_synthetic import LlmSynthetic, SyntheticReport
 from mm_assets.hard_negatives.measures import Measures, measure, unmeasured
 from mm_assets.hard_negatives.negatives import Negative, Positive
@@ -69,7 +69,7 @@ class BatchMaker:
         policy: HardNegativePolicy,
         labels: Sequence[str] = (),
         *,
-        model: LanguageModel | WordWriter | None = None,
+        model: LanguageModel | TextRater | None = None,
         entailment: Entailment | None = None,
         decisions: Mapping[str, str] | None = None,
     ) -> None:
@@ -90,12 +90,12 @@ class BatchMaker:
         """All negatives of a chunk with their verdicts, those of the readers of the whole batch aside."""
         policy, positives = self._policy, sources.positives
         worth = [positive for positive in positives if not positive.similarity < policy.min_similarity]
+        worded = [*self._replace.make(positives), *self._swap.make(positives)]
         texts = unique(
             [
-                *self._replace.make(positives),
-                *self._swap.make(positives),
+                *worded,
                 *InBatch(sources.images, sources.texts, sources.encoder, policy).make(positives),
-                *self._asked.make(worth),
+                *self._asked.make(worth, {(made.positive_id, made.text.lower()) for made in worded}),
                 *sources.edited,
             ]
         )

@@ -226,23 +226,26 @@ class BalancingReport:
     """What the balancer did.
 
     Attributes:
-        dropped: by negative id, the reader that gave it away.
+        dropped: by negative id, what gave it away.
         before: audit of the negatives as they came.
         after: audit of what is left, in fresh folds.
         rounds: rounds of dropping.
+        refused: audit of what dropping had left, where it failed and the rest fell with it; None where it stayed.
     """
 
     dropped: dict[str, str]
     before: AuditResult
     after: AuditResult
     rounds: int
+    refused: AuditResult | None = None
 
 
 def drop_shortcuts(pairs: Sequence[TextPair], policy: HardNegativePolicy, *, seed: int) -> BalancingReport:
     """Leave out the negatives that readers tell most surely, until they tell no more than the policy aims at.
 
     Adversarial filtering (Le Bras et al. 2020): each is judged by readers that did not learn from it, and exchanges
-    fall as a whole. The result is audited in folds that the dropping never saw.
+    fall as a whole. The result is audited in folds that the dropping never saw; if it fails there, or too few are left
+    of a set that failed, only whole exchanges are tried, and if they fail, too, nothing of the set stays.
 
     Args:
         pairs: of one strategy.
@@ -269,8 +272,27 @@ def drop_shortcuts(pairs: Sequence[TextPair], policy: HardNegativePolicy, *, see
         full = len(judged) >= _MOST_ROUNDS or len(dropped) >= allowed or len(left) < policy.min_audited
         if not gone or full:
             break
+    rounds = len(judged) - (not gone)
     after = audit(left, policy, seed=seed + 2 * _MOST_ROUNDS) if dropped else judged[0]
-    return BalancingReport(dropped, judged[0], after, len(judged) - (not gone))
+    if not _is_clear(judged[0], after):
+        halves = [pair for pair in left if pair.unit != pair.negative_id]
+        if 0 < len(halves) < len(left):
+            lone = (pair.negative_id for pair in left if pair.unit == pair.negative_id)
+            dropped |= dict.fromkeys(lone, f"{_tell_rest(after)}; no half of an exchange")
+            left, after = halves, audit(halves, policy, seed=seed + 2 * _MOST_ROUNDS + 1)
+    if _is_clear(judged[0], after):
+        return BalancingReport(dropped, judged[0], after, rounds)
+    dropped |= dict.fromkeys((pair.negative_id for pair in left), _tell_rest(after))
+    return BalancingReport(dropped, judged[0], audit([], policy, seed=seed), rounds, after)
+
+
+def _is_clear(before: AuditResult, after: AuditResult) -> bool:
+    """Whether what is left may stay: it passes, and if it failed at first, enough is left to know."""
+    return after.passed and bool(after.readers or before.passed)
+
+
+def _tell_rest(after: AuditResult) -> str:
+    return f"{after.reader} tells {after.accuracy:.1%} of the rest" if after.readers else "too few left to clear"
 
 
 def _telling(result: AuditResult, policy: HardNegativePolicy) -> str:

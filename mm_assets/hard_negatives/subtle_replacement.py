@@ -12,14 +12,13 @@ import numpy as np
 
 from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
 from mm_assets.aligned.objects.claims.colors import are_near, colors_agree
-from mm_assets.hard_negatives.exchange import pair_slots
+from mm_assets.hard_negatives.exchange import exchange, false_in_both, pair_slots, slots_of
 from mm_assets.hard_negatives.interfaces import Sense, WordNet
 from mm_assets.hard_negatives.known_things import KnownThings, false_color, false_name, known_things
 from mm_assets.hard_negatives.lexicon import read_edit_lexicon
 from mm_assets.hard_negatives.negatives import EditKind, Negative, Positive, Strategy, edited
-from mm_assets.hard_negatives.slots import Slot, article_of, find_slots, replace_slot
+from mm_assets.hard_negatives.slots import Slot, replace_slot
 from mm_assets.hard_negatives.terms import Kinship, TermRelations
-from mm_assets.identifiers import make_id
 from mm_assets.policy import HardNegativePolicy
 
 _SINGULAR = "singular"
@@ -50,50 +49,25 @@ class SubtleReplacement:
             positives: true pairs of one batch or of a chunk of it; words are exchanged among them only.
         """
         known = [known_things(positive) for positive in positives]
-
-        def compatible(one: Slot, other: Slot) -> bool:
-            return self._is_false(other, one, known[one.owner]) and self._is_false(one, other, known[other.owner])
-
-        slots = [
-            slot
-            for owner, positive in enumerate(positives)
-            for slot in find_slots(owner, positive.text, self._relations)
-        ]
+        slots = slots_of(positives, self._relations)
         served: set[tuple[int, int]] = set()
         pairs = pair_slots(
             slots,
             [positive.text for positive in positives],
-            compatible,
+            false_in_both(positives, self._relations),
             window=self._policy.exchange_window,
             per_slot=self._policy.exchanges_per_word,
         )
-        for one, other in pairs:
-            mirror = make_id("mir", *sorted((positives[one.owner].positive_id, positives[other.owner].positive_id)))
-            mirror += f"-{min(one.start, other.start)}-{max(one.start, other.start)}"
-            for slot, donor in ((one, other), (other, one)):
-                served.add((slot.owner, slot.start))
-                yield self._exchanged(positives, slot, donor, mirror)
+        provenance = {"source": "exchange", "net": str(self._net.identity)}
+        for pair in pairs:
+            served.update((slot.owner, slot.start) for slot in pair)
+            yield from exchange(positives, pair, self.strategy, provenance)
         if self._policy.unpaired:
             rng = np.random.default_rng(self._policy.seed)
             spoken = {slot.value for slot in slots}
             for slot in slots:
                 if (slot.owner, slot.start) not in served:
                     yield from self._replaced(positives[slot.owner], slot, known[slot.owner], spoken, rng)
-
-    def _is_false(self, donor: Slot, place: Slot, known: KnownThings) -> bool:
-        """Whether the donor's word is false where the place is."""
-        if place.kind is EditKind.OBJECT:
-            name = donor.name.words if donor.name else ()
-            return false_name(name, known, self._relations) is Kinship.APART
-        if place.kind is EditKind.COLOR:
-            return false_color(donor.value, place.head, known)
-        return donor.value != place.value
-
-    def _exchanged(self, positives: Sequence[Positive], slot: Slot, donor: Slot, mirror: str) -> Negative:
-        positive, lender = positives[slot.owner], positives[donor.owner]
-        edit = replace_slot(positive.text, slot, donor.text, article=article_of(lender.text, donor))
-        provenance = {"source": "exchange", "net": str(self._net.identity)}
-        return edited(positive, self.strategy, [edit], provenance, donor_id=lender.positive_id, mirror_id=mirror)
 
     def _replaced(
         self,

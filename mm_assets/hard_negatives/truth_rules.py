@@ -111,7 +111,7 @@ class TruthRules:
             found = self._shared_label(negative, known)
             if found is not None:
                 return found
-        if negative.strategy is Strategy.LLM_SYNTHETIC:
+        if negative.strategy is Strategy.LLM_SYNTHETIC and negative.mirror_id is None:  # written freely
             return self._whole(negative, positive, known)
         if EditKind.COLOR in kinds or EditKind.NUMBER in kinds:
             return self._may_hold(negative, known)

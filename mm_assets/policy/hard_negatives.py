@@ -62,7 +62,8 @@ class HardNegativePolicy(Section):
         default=0.53, description="What the balancer aims at, below the limit so that fresh data passes, too."
     )
     max_balancing_share: Share = Field(
-        default=0.5, description="Share of the negatives the balancer may drop before it gives up."
+        default=0.5,
+        description="Share of a strategy's negatives the balancer may drop one by one; if the rest is told, all fall.",
     )
     audit_folds: Annotated[int, Field(ge=2)] = Field(default=5, description="Folds of the audit's held-out parts.")
     max_audited: PositiveInt = Field(
@@ -105,7 +106,16 @@ class HardNegativePolicy(Section):
         description="Least mean change of a region's chroma by recolouring, in CIELAB units; 2.3 is just noticeable.",
     )
     max_prompts: Annotated[int, Field(ge=0)] = Field(
-        default=200, description="Captions of one batch a configured language model is asked to falsify."
+        default=200,
+        description="Captions of one batch that a configured language model falsifies, or exchanges words among.",
+    )
+    rated_window: PositiveInt = Field(
+        default=6, description="Neighbours in the net of words that a model chooses an exchange among, for each word."
+    )
+    max_rated_shift: NonNegativeFloat = Field(
+        default=4.0,
+        description="Most the log-likelihood of either caption may change by an exchange that a model chose, nats; "
+        "beyond it, one of the two reads odd.",
     )
     prompt_seconds: NonNegativeFloat = Field(
         default=600.0, description="Time in which requests for one batch may start, seconds."

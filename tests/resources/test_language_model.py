@@ -80,6 +80,23 @@ def test_answers_become_negatives_with_edits(model_server: _Model) -> None:
     assert "A car by a wall." in model_server.asked[0]["messages"][0]["content"]
 
 
+def test_a_written_word_gets_its_counterpart(model_server: _Model) -> None:
+    model_server.replies = ['["A blue car.", "A violet car."]', '["A red van."]', '["Some ducks."]']
+    source = LlmSynthetic(configured_model(), TermRelations(read_wordnet()), HardNegativePolicy())
+    positives = [
+        Positive(f"c{place}", f"i{place}", text) for place, text in enumerate(("A red car.", "A blue van.", "An owl."))
+    ]
+    made = list(source.make(positives))
+    assert [(n.positive_id, n.text, n.mirror_id is not None) for n in made] == [
+        ("c0", "A blue car.", True),
+        ("c1", "A red van.", True),  # made of what the first answer said; the second said it again
+        ("c0", "A violet car.", False),
+        ("c2", "Some ducks.", False),
+    ]
+    assert made[0].mirror_id == made[1].mirror_id
+    assert all(n.provenance["prompt_version"] == PROMPT_VERSION for n in made)
+
+
 def test_a_model_that_does_not_answer_is_given_up(model_server: _Model) -> None:
     source = LlmSynthetic(configured_model(), TermRelations(read_wordnet()), HardNegativePolicy())
     assert not list(source.make(_POSITIVES * 10))

@@ -86,11 +86,29 @@ def test_the_balancer_drops_what_tells_and_leaves_the_rest() -> None:
     assert set(by_mirror.values()) <= {0, 2}
 
 
-def test_the_balancer_gives_up_at_its_limit() -> None:
-    made = _telling("negation", 200, 7)
-    report = drop_shortcuts(text_pairs(made), _POLICY, seed=0)
-    assert not report.after.passed
-    assert len(report.dropped) <= _POLICY.max_balancing_share * len(made)
+@pytest.mark.parametrize(("kind", "count"), [("negation", 200), ("length", 60)])
+def test_what_cannot_be_freed_of_its_shortcut_falls_whole(kind: str, count: int) -> None:
+    pairs = text_pairs(_telling(kind, count, 7))
+    report = drop_shortcuts(pairs, _POLICY, seed=0)
+    assert not report.before.passed
+    assert set(report.dropped) == {pair.negative_id for pair in pairs}
+    assert report.after.pairs == 0
+    assert report.refused is not None
+    told = list(report.dropped.values())
+    plainest = [reason for reason in told if reason in READERS]
+    assert 0 < len(plainest) <= _POLICY.max_balancing_share * count
+    rest = "of the rest" if count == 200 else "too few left to clear"
+    assert all(rest in reason for reason in told if reason not in READERS)
+
+
+def test_exchanges_outlast_what_was_written_alone() -> None:
+    clean, spoiled = _exchanged(200, 8), _telling("word", 600, 9)
+    report = drop_shortcuts(text_pairs([*clean, *spoiled]), _POLICY, seed=0)
+    assert report.refused is None
+    assert report.after.passed
+    assert report.after.pairs > 100
+    assert set(report.dropped) >= {negative.negative_id for negative in spoiled}
+    assert any("no half of an exchange" in reason for reason in report.dropped.values())
 
 
 def test_part_of_a_set_is_read_as_if_it_were_all() -> None:

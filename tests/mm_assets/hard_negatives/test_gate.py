@@ -177,6 +177,33 @@ def test_a_batch_without_pictures_has_its_windows_only(net: WordNet) -> None:
         assert audit_row("b", result.summary("b"), _POLICY)["passed"]
 
 
+def test_a_strategy_that_stays_told_holds_no_batch_and_is_left_out() -> None:
+    telling = [
+        Judged(
+            Negative(f"p{place}", "i", Strategy.LLM_SYNTHETIC, f"A {one} here {place}.", f"No {one} here {place}."),
+            Outcome.KEPT,
+            "false as far as is known",
+            0.3,
+            0.4,
+            0.5,
+        )
+        for place, (one, _) in enumerate(_WORDS)
+    ]
+    result = settle([*telling, *_judged(30, Outcome.KEPT, start=100)], 90, _POLICY)
+    left = [one for one in result.judged if one.negative.strategy is Strategy.LLM_SYNTHETIC]
+    assert {one.outcome for one in left} == {Outcome.SHORTCUT}
+    assert all(one.reason.startswith("blind_reader: ") for one in left)
+    assert any("left to clear" in one.reason for one in left)
+    row = audit_row("b", result.summary("b"), _POLICY)
+    assert row["passed"]
+    assert (row["kept"], row["dropped_by_balancer"]) == (30, len(telling))
+    assert "What llm_synthetic made is left out" in row["reason"]
+    accepted = [replace(one, reason="review: accepted", reviewed=True) for one in telling]
+    told = settle(accepted, 60, _POLICY)
+    assert len(told.kept()) == len(accepted)
+    assert not audit_row("b", told.summary("b"), _POLICY)["passed"]  # people's word keeps them, and the audit tells
+
+
 def test_the_evaluation_changes_with_the_verdicts() -> None:
     judged = _judged(30, Outcome.KEPT)
     first = audit_row("b", _batch(judged), _POLICY)["evaluation_id"]

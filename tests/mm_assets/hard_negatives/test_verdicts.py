@@ -27,6 +27,18 @@ def _judge(net: WordNet, negative: Negative, positive: Positive, *measured: floa
     return judge([negative], {"c": positive}, measures, rules, _POLICY, **also)[0]  # type: ignore[arg-type]
 
 
+def test_an_exchange_is_judged_by_its_word_wherever_it_stands(net: WordNet) -> None:
+    true = "A duck, a mug and a zebra."
+    free = _negative("A duck, a mug and a camel.", true)
+    assert _judge(net, free, Positive("c", "i", true)).reason.startswith("unproven")
+    half = replace(free, mirror_id="m")
+    assert _judge(net, half, Positive("c", "i", true)).outcome is Outcome.KEPT
+    for also_there in (Positive("c", "i", true, siblings=("A camel.",)), Positive("c", "i", true, labels=("camel",))):
+        assert _judge(net, half, also_there).reason.startswith("shared_label")
+    bird = replace(_negative("A duck, a mug and a mallard.", true), mirror_id="m")
+    assert _judge(net, bird, Positive("c", "i", true)).outcome is Outcome.FALSE_NEGATIVE
+
+
 @pytest.mark.parametrize(
     ("strategy", "text", "rule"),
     [
