@@ -15,6 +15,7 @@ from mm_assets.cleaned.decoding import decode_image, quiet_decoders
 from mm_assets.cleaned.fingerprints import Fingerprint, fingerprint_of
 from mm_assets.cleaned.interfaces import SafetyModel
 from mm_assets.errors import DecodeError, InputError
+from mm_assets.features.decode import use_calling_thread_only
 from mm_assets.landing import Landing
 from mm_assets.policy import ImagePolicy
 from mm_assets.schemas import TABLES
@@ -76,6 +77,7 @@ def clean_images(
     Raises:
         ModelError: the safety model failed.
     """
+    use_calling_thread_only()
     with ThreadPoolExecutor(threads, thread_name_prefix="clean") as pool:
         for chunk in chunks:
             with quiet_decoders():
