@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from mm_assets.cleaned.bounds import refuse_scans, refuse_size, too_many_pixels
 from mm_assets.errors import DecodeError
@@ -102,17 +102,22 @@ def decode_image(data: bytes, name: str, policy: ImagePolicy) -> DecodedImage:
     with opened:
         refuse_size(*opened.size, name, policy)
         try:
-            if opened.format == "JPEG":
-                pixels = _decode_jpeg(data, opened, name)
-            elif isinstance(opened, PngImagePlugin.PngImageFile):
-                pixels = _decode_png(data, opened)
-            else:
-                pixels = _to_rgb(ImageOps.exif_transpose(opened))
+            pixels = _decode_opened(data, opened, name)
         except Image.DecompressionBombError as error:
             raise too_many_pixels(name, "too many", policy.max_pixels) from error
         except _DAMAGE as error:
             raise _damaged(name, error) from error
         return DecodedImage(pixels, str(opened.format))
+
+
+def _decode_opened(data: bytes, opened: Image.Image, name: str) -> NDArray[np.uint8]:
+    if opened.format == "JPEG":
+        return _decode_jpeg(data, opened, name)
+    if isinstance(opened, PngImagePlugin.PngImageFile):
+        return _decode_png(data, opened)
+    if isinstance(opened, WebPImagePlugin.WebPImageFile):
+        return _decode_webp(data, opened)
+    return _to_rgb(ImageOps.exif_transpose(opened))
 
 
 def _decode_png(data: bytes, opened: PngImagePlugin.PngImageFile) -> NDArray[np.uint8]:
@@ -142,6 +147,20 @@ def _decode_png(data: bytes, opened: PngImagePlugin.PngImageFile) -> NDArray[np.
     filling = np.array(_FILLING).astype(last.dtype)
     if (last == filling).reshape(len(last), -1).all(axis=1).any() and cv2.imdecode(encoded, cv2.IMREAD_COLOR) is None:
         raise ValueError("rows are missing")
+    return _to_rgb(ImageOps.exif_transpose(opened))
+
+
+def _decode_webp(data: bytes, opened: WebPImagePlugin.WebPImageFile) -> NDArray[np.uint8]:
+    """Pixels of a WEBP; a plain still is decoded into its array, by the same library as Pillow's copies.
+
+    Raises:
+        OSError: damaged.
+    """
+    is_plain = opened.mode == "RGB" and not opened.is_animated
+    if is_plain and not any(turning in opened.info for turning in ("exif", "xmp")):
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if pixels is not None:
+            return pixels.astype(np.uint8, copy=False)
     return _to_rgb(ImageOps.exif_transpose(opened))
 
 

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import islice
 from time import perf_counter
 from typing import Any, Final, TypeAlias
 
@@ -22,6 +23,7 @@ from mm_assets.schemas import TABLES
 
 STAGE: Final = "cleaned_images"
 _SCORED_TOGETHER: Final = 16
+_DECODED_TOGETHER: Final = 8
 _DECODED_AHEAD: Final = 32
 
 
@@ -92,13 +94,14 @@ def _run_ahead(
     pool: ThreadPoolExecutor, inspect: Callable[[dict[str, Any]], Outcome], rows: Iterable[dict[str, Any]]
 ) -> Iterator[Outcome]:
     """Outcomes in the order of rows; decoding is faster than scoring, and prepared pictures are large."""
-    running: deque[Future[Outcome]] = deque()
-    for row in rows:
-        running.append(pool.submit(inspect, row))
-        if len(running) > _DECODED_AHEAD:
-            yield running.popleft().result()
+    running: deque[Future[list[Outcome]]] = deque()
+    remaining = iter(rows)
+    while some := list(islice(remaining, _DECODED_TOGETHER)):  # one at a time costs a tenth of its decoding
+        running.append(pool.submit(lambda rows: [inspect(row) for row in rows], some))
+        if len(running) * _DECODED_TOGETHER > _DECODED_AHEAD:
+            yield from running.popleft().result()
     while running:
-        yield running.popleft().result()
+        yield from running.popleft().result()
 
 
 def _inspect(row: dict[str, Any], landing: Landing, safety: SafetyModel | None, policy: ImagePolicy) -> Outcome:
