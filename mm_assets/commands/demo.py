@@ -10,7 +10,8 @@ from rich.table import Table
 
 from mm_assets.commands.progress_bars import ConsoleBars
 from mm_assets.commands.repair import repairable_batches, tell_repair
-from mm_assets.commands.run import Runner, RunSummary
+from mm_assets.commands.run import Runner
+from mm_assets.commands.run_summary import RunSummary
 from mm_assets.commands.run_workers import processes_at_hand
 from mm_assets.commands.status import (
     expected_of_demo,

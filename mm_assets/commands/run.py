@@ -4,53 +4,31 @@ import gc
 import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
-import msgspec
 from dagster._core.errors import DagsterAssetCheckFailedError  # raised by a blocking check; not public in dagster 1.13
 from sqlalchemy.exc import OperationalError
 
 from mm_assets.commands.batch_groups import COMPARED_PARTS, group_batches
 from mm_assets.commands.polling import polled
 from mm_assets.commands.progress_bars import Bars
+from mm_assets.commands.run_summary import RunSummary
 from mm_assets.commands.run_workers import RunWorkers
-from mm_assets.commands.workspace import Workspace
+from mm_assets.commands.workspace import Workspace, open_workspace
 from mm_assets.errors import BatchContractError, InputError
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.jobs import assets_of
 from mm_assets.mixtures.exclusions import exclusions
 from mm_assets.partitions import batches, releases
 from mm_assets.raw_pools.contract import landing_signature, parts_of, read_contract
-from mm_assets.steps import ASSEMBLY_STEPS, BATCH_STEPS, GATE_STEPS, INGEST_STEPS, gates_of
+from mm_assets.steps import ASSEMBLY_STEPS, GATE_STEPS, INGEST_STEPS, gates_of
 from resources.provenance import RELEASE_STEP
 from resources.release_store import releases_of_lake
 from sensors.runs import fail_interrupted_runs
 
 BATCH_JOB = "batch_pipeline"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-
-@dataclass
-class RunSummary:
-    """What a run did."""
-
-    ran: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    current: list[str] = field(default_factory=list[str])
-    refused: dict[str, str] = field(default_factory=dict[str, str])
-    failed: dict[str, str] = field(default_factory=dict[str, str])
-    held: dict[str, str] = field(default_factory=dict[str, str])
-    release: str | None = None
-
-    def take(self, other: "RunSummary") -> None:
-        """Add what another process did; of a batch that ran there and here, both."""
-        for batch, steps in other.ran.items():
-            self.ran.setdefault(batch, []).extend(steps)
-        self.current = [batch for batch in self.current if batch not in other.ran]
-        self.current += [batch for batch in other.current if batch not in self.ran and batch not in self.current]
-        self.refused.update(other.refused)
-        self.failed.update(other.failed)
 
 
 class Runner:
@@ -74,7 +52,7 @@ class Runner:
         instance = self._workspace.instance
         fail_interrupted_runs(instance)
         landed = self._landed(chosen)
-        workers = RunWorkers(processes - 1, self._bars) if processes > 1 else None
+        workers = RunWorkers(processes - 1, self._bars, _open_runner) if processes > 1 else None
         with self._bars.shown(), workers or nullcontext():
             self._run_groups(landed, INGEST_STEPS, workers)
             self._train_first_codebooks()
@@ -102,6 +80,11 @@ class Runner:
             if steps == INGEST_STEPS:
                 self._workspace.holds.place_due(by="mm run", batches=[batch])
         return self.summary
+
+    def run_alone(self, group: Sequence[str], steps: tuple[str, ...]) -> RunSummary:
+        """As `run_group`, with a summary of this group only."""
+        self.summary = RunSummary()
+        return self.run_group(group, steps)
 
     def _run_groups(self, chosen: Sequence[str], steps: tuple[str, ...], workers: RunWorkers | None) -> None:
         groups = self._groups(chosen, steps) if workers else []
@@ -242,6 +225,11 @@ class Runner:
         return len(subset.nodes)
 
 
+def _open_runner(bars: Bars) -> Runner:
+    """A runner in the workspace of the environment."""
+    return Runner(open_workspace(), bars)
+
+
 def failure_reason(result: dg.ExecuteInProcessResult) -> str:
     """The first failure's own words: of a step, else of a resource or the run."""
     return next(
@@ -275,13 +263,3 @@ def _own_words(event: dg.DagsterEvent) -> str | None:
     while error.cause is not None:
         error = error.cause
     return str(error.message).strip()
-
-
-def all_steps() -> tuple[str, ...]:
-    """Names of every step of the batch graph."""
-    return tuple(step.name for step in BATCH_STEPS)
-
-
-def as_json(summary: RunSummary) -> bytes:
-    """The summary as ``mm run --json`` prints it."""
-    return msgspec.json.encode(summary)

@@ -12,14 +12,20 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import SpawnContext
 from multiprocessing.queues import Queue
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Protocol, Self
 
 from mm_assets.commands.progress_bars import Bars, DistantBars, Told
-
-if TYPE_CHECKING:
-    from mm_assets.commands.run import Runner, RunSummary
+from mm_assets.commands.run_summary import RunSummary
 
 _LOOK_SECONDS: Final = 0.5
+
+
+class GroupRunner(Protocol):
+    """Runs batches in its process."""
+
+    def run_alone(self, group: Sequence[str], steps: tuple[str, ...]) -> RunSummary:
+        """Run what is due of the steps of batches, and tell what was done."""
+        ...
 
 
 class RunWorkers:
@@ -28,13 +34,14 @@ class RunWorkers:
     Args:
         processes: at least one.
         bars: told what the processes do.
+        open_runner: a function of a module, called once in each process.
     """
 
-    def __init__(self, processes: int, bars: Bars) -> None:
+    def __init__(self, processes: int, bars: Bars, open_runner: Callable[[Bars], GroupRunner]) -> None:
         context: SpawnContext = multiprocessing.get_context("spawn")
         self._bars = bars
         self._queue: Queue[Told | None] = context.Queue()
-        self._pool = ProcessPoolExecutor(processes, context, _enter, (self._queue, os.getpid()))
+        self._pool = ProcessPoolExecutor(processes, context, _enter, (self._queue, os.getpid(), open_runner))
         self._listening = threading.Thread(target=self._listen, daemon=True)
 
     def __enter__(self) -> Self:
@@ -48,7 +55,7 @@ class RunWorkers:
 
     def run(
         self, groups: Sequence[list[str]], steps: tuple[str, ...], here: Callable[[list[str]], object]
-    ) -> "list[RunSummary]":
+    ) -> list[RunSummary]:
         """Run groups of batches at once, the first here, the others wherever there is room.
 
         Args:
@@ -79,16 +86,13 @@ def processes_at_hand() -> int:
     return len(os.sched_getaffinity(0))
 
 
-_IN_THIS_PROCESS: "dict[str, Runner]" = {}
+_IN_THIS_PROCESS: dict[str, GroupRunner] = {}
 
 
-def _enter(queue: "Queue[Told | None]", parent: int) -> None:
-    """Open the workspace of the environment once, and end when the process that asked is gone."""
+def _enter(queue: "Queue[Told | None]", parent: int, open_runner: Callable[[Bars], GroupRunner]) -> None:
+    """Open the runner once, and end when the process that asked is gone."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    from mm_assets.commands.run import Runner  # noqa: PLC0415 - imports this module
-    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
-
-    _IN_THIS_PROCESS["runner"] = Runner(open_workspace(), DistantBars(queue))
+    _IN_THIS_PROCESS["runner"] = open_runner(DistantBars(queue))
 
 
 def _end_with(parent: int) -> None:
@@ -97,19 +101,13 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _run_group(batches: list[str], steps: tuple[str, ...]) -> "RunSummary":
-    from mm_assets.commands.run import RunSummary  # noqa: PLC0415 - imports this module
-
-    runner = _IN_THIS_PROCESS["runner"]
-    runner.summary = RunSummary()
-    return runner.run_group(batches, steps)
+def _run_group(batches: list[str], steps: tuple[str, ...]) -> RunSummary:
+    return _IN_THIS_PROCESS["runner"].run_alone(batches, steps)
 
 
-def _outcome(group: list[str], future: "Future[RunSummary]") -> "RunSummary":
+def _outcome(group: list[str], future: Future[RunSummary]) -> RunSummary:
     try:
         return future.result()
     except BrokenProcessPool:
-        from mm_assets.commands.run import RunSummary  # noqa: PLC0415 - imports this module
-
         died = "its process died, perhaps for want of memory; run it again, or with --workers 1"
         return RunSummary(failed=dict.fromkeys(group, died))

@@ -1,11 +1,5 @@
 """Read PDFs, however hostile, page by page: words of the text layer, figures, rules, links, and renderings."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -15,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from mm_assets.confinement.confined_process import ConfinedProcess, ProcessCrashedError, ProcessStalledError
 from mm_assets.documents import pdf_child
 from mm_assets.documents.messages import (
     Answer,
@@ -29,13 +24,11 @@ from mm_assets.documents.messages import (
     Request,
 )
 from mm_assets.documents.pages import Box, Page, PageFigure, PageLink, Words
-from mm_assets.documents.pdf_child import PREFIX_BYTES
 from mm_assets.errors import ContractError, DecodeError
 from mm_assets.landing import on_disk
 from mm_assets.policy import DocumentReadingPolicy
 
 _DECODER: Final = msgspec.msgpack.Decoder(Answer)
-_STDERR_BYTES: Final = 2_000
 AnswerT = TypeVar("AnswerT", DocumentInfo, PageFound, Pixels)
 
 
@@ -46,11 +39,8 @@ class PdfProcess:
     """
 
     def __init__(self, policy: DocumentReadingPolicy) -> None:
-        self._policy = policy
         self._limits = limits_of(policy)
-        self._child: subprocess.Popen[bytes] | None = None
-        self._channel: socket.socket | None = None
-        self._errors: IO[bytes] | None = None
+        self._process = ConfinedProcess(pdf_child.__name__, policy.memory_bytes, policy.stall_seconds)
         self._reader: PdfReader | None = None
 
     def __enter__(self) -> Self:
@@ -59,7 +49,7 @@ class PdfProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop()
+        self._process.stop()
 
     @contextmanager
     def open(self, stream: BinaryIO, name: str) -> Generator["PdfReader"]:
@@ -90,79 +80,23 @@ class PdfProcess:
 
     def ask(self, request: Request, kind: type[AnswerT], name: str, file: IO[bytes] | None = None) -> AnswerT:
         """One request and its answer. Raises as `open` and `PdfReader.page`."""
-        if self._channel is None and file is None:
+        if not self._process.is_running and file is None:
             raise DecodeError("PDF_CRASHED", f"{name}: reading it has crashed before; write the file again")
         try:
-            channel = self._start()
-            socket.send_fds(channel, [msgspec.json.encode(request)], [] if file is None else [file.fileno()])
-            size = int.from_bytes(self._receive(channel, PREFIX_BYTES), "big")
-            answer = _DECODER.decode(self._receive(channel, size))
-        except TimeoutError as error:
-            self._stop()
+            self._process.send(msgspec.json.encode(request), file)
+            answer = _DECODER.decode(self._process.receive())
+        except ProcessStalledError as error:
             raise DecodeError(
                 "PDF_STALLED",
-                f"{name}: reading it stood still for {self._policy.stall_seconds:g} s; write the file again or raise "
-                "[document_reading] stall_seconds",
+                f"{name}: reading {error}; write the file again or raise [document_reading] stall_seconds",
             ) from error
-        except (EOFError, ConnectionError) as error:
-            raise self._death(name) from error
+        except ProcessCrashedError as error:
+            raise DecodeError("PDF_CRASHED", f"{name}: reading it crashed ({error}); write the file again") from error
         if isinstance(answer, Fault):
             raise DecodeError(answer.code, f"{name}: {answer.reason}")
         if not isinstance(answer, kind):
             raise ContractError(f"{name}: the reading process answered {type(answer).__name__}; repair it")
         return answer
-
-    def _start(self) -> socket.socket:
-        if self._channel is not None:
-            return self._channel
-        ours, theirs = socket.socketpair()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _stop
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
-        environment["OPENBLAS_NUM_THREADS"] = "1"  # each thread reserves address space
-        with theirs:
-            self._child = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", pdf_child.__name__, str(theirs.fileno()), str(self._policy.memory_bytes)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-                env=environment,
-                pass_fds=[theirs.fileno()],
-            )
-        ours.settimeout(self._policy.stall_seconds)
-        self._channel = ours
-        return ours
-
-    @staticmethod
-    def _receive(channel: socket.socket, count: int) -> bytes:
-        content = bytearray(count)
-        view, got = memoryview(content), 0
-        while got < count:
-            received = channel.recv_into(view[got:])
-            if not received:
-                raise EOFError
-            got += received
-        return bytes(content)
-
-    def _death(self, name: str) -> DecodeError | ContractError:
-        if self._child is None or self._errors is None:
-            return ContractError(f"{name}: the reading process was not there; repair it")
-        status = self._child.wait()
-        self._errors.seek(0)
-        told = self._errors.read()[-_STDERR_BYTES:].decode("utf-8", "replace")
-        self._stop()
-        if status < 0 or "MemoryError" in told:
-            cause = signal.Signals(-status).name if status < 0 else "out of memory"
-            return DecodeError("PDF_CRASHED", f"{name}: reading it crashed ({cause}); write the file again")
-        return ContractError(f"the reading process ended with status {status} and no answer; repair it: {told}")
-
-    def _stop(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-        for held in (self._channel, self._errors):
-            if held is not None:
-                held.close()
-        self._child = self._channel = self._errors = None
 
 
 class PdfReader:

@@ -1,11 +1,5 @@
 """Decode media, however hostile, as bounded blocks on the presentation clock."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -13,15 +7,14 @@ from typing import IO, BinaryIO, Final, Self
 
 import msgspec
 
+from mm_assets.confinement.confined_process import ConfinedProcess, ProcessCrashedError, ProcessStalledError
 from mm_assets.errors import ContractError, DecodeError
 from mm_assets.landing import Landing, on_disk
 from mm_assets.media import decoding_child
-from mm_assets.media.decoding_child import PREFIX_BYTES
 from mm_assets.media.messages import AudioBlock, End, Fault, FrameBlock, Limits, MediaInfo, Message, Request, Wanted
 from mm_assets.policy import MediaPolicy
 
 _DECODER: Final = msgspec.msgpack.Decoder(Message)
-_STDERR_BYTES: Final = 2_000
 
 
 class MediaDecoder:
@@ -31,11 +24,8 @@ class MediaDecoder:
     """
 
     def __init__(self, policy: MediaPolicy) -> None:
-        self._policy = policy
         self._limits = limits_of(policy)
-        self._child: subprocess.Popen[bytes] | None = None
-        self._channel: socket.socket | None = None
-        self._errors: IO[bytes] | None = None
+        self._process = ConfinedProcess(decoding_child.__name__, self._limits.memory_bytes, policy.stall_seconds)
         self._reading: object | None = None
 
     def __enter__(self) -> Self:
@@ -44,7 +34,7 @@ class MediaDecoder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop()
+        self._process.stop()
 
     def decode(
         self, stream: BinaryIO, name: str, wanted: Wanted
@@ -64,7 +54,7 @@ class MediaDecoder:
             ContractError: the process could not work at all.
         """
         if self._reading is not None:
-            self._stop()  # nobody waits for the rest of the file before
+            self._process.stop()  # nobody waits for the rest of the file before
         ended, mine = False, object()
         self._reading = mine
         try:
@@ -79,7 +69,7 @@ class MediaDecoder:
             if self._reading is mine:
                 self._reading = None
                 if not ended:
-                    self._stop()
+                    self._process.stop()
 
     def probe(self, stream: BinaryIO, name: str) -> MediaInfo:
         """What the file declares. Raises as `decode`."""
@@ -89,88 +79,30 @@ class MediaDecoder:
         return messages[0]
 
     def _ask(self, file: IO[bytes], request: Request, name: str) -> Iterator[Message]:
-        channel = self._start()
-        socket.send_fds(channel, [msgspec.json.encode(request)], [file.fileno()])
+        with _told_of(name):
+            self._process.send(msgspec.json.encode(request), file)
         while (content := self._receive(name)) != decoding_child.DONE:
             yield _DECODER.decode(content)
 
-    def _start(self) -> socket.socket:
-        if self._channel is not None:
-            return self._channel
-        ours, theirs = socket.socketpair()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _stop
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
-        with theirs:
-            self._child = subprocess.Popen(  # noqa: S603 - our own module
-                [
-                    sys.executable,
-                    "-m",
-                    decoding_child.__name__,
-                    str(theirs.fileno()),
-                    str(self._limits.memory_bytes),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-                env=environment,
-                pass_fds=[theirs.fileno()],
-            )
-        ours.settimeout(self._policy.stall_seconds)
-        self._channel = ours
-        return ours
-
     def _receive(self, name: str) -> bytes:
-        """The next message; a process that stands still is ended.
+        with _told_of(name):
+            return self._process.receive()
 
-        Raises:
-            DecodeError: code ``MEDIA_CRASHED`` or ``MEDIA_STALLED``.
-            ContractError: the process ended by itself.
-        """
-        try:
-            return self._receive_exactly(int.from_bytes(self._receive_exactly(PREFIX_BYTES), "big"))
-        except TimeoutError as error:
-            raise DecodeError(
-                "MEDIA_STALLED",
-                f"{name}: decoding it stood still for {self._policy.stall_seconds:g} s; deliver the file again, "
-                "encoded by another program",
-            ) from error
-        except (EOFError, ConnectionError) as error:
-            raise self._death(name) from error
 
-    def _receive_exactly(self, count: int) -> bytes:
-        if self._channel is None:
-            raise EOFError
-        content = bytearray(count)
-        view, got = memoryview(content), 0
-        while got < count:
-            received = self._channel.recv_into(view[got:])
-            if not received:
-                raise EOFError
-            got += received
-        return bytes(content)
-
-    def _death(self, name: str) -> DecodeError | ContractError:
-        if self._child is None or self._errors is None:
-            return ContractError(f"{name}: the decoding process was not there; repair it")
-        status = self._child.wait()
-        self._errors.seek(0)
-        told = self._errors.read()[-_STDERR_BYTES:].decode("utf-8", "replace")
-        if status < 0 or "MemoryError" in told:
-            cause = signal.Signals(-status).name if status < 0 else "out of memory"
-            return DecodeError(
-                "MEDIA_CRASHED",
-                f"{name}: decoding it crashed ({cause}); deliver the file again, encoded by another program",
-            )
-        return ContractError(f"the decoding process ended with status {status} and no answer; repair it: {told}")
-
-    def _stop(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-        for held in (self._channel, self._errors):
-            if held is not None:
-                held.close()
-        self._child = self._channel = self._errors = None
+@contextmanager
+def _told_of(name: str) -> Generator[None]:
+    """Say of which file the process died or stood still."""
+    try:
+        yield
+    except ProcessStalledError as error:
+        raise DecodeError(
+            "MEDIA_STALLED", f"{name}: decoding {error}; deliver the file again, encoded by another program"
+        ) from error
+    except ProcessCrashedError as error:
+        raise DecodeError(
+            "MEDIA_CRASHED",
+            f"{name}: decoding it crashed ({error}); deliver the file again, encoded by another program",
+        ) from error
 
 
 def limits_of(policy: MediaPolicy) -> Limits:

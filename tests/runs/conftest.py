@@ -14,7 +14,8 @@ from moto.server import ThreadedMotoServer
 from rich.console import Console
 
 from mm_assets.commands.progress_bars import ConsoleBars
-from mm_assets.commands.run import Runner, RunSummary
+from mm_assets.commands.run import Runner
+from mm_assets.commands.run_summary import RunSummary
 from mm_assets.commands.workspace import Workspace
 from mm_assets.definitions import define
 from resources.delta_lake import DeltaLake

@@ -89,7 +89,7 @@ def test_a_process_that_dies_costs_its_document_only(make_pdf: Callable) -> None
     with PdfProcess(DocumentReadingPolicy()) as process:
         with process.open(io.BytesIO(make_pdf(TEXT, TEXT)), "a.pdf") as reader:
             assert reader.page(1).words.texts == ("Hello",)
-            os.kill(process._child.pid, signal.SIGKILL)
+            os.kill(process._process._child.pid, signal.SIGKILL)
             with pytest.raises(DecodeError, match="PDF_CRASHED") as caught:
                 reader.page(2)
             assert "SIGKILL" in caught.value.reason
@@ -101,7 +101,7 @@ def test_a_process_that_dies_costs_its_document_only(make_pdf: Callable) -> None
 def test_a_process_that_hangs_is_ended(make_pdf: Callable) -> None:
     with PdfProcess(DocumentReadingPolicy(stall_seconds=2.0)) as process:
         read_all(process, make_pdf(TEXT))
-        os.kill(process._child.pid, signal.SIGSTOP)
+        os.kill(process._process._child.pid, signal.SIGSTOP)
         assert code_of(process, make_pdf(TEXT)) == "PDF_STALLED"
         assert read_all(process, make_pdf(TEXT)) == [("Hello",)]
 

@@ -218,7 +218,7 @@ def test_a_killed_process_costs_one_file(decode: Callable, media_files: ModuleTy
         with path.open("rb") as stream:
             messages = fragile.decode(stream, "a record", Wanted(audio=True))
             next(messages)
-            os.kill(fragile._child.pid, signal.SIGSEGV)
+            os.kill(fragile._process._child.pid, signal.SIGSEGV)
             with pytest.raises(DecodeError) as caught:
                 list(messages)
         assert caught.value.code == "MEDIA_CRASHED"
@@ -231,8 +231,8 @@ def test_a_stopped_process_is_ended(decode: Callable, media_files: ModuleType, t
     with MediaDecoder(MediaPolicy(block_seconds=1.0)) as stalled, path.open("rb") as stream:
         messages = stalled.decode(stream, "a record", Wanted(audio=True))
         next(messages)
-        os.kill(stalled._child.pid, signal.SIGSTOP)
-        stalled._channel.settimeout(0.2)
+        os.kill(stalled._process._child.pid, signal.SIGSTOP)
+        stalled._process._channel.settimeout(0.2)
         with pytest.raises(DecodeError) as caught:
             list(messages)
     assert caught.value.code == "MEDIA_STALLED"

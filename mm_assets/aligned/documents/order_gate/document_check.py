@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mm_assets.aligned.documents.order_gate.caption_pairing import FigureWords, Pairing, judge_pairing
+from mm_assets.aligned.documents.order_gate.caption_pairing import FigureWords, judge_pairing
 from mm_assets.aligned.documents.order_gate.columns import ColumnOrder
-from mm_assets.aligned.documents.order_gate.faults import Fault, explain
+from mm_assets.aligned.documents.order_gate.document_findings import DocumentCheck
+from mm_assets.aligned.documents.order_gate.explanations import explain
 from mm_assets.aligned.documents.order_gate.lost_captions import FigureGroup
 from mm_assets.aligned.documents.order_gate.number_series import (
     LETTERS,
@@ -21,7 +22,7 @@ from mm_assets.aligned.documents.order_gate.number_series import (
     read_number,
 )
 from mm_assets.aligned.documents.order_gate.page_marks import PageMarks
-from mm_assets.aligned.documents.order_gate.page_order import PageOrder, judge_pages
+from mm_assets.aligned.documents.order_gate.page_order import judge_pages
 from mm_assets.documents.blocks import Block
 from mm_assets.policy.order import OrderGatePolicy
 
@@ -77,55 +78,6 @@ class ObservedDocument:
     ocr_disagreement: Mapping[int, float] = field(default_factory=dict[int, float])
     window_cuts: int = 0
     language: str | None = "en"
-
-
-@dataclass(frozen=True, eq=False)
-class DocumentCheck:
-    """What was found in one document.
-
-    Attributes:
-        document_id: its id.
-        file_name: its name.
-        figures: figures in it.
-        captioned: figures with a caption.
-        adjacent: those of them whose caption stands next to them.
-        pairing: whether captions stand at their own figures.
-        lost_captions: positions of captions of figures whose figure is not there.
-        lost_pictures: positions of figures whose picture could not be read.
-        missing_figures: numbers that are missing in the series of figures.
-        series: by kind, what the numbers of headings, figures and tables tell.
-        references: references in the text.
-        unresolved: those that lead nowhere.
-        unknown_figures: figure numbers that are referred to and not there.
-        pages: order of the pages; None without pages.
-        columns: order of the columns.
-        ocr_disagreement: largest disagreement of a sampled page; None without any.
-        window_cuts: figures, tables and captions that windows cut or part.
-        faults: what is proven or suspected, the gravest first.
-    """
-
-    document_id: str
-    file_name: str
-    figures: int
-    captioned: int
-    adjacent: int
-    pairing: Pairing
-    lost_captions: tuple[int, ...]
-    lost_pictures: tuple[int, ...]
-    missing_figures: tuple[str, ...]
-    series: Mapping[str, SeriesFinding]
-    references: int
-    unresolved: int
-    unknown_figures: tuple[str, ...]
-    pages: PageOrder | None
-    columns: ColumnOrder
-    ocr_disagreement: float | None
-    window_cuts: int
-    faults: tuple[Fault, ...] = ()
-
-    def proven(self, policy: OrderGatePolicy) -> tuple[Fault, ...]:
-        """Faults whose evidence suffices, the gravest first."""
-        return tuple(fault for fault in self.faults if fault.evidence >= policy.min_evidence)
 
 
 def check_document(document: ObservedDocument, policy: OrderGatePolicy) -> DocumentCheck:

@@ -7,7 +7,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from mm_assets.aligned.documents.order_gate.document_check import DocumentCheck, ObservedDocument, check_document
+from mm_assets.aligned.documents.order_gate.document_check import ObservedDocument, check_document
+from mm_assets.aligned.documents.order_gate.document_findings import DocumentCheck
 from mm_assets.aligned.documents.order_gate.faults import Fault
 from mm_assets.aligned.documents.order_gate.order_verdict import OrderVerdict, check_row
 from mm_assets.policy.order import OrderGatePolicy

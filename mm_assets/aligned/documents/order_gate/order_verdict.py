@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from mm_assets.aligned.documents.order_gate.document_check import DocumentCheck
+from mm_assets.aligned.documents.order_gate.document_findings import DocumentCheck
 from mm_assets.aligned.documents.order_gate.faults import Fault
 from mm_assets.errors import REMEDIES, CrossModalCode
 from mm_assets.gates.verdicts import GateVerdict, stored_verdict

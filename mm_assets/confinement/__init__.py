@@ -1,0 +1,1 @@
+"""Processes of their own for files that may crash, hang or starve whoever reads them."""
