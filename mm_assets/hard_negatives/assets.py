@@ -32,6 +32,7 @@ from mm_assets.schemas import TABLES
 from mm_assets.step_assets import table_specs, written_metadata
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
+from resources.device_neighbours import search_on
 from resources.entailment import EntailmentResource
 from resources.holds import Holds
 from resources.image_text_encoder import ImageTextEncoderResource
@@ -95,6 +96,7 @@ def hard_negatives(
             model=language_model.handle,
             entailment=entailment.handle,
             decisions=latest_decisions(decisions),
+            search=search_on(model.device),
         )
         texts, tally, positives = KeptTexts(), Tally(), 0
         for sources in _chunks(lake, landing, batch, str(model.identity), policy):

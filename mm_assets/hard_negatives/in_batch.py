@@ -4,12 +4,14 @@ Captions change hands in pairs: each of two pictures borrows the other's caption
 the true side as on the false one and no reader of texts alone can tell them apart.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mm_assets.errors import EmbeddingShapeError
+from mm_assets.hard_negatives.interfaces import NeighbourSearch
 from mm_assets.hard_negatives.negatives import EditKind, Negative, Positive, Strategy, find_edits
 from mm_assets.hard_negatives.neighbours import nearest_of_many
 from mm_assets.identifiers import make_id
@@ -26,14 +28,26 @@ class InBatch:
         text_embeddings: the same of the texts.
         model: name of the encoder.
         policy: the policy.
+        search: finds neighbours on a device; None for this machine's cores, by an index from the policy's size on.
     """
 
     strategy = Strategy.IN_BATCH
 
     def __init__(
-        self, image_embeddings: Floats, text_embeddings: Floats, model: str, policy: HardNegativePolicy
+        self,
+        image_embeddings: Floats,
+        text_embeddings: Floats,
+        model: str,
+        policy: HardNegativePolicy,
+        search: NeighbourSearch | None = None,
     ) -> None:
         self._images, self._texts, self._model, self._policy = image_embeddings, text_embeddings, model, policy
+        self._search = search or functools.partial(
+            nearest_of_many,
+            index_rows=policy.index_rows,
+            probes=policy.index_probes,
+            block_rows=policy.block_rows,
+        )
 
     def make(self, positives: Sequence[Positive]) -> Iterator[Negative]:
         """Captions exchanged between pictures that lie near each other's text, at most ``max_per_positive`` each.
@@ -48,14 +62,7 @@ class InBatch:
             raise EmbeddingShapeError(
                 f"{len(positives)} positives, {len(self._images)} pictures, {len(self._texts)} texts; give one of each"
             )
-        _, rows = nearest_of_many(
-            self._images,
-            self._texts,
-            self._policy.neighbours,
-            index_rows=self._policy.index_rows,
-            probes=self._policy.index_probes,
-            block_rows=self._policy.block_rows,
-        )
+        _, rows = self._search(self._images, self._texts, self._policy.neighbours)
         pictures = _numbered([positive.image_id for positive in positives])
         texts = _numbered([positive.text.lower() for positive in positives])
         for one, other, _ in exchange(self._images, self._texts, rows, pictures, texts, self._policy.max_per_positive):

@@ -65,6 +65,16 @@ class TextScorer(Protocol):
         ...
 
 
+class NeighbourSearch(Protocol):
+    """Finds the nearest rows of a corpus for each query, exactly."""
+
+    def __call__(
+        self, queries: NDArray[np.float32], corpus: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Inner products and rows, both of shape (N, min(k, M)), the nearest first."""
+        ...
+
+
 class LanguageModel(Protocol):
     """Answers a prompt in words."""
 

@@ -34,6 +34,7 @@ class _Lists(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     materials: _Words
     pairs: dict[str, list[str]]
     numbers: _Words
+    visible_states: _Words
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class EditLexicon:
         materials: words for what a thing is made of.
         opposites: by spelling, what excludes it, and what the pair is about.
         numbers: number words, from two.
+        visible_states: adjectives whose opposites in a net of words a picture shows, too.
     """
 
     alike_sets: Mapping[str, frozenset[int]]
@@ -55,6 +57,7 @@ class EditLexicon:
     materials: tuple[str, ...]
     opposites: Mapping[str, tuple[tuple[str, EditKind], ...]]
     numbers: tuple[str, ...]
+    visible_states: frozenset[str]
 
     def alike(self, one: Sequence[str], other: Sequence[str]) -> bool:
         """Whether pictures may show two names alike."""
@@ -88,4 +91,5 @@ def read_edit_lexicon() -> EditLexicon:
         materials=tuple(lists.materials.words.split()),
         opposites={word: tuple(found) for word, found in opposites.items()},
         numbers=tuple(lists.numbers.words.split()),
+        visible_states=frozenset(lists.visible_states.words.split()),
     )

@@ -11,7 +11,7 @@ from mm_assets.hard_negatives.attribute_swap import AttributeSwap
 from mm_assets.hard_negatives.batch_negatives import judge_chunk, unique
 from mm_assets.hard_negatives.batch_sources import Floats
 from mm_assets.hard_negatives.in_batch import InBatch
-from mm_assets.hard_negatives.interfaces import LanguageModel, TextRater, TextScorer, WordNet
+from mm_assets.hard_negatives.interfaces import LanguageModel, NeighbourSearch, TextRater, TextScorer, WordNet
 from mm_assets.hard_negatives.llm_synthetic import LlmSynthetic, SyntheticReport
 from mm_assets.hard_negatives.measures import Measures, measure, unmeasured
 from mm_assets.hard_negatives.negatives import Negative, Positive
@@ -60,6 +60,7 @@ class BatchMaker:
         model: language model; None if none is configured.
         entailment: NLI model; None if none is configured.
         decisions: people's verdicts by negative id.
+        search: finds neighbours on a device; None for this machine's cores.
     """
 
     def __init__(
@@ -72,7 +73,9 @@ class BatchMaker:
         model: LanguageModel | TextRater | None = None,
         entailment: Entailment | None = None,
         decisions: Mapping[str, str] | None = None,
+        search: NeighbourSearch | None = None,
     ) -> None:
+        self._search = search
         self._embed, self._policy, self._entailment, self._decisions = embed, policy, entailment, decisions
         relations = TermRelations(net, ObjectWords(labels))
         self._replace = SubtleReplacement(net, policy, relations)
@@ -94,7 +97,7 @@ class BatchMaker:
         texts = unique(
             [
                 *worded,
-                *InBatch(sources.images, sources.texts, sources.encoder, policy).make(positives),
+                *InBatch(sources.images, sources.texts, sources.encoder, policy, self._search).make(positives),
                 *self._asked.make(worth, {(made.positive_id, made.text.lower()) for made in worded}),
                 *sources.edited,
             ]

@@ -83,7 +83,7 @@ def find_slots(owner: int, caption: str, relations: TermRelations) -> list[Slot]
         if phrase.denied or phrase.doubtful:
             continue
         found += _in_phrase(owner, caption, phrase, relations)
-    found += _closed(owner, caption)
+    found += _closed(owner, caption, relations)
     taken: list[Slot] = []
     for slot in sorted(found, key=lambda slot: (slot.start, -slot.end)):
         if not taken or slot.start >= taken[-1].end:
@@ -170,8 +170,8 @@ def _tags(caption: str) -> Mapping[tuple[int, int], Tag]:
     return {(token.start, token.end): token.tag for token in tag_caption(caption)}
 
 
-def _closed(owner: int, caption: str) -> Iterator[Slot]:
-    """Numbers, materials and opposites: words of closed lists."""
+def _closed(owner: int, caption: str, relations: TermRelations) -> Iterator[Slot]:
+    """Numbers, materials and words with an opposite."""
     lexicon, tags = read_edit_lexicon(), _tags(caption)
     for match in _WORD.finditer(caption):
         word, span = match[0].lower(), match.span()
@@ -181,11 +181,11 @@ def _closed(owner: int, caption: str) -> Iterator[Slot]:
             yield _closed_slot(owner, caption, span, (EditKind.NUMBER.value,), EditKind.NUMBER)
         elif word in lexicon.materials:
             yield _closed_slot(owner, caption, span, ("material",), EditKind.ATTRIBUTE)
-        elif word in lexicon.opposites and tags.get(span) in _CLOSED_TAGS:
-            yield from _opposites(owner, caption, span)
+        elif tags.get(span) in _CLOSED_TAGS:
+            yield from _opposite(owner, caption, span, relations)
     for expression in _opposites_of_words():
         for match in expression.finditer(caption):
-            yield from _opposites(owner, caption, match.span())
+            yield from _opposite(owner, caption, match.span(), relations)
 
 
 @functools.cache
@@ -195,10 +195,10 @@ def _opposites_of_words() -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(rf"(?i)\b{re.escape(spelling)}\b") for spelling in spellings)
 
 
-def _opposites(owner: int, caption: str, span: tuple[int, int]) -> Iterator[Slot]:
+def _opposite(owner: int, caption: str, span: tuple[int, int], relations: TermRelations) -> Iterator[Slot]:
     word = caption[span[0] : span[1]].lower()
-    other, kind = read_edit_lexicon().opposites[word][0]
-    yield _closed_slot(owner, caption, span, (kind.value, *sorted((word, other))), kind)
+    for other, kind in relations.opposites(word)[:1]:
+        yield _closed_slot(owner, caption, span, (kind.value, *sorted((word, other))), kind)
 
 
 def _closed_slot(owner: int, caption: str, span: tuple[int, int], group: tuple[str, ...], kind: EditKind) -> Slot:

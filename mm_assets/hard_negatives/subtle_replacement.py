@@ -98,7 +98,7 @@ class SubtleReplacement:
             return "materials", [word for word in lexicon.materials if word != slot.value]
         if slot.kind in {EditKind.NEGATION, EditKind.ORDER}:  # one way only would give them away
             return "opposites", []
-        return "opposites", [word for word, _ in lexicon.opposites[slot.value]]
+        return "opposites", [word for word, _ in self._relations.opposites(slot.value)]
 
     def _siblings(self, slot: Slot, known: KnownThings) -> list[str]:
         """Common words for other kinds of the same; singulars only, for the net spells no plurals."""

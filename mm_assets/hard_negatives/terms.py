@@ -16,6 +16,7 @@ from typing import Final
 from mm_assets.aligned.objects.claims.object_classes import ObjectWords, Term, singular
 from mm_assets.hard_negatives.interfaces import Sense, WordNet
 from mm_assets.hard_negatives.lexicon import read_edit_lexicon
+from mm_assets.hard_negatives.negatives import EditKind
 
 CONCRETE: Final = frozenset({"animal", "artifact", "food", "plant", "object", "body", "person", "substance"})
 _WORD: Final = re.compile(r"[a-z]+")
@@ -73,6 +74,7 @@ class TermRelations:
         self.words = words or ObjectWords()
         self.name = functools.lru_cache(_NAMES_KEPT)(self._name)
         self.compare = functools.lru_cache(_NAMES_KEPT)(self._compare)
+        self.opposites = functools.lru_cache(_NAMES_KEPT)(self._opposites)
 
     def _name(self, words: tuple[str, ...]) -> Name:
         """What a phrase names, from its words without article and number."""
@@ -106,6 +108,14 @@ class TermRelations:
         if _may_be_same(first, second):
             return Kinship.POSSIBLY_SAME
         return Kinship.APART if first.senses and second.senses else Kinship.UNKNOWN
+
+    def _opposites(self, word: str) -> tuple[tuple[str, EditKind], ...]:
+        """What excludes a word or several, and what that is about: from the lexicon, else among its visible states."""
+        lexicon = read_edit_lexicon()
+        if word not in lexicon.visible_states or word in lexicon.opposites:
+            return lexicon.opposites.get(word, ())
+        shown = sorted(lexicon.visible_states.intersection(self._net.antonyms(word)))
+        return tuple((other, EditKind.ATTRIBUTE) for other in shown)
 
     def is_false_of(self, name: tuple[str, ...], true: Iterable[tuple[str, ...]]) -> Kinship:
         """How a name relates to what is true of a picture: APART only if it is apart from all of it.

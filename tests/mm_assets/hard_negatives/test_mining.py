@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from mm_assets.hard_negatives.in_batch import InBatch, hardest_in_batch
 from mm_assets.hard_negatives.negatives import Positive
 from mm_assets.hard_negatives.neighbours import nearest, nearest_among, nearest_by_index, nearest_of_many, recall_of
 from mm_assets.policy import HardNegativePolicy
-from resources.device_neighbours import nearest_on_device
+from resources.device_neighbours import nearest_on_device, search_on
 
 
 def _unit(rows: int, width: int, seed: int) -> np.ndarray:
@@ -58,11 +60,31 @@ def test_an_index_takes_over_from_a_size_on() -> None:
 
 @pytest.mark.parametrize("k", [1, 7, 400])
 def test_another_device_gives_the_same_neighbours(k: int) -> None:
-    vectors = _unit(300, 24, 6)
-    values, rows = nearest_among(vectors, k, block_rows=64)
-    other_values, other_rows = nearest_on_device(vectors, k, "cpu", block_rows=77)
+    queries, corpus = _unit(200, 24, 6), _unit(300, 24, 7)
+    values, rows = nearest(queries, corpus, k, block_rows=64)
+    other_values, other_rows = nearest_on_device(queries, corpus, k, device="cpu", block_rows=77)
     assert (rows == other_rows).all()
     assert np.allclose(values, other_values, atol=1e-6)
+
+
+def test_nothing_is_searched_for_nobody() -> None:
+    values, rows = nearest_on_device(_unit(0, 24, 6), _unit(5, 24, 7), 3, device="cpu")
+    assert values.shape == rows.shape == (0, 3)
+    assert nearest_on_device(_unit(4, 24, 6), _unit(0, 24, 7), 3, device="cpu")[1].shape == (4, 0)
+
+
+def test_a_device_mines_the_same_exchanges() -> None:
+    pairs = [Positive(f"c{i}", f"i{i // 2}", f"text {i % 20}") for i in range(30)]
+    sides, policy = (_unit(30, 8, 4), _unit(30, 8, 5)), HardNegativePolicy(neighbours=8)
+    on_device = partial(nearest_on_device, device="cpu", block_rows=7)
+    assert list(InBatch(*sides, "test", policy, on_device).make(pairs)) == list(
+        InBatch(*sides, "test", policy).make(pairs)
+    )
+
+
+def test_vectors_are_searched_where_they_were_made() -> None:
+    assert search_on("cpu") is None
+    assert search_on("cuda") is not None
 
 
 def test_widths_must_agree() -> None:

@@ -38,6 +38,20 @@ def test_articles_and_numbers_fit(net: WordNet, pairs: list[Positive]) -> None:
     assert "Two sheep." in made
 
 
+def test_states_take_the_opposites_that_the_net_knows(net: WordNet) -> None:
+    pairs = [
+        Positive("a", "1", "A frozen lake."),
+        Positive("b", "2", "An indoor pool."),
+        Positive("c", "3", "A hot air balloon."),
+        Positive("d", "4", "A big digital camera."),
+        Positive("e", "5", "A top hat."),
+        Positive("f", "6", "A gift wrapped in foil."),
+    ]
+    edits = [edit for negative in SubtleReplacement(net, HardNegativePolicy()).make(pairs) for edit in negative.edits]
+    of_states = {(edit.before, edit.after) for edit in edits if edit.kind is EditKind.ATTRIBUTE}
+    assert of_states == {("A frozen", "An unfrozen"), ("indoor", "outdoor")}
+
+
 def test_what_may_be_true_is_not_put_in(net: WordNet) -> None:
     pairs = [
         Positive("a", "1", "A duck.", siblings=("A bird by a pond.",)),
