@@ -8,6 +8,7 @@ from mm_assets.cli.batches import holds, release_hold, repair, review_import, re
 from mm_assets.cli.output import FAILED, open_console
 from mm_assets.cli.releases import ablate, export, forget, lint, trace
 from mm_assets.cli.stack import demo, doctor, ui
+from mm_assets.display.lines import print_line
 from mm_assets.errors import HoldError, MMAssetsError
 
 _IN_ORDER_OF_HELP = (
@@ -37,5 +38,5 @@ def main() -> None:
     try:
         app()
     except (MMAssetsError, HoldError, FileNotFoundError) as error:
-        open_console(stderr=True).print(f"[red]mm: {error}[/red]", highlight=False)
+        print_line(open_console(stderr=True), (f"mm: {error}", "red"))
         sys.exit(FAILED)

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from mm_assets.cli.output import DONE, FAILED, HELD, Json, open_console, print_json
 from mm_assets.display.counts import tell_count
+from mm_assets.display.lines import print_line
 
 
 def run(
@@ -33,15 +34,15 @@ def run(
     else:
         console = open_console()
         for name, steps in summary.ran.items():
-            console.print(f"{name}: ran {', '.join(steps)}")
+            print_line(console, f"{name}: ran {', '.join(steps)}")
         for name in summary.current:
-            console.print(f"{name}: up to date")
+            print_line(console, f"{name}: up to date")
         for name, gate in summary.held.items():
-            console.print(f"[red]{name}: held by gate {gate}[/red]  (mm holds)")
+            print_line(console, (f"{name}: held by gate {gate}", "red"), "  (mm holds)")
         for name in repairable_batches(workspace):
-            console.print(tell_repair(name), highlight=False)
+            print_line(console, tell_repair(name))
         for name, reason in (summary.refused | summary.failed).items():
-            console.print(f"[red]{name}[/red]: {reason}")
+            print_line(console, (name, "red"), f": {reason}")
     if summary.failed or summary.refused:
         raise typer.Exit(FAILED)
     raise typer.Exit(HELD if summary.held else DONE)
@@ -65,9 +66,9 @@ def status(as_json: Json = False) -> None:
         console = open_console()
         console.print(table)
         for entry in document["releases"]:
-            told = "  [red]revoked[/red]" if entry["revoked"] else ""
+            told = "  revoked" if entry["revoked"] else ""
             samples = tell_count(entry["samples"], "sample")
-            console.print(f"release {entry['release']}: {samples}, {entry['path']}{told}")
+            print_line(console, f"release {entry['release']}: {samples}, {entry['path']}", (told, "red"))
     raise typer.Exit(HELD if any(entry["held"] for entry in document["batches"]) else DONE)
 
 
@@ -85,12 +86,13 @@ def holds(
         return
     console = open_console()
     if not rows:
-        console.print("Nothing is held.")
+        print_line(console, "Nothing is held.")
     for row in rows:
-        console.print(f"[bold]{row['batch']}[/bold]  gate {row['gate']}  {row['code']}  since {row['opened_at']}")
-        console.print(f"  {row['reason']}")
+        gate = f"  gate {row['gate']}  {row['code']}  since {row['opened_at']}"
+        print_line(console, (row["batch"], "bold"), gate)
+        print_line(console, f"  {row['reason']}")
         if row["released"]:
-            console.print(f"  released by {row['released']['by']}: {row['released']['reason']}")
+            print_line(console, f"  released by {row['released']['by']}: {row['released']['reason']}")
 
 
 def release_hold(
@@ -107,7 +109,7 @@ def release_hold(
     if as_json:
         print_json({"batch": batch, "gate": gate, "evaluation_id": evaluation, "by": by, "reason": reason})
     else:
-        open_console().print(f"Released {gate} of {batch}; run it on with: mm run --batch {batch}")
+        print_line(open_console(), f"Released {gate} of {batch}; run it on with: mm run --batch {batch}")
 
 
 def review_tasks(
@@ -126,7 +128,9 @@ def review_tasks(
     if as_json:
         print_json({"batch": batch, "tasks": written.tasks, "path": str(out), "interface": str(written.interface)})
     else:
-        open_console().print(f"{tell_count(written.tasks, 'task')} in {out}, the interface in {written.interface}")
+        print_line(
+            open_console(), f"{tell_count(written.tasks, 'task')} in {out}, the interface in {written.interface}"
+        )
 
 
 def review_import(
@@ -142,7 +146,7 @@ def review_import(
     if as_json:
         print_json(counts)
     else:
-        open_console().print(", ".join(f"{name}: {value}" for name, value in counts.items()))
+        print_line(open_console(), ", ".join(f"{name}: {value}" for name, value in counts.items()))
 
 
 def repair(
@@ -166,28 +170,30 @@ def repair(
     workspace = open_workspace()
     if withdraw:
         taken = command.withdraw_repairs(workspace, batch, by, reason)
-        print_json({"batch": batch, "withdrawn": taken}) if as_json else open_console().print(f"withdrawn: {taken}")
+        print_json({"batch": batch, "withdrawn": taken}) if as_json else print_line(
+            open_console(), f"withdrawn: {taken}"
+        )
         return
     plan, path = command.show_repair(workspace, batch, gate, sheet)
     document = command.plan_as_document(plan, path)
     console = open_console()
     if not as_json:
-        console.print(f"[bold]{batch}[/bold]  gate {plan.gate}: {plan.reason}", highlight=False)
+        print_line(console, (batch, "bold"), f"  gate {plan.gate}: {plan.reason}")
         for item in plan.proposals:
             rows = f"{len(item.rows):,} of {tell_count(plan.of, 'row')}"
-            console.print(f"would undo {item.kind} {dict(item.parameters) or ''} on {rows}")
-        console.print(f"pictures before (red) and after (green): {path}")
+            print_line(console, f"would undo {item.kind} {dict(item.parameters) or ''} on {rows}")
+        print_line(console, f"pictures before (red) and after (green): {path}")
     if not apply:
         if as_json:
             print_json(document)
         else:
-            console.print(f"Correct it with: mm repair {batch} --apply --by WHO --reason TEXT")
+            print_line(console, f"Correct it with: mm repair {batch} --apply --by WHO --reason TEXT")
         return
     done = command.apply_repair(workspace, Runner(workspace, ConsoleBars(open_console(stderr=True))), plan, by, reason)
     if as_json:
         print_json(document | {"correction": done})
     else:
-        console.print(f"correction {done.correction_id}: {done.reason}", highlight=False)
+        print_line(console, f"correction {done.correction_id}: {done.reason}")
         told = f"released; run it on with: mm run --batch {batch}" if done.released else "still held, see: mm holds"
-        console.print(told)
+        print_line(console, told)
     raise typer.Exit(DONE if done.passed else HELD)

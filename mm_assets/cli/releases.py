@@ -8,6 +8,7 @@ import typer
 
 from mm_assets.cli.output import DONE, FAILED, HELD, Json, open_console, print_json
 from mm_assets.display.counts import tell_count
+from mm_assets.display.lines import print_line
 
 
 class Form(StrEnum):
@@ -67,9 +68,9 @@ def lint(
     else:
         console = open_console()
         for error in report.errors:
-            console.print(f"{error.file}:{error.line}: {error.code} [{error.id}] {error.message}", highlight=False)
+            print_line(console, f"{error.file}:{error.line}: {error.code} [{error.id}] {error.message}")
         seen = tell_count(report.files, "file"), tell_count(report.rows, "row"), tell_count(len(report.errors), "error")
-        console.print(", ".join(seen))
+        print_line(console, ", ".join(seen))
     raise typer.Exit(HELD if report.errors else DONE)
 
 
@@ -119,7 +120,7 @@ def forget(
             print_json(plan.to_document())
         else:
             command.print_plan(plan, console)
-            console.print("Nothing was changed. Delete it with: --yes --by WHO --reason TEXT")
+            print_line(console, "Nothing was changed. Delete it with: --yes --by WHO --reason TEXT")
         return
     progress = open_console(stderr=True)
     if resume:
@@ -153,7 +154,8 @@ def export(
         open_workspace(), target, form.value, out, open_console(stderr=True), text.value if text else None
     )
     for batch, gate in done.held.items():
-        open_console(stderr=True).print(f"[yellow]{batch} is held by gate {gate}: its times may be wrong[/yellow]")
+        told = f"{batch} is held by gate {gate}: its times may be wrong"
+        print_line(open_console(stderr=True), (told, "yellow"))
     if as_json:
         print_json(done.to_document())
     else:
@@ -161,7 +163,7 @@ def export(
         told = ", ".join(tell_count(count, noun) for noun, count in counts.items())
         told += f" in {tell_count(len(done.files), 'file')}"
         empty = f"; of {tell_count(done.without_text, 'clip')} there are no {done.text}" if done.without_text else ""
-        open_console().print(f"{target}: {told} below {out}{empty}", highlight=False)
+        print_line(open_console(), f"{target}: {told} below {out}{empty}")
 
 
 def _export_release(release: str, form: Form, out: Path, as_json: bool) -> None:
@@ -176,6 +178,6 @@ def _export_release(release: str, form: Form, out: Path, as_json: bool) -> None:
     counts = ", ".join(f"{count} {split}" for split, count in done.samples.items())
     files = f"{tell_count(done.files, 'file')}, {done.size_bytes / 1e6:,.1f} MB below {done.folder}"
     told = f"{release}: {counts} samples in {files}"
-    open_console().print(told, highlight=False)
+    print_line(open_console(), told)
     for reason, count in done.left_out.items():
-        open_console().print(f"[yellow]left out {count}: {reason}[/yellow]", highlight=False)
+        print_line(open_console(), (f"left out {count}: {reason}", "yellow"))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mm_assets.cli.output import DONE, FAILED, Json, open_console, print_json
+from mm_assets.display.lines import print_line
 
 
 def demo(as_json: Json = False) -> None:
@@ -45,9 +46,9 @@ def doctor(as_json: Json = False) -> None:
         console = open_console()
         for name, value in findings.items():
             if isinstance(value, dict):
-                console.print(f"{name}:")
+                print_line(console, f"{name}:")
                 for key, item in value.items():
-                    console.print(f"  {key}: {item}")
+                    print_line(console, f"  {key}: {item}")
             else:
-                console.print(f"{name}: {value}")
+                print_line(console, f"{name}: {value}")
     raise typer.Exit(FAILED if findings["problems"] else DONE)

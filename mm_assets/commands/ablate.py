@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from mm_assets.commands.polling import polled
 from mm_assets.commands.run import failure_reason
 from mm_assets.commands.workspace import Workspace
+from mm_assets.display.lines import print_line
 from mm_assets.errors import ReleaseError
 from mm_assets.fusion.samples import POOLS
 from mm_assets.mixtures.ablation.assets import PROGRESS, report_path, runs_of
@@ -46,7 +47,7 @@ def run_ablation(workspace: Workspace, release: str, console: Console) -> dict[s
     validate_release_id(release)
     workspace.instance.add_dynamic_partitions(releases.name or "", [release])
     instance, job, run_id = workspace.instance, workspace.definitions.resolve_job_def(JOB), str(uuid.uuid4())
-    columns = TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = TextColumn("{task.description:<24}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("proxies", total=None)
 
@@ -157,9 +158,9 @@ def print_ablation(found: Mapping[str, Any], console: Console) -> None:
         told_correlation = "-" if correlation is None else f"{correlation:.2f}"
         table.add_row(name, f"{row['predicted']:.3f}", f"{row['loss']:.3f}", told, told_correlation)
     console.print(table)
-    console.print(f"rank correlation of the objective: {found['rank_correlations'].get('objective', 0.0):.2f}")
-    console.print(f"report: {found['report']}", highlight=False)
-    console.print(f"draw it: mm run --release {found['release']}", highlight=False)
+    print_line(console, f"rank correlation of the objective: {found['rank_correlations'].get('objective', 0.0):.2f}")
+    print_line(console, f"report: {found['report']}")
+    print_line(console, f"draw it: mm run --release {found['release']}")
 
 
 def print_forecast(found: Mapping[str, Any], console: Console) -> None:
@@ -169,7 +170,7 @@ def print_forecast(found: Mapping[str, Any], console: Console) -> None:
         table.add_row(name, f"{one['value']:.3f}", f"{one['low']:.3f}", f"{one['high']:.3f}")
     console.print(table)
     value, low, high = (f"{np.expm1(found['objective'][key]):+.1%}" for key in ("value", "low", "high"))
-    console.print(f"losses against the pools as delivered: {value} ({low} to {high})", highlight=False)
+    print_line(console, f"losses against the pools as delivered: {value} ({low} to {high})")
 
 
 def _opened(workspace: Workspace) -> tuple[DeltaLake, PolicyFile]:

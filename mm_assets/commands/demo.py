@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console, JustifyMethod
 from rich.table import Table
+from rich.text import Text
 
 from mm_assets.commands.progress_bars import ConsoleBars
 from mm_assets.commands.repair import repairable_batches, tell_repair
@@ -21,6 +22,7 @@ from mm_assets.commands.status import (
     release_summaries,
 )
 from mm_assets.commands.workspace import Workspace
+from mm_assets.display.lines import print_line
 from resources.delta_lake import DeltaLake
 
 DEMO_RELEASE = "demo"
@@ -128,16 +130,17 @@ def print_outcome(outcome: DemoOutcome, console: Console) -> None:
             else "{:.2f} ({:.2f} to {:.2f})".format(row["recall_at_1"], *row["interval"])
         )
         rejected = ", ".join(f"{code} {count}" for code, count in row["rejected"].items()) or "-"
-        state = f"[red]held by {row['gate']}[/red]" if row["why"] else f"[green]{row['state']}[/green]"
+        state = Text(f"held by {row['gate']}", "red") if row["why"] else Text(row["state"], "green")
         table.add_row(row["batch"], str(row["rows_in"]), str(row["rows_out"]), rejected, recall, state)
     console.print(table)
     for row in outcome.rows:
         if row["why"]:
-            console.print(f"[red]{row['batch']} is held[/red] ({row['code']}): {row['why']}")
+            print_line(console, (f"{row['batch']} is held", "red"), f" ({row['code']}): {row['why']}")
     for batch in outcome.repairable:
-        console.print(tell_repair(batch, os.path.relpath(demo_root() / "data" / "landing")), highlight=False)
+        print_line(console, tell_repair(batch, os.path.relpath(demo_root() / "data" / "landing")))
     for batch, reason in (outcome.summary.refused | outcome.summary.failed).items():
-        console.print(f"[red]{batch}[/red]: {reason}")
+        print_line(console, (batch, "red"), f": {reason}")
     for release in outcome.releases:
-        console.print(f"Release [bold]{release['release']}[/bold]: {release['samples']} samples in {release['path']}")
-    console.print("Open the Dagster UI with: make ui  (http://127.0.0.1:3000)")
+        told = f": {release['samples']} samples in {release['path']}"
+        print_line(console, "Release ", (release["release"], "bold"), told)
+    print_line(console, "Open the Dagster UI with: make ui  (http://127.0.0.1:3000)")

@@ -155,7 +155,11 @@ def export_text(form: str) -> Exporter:
             raise ExportError(f"{form} times words and cues have none; export transcripts or segments")
         done = Exported(target.name, target.kind, form, target.text)
         with Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
         ) as progress:
             for batch, wanted in target.segments.items():
                 clips = _clips(lake, batch)

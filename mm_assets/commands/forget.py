@@ -5,10 +5,12 @@ from typing import Any, Final
 
 import polars as pl
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mm_assets.commands.workspace import Workspace
 from mm_assets.display.counts import tell_count
+from mm_assets.display.lines import print_line
 from mm_assets.errors import LineageError
 from mm_assets.lineage.descendants import count_rows, is_made_of
 from mm_assets.lineage.search import Search, search, texts_of
@@ -123,7 +125,9 @@ def _finish(workspace: Workspace, takedowns: Takedowns, takedown: str, console: 
     going = {table: is_made_of(table, doomed.ids) for table in deletion_order()}
     texts = texts_of(lake, going)
     with console.status(f"takedown {takedown}") as status:
-        forgotten = forget(lake, workspace.provenance, doomed, lambda told: status.update(f"{takedown}: {told}"))
+        forgotten = forget(
+            lake, workspace.provenance, doomed, lambda told: status.update(escape(f"{takedown}: {told}"))
+        )
         status.update(f"{takedown}: deleting the history of runs")
         runs = forget_history(workspace.instance, [*doomed.batches, *forgotten.releases])
         status.update(f"{takedown}: searching")
@@ -142,36 +146,35 @@ def done_as_document(done: Done) -> dict[str, Any]:
 
 def print_plan(plan: Plan, console: Console) -> None:
     """Show what would go."""
-    console.print(
-        f"[bold]{plan.choice.selector.value}[/bold] takes {tell_count(plan.records.height, 'record')}", highlight=False
-    )
+    taken = f" takes {tell_count(plan.records.height, 'record')}"
+    print_line(console, (plan.choice.selector.value, "bold"), taken)
     for row in plan.records.head(_SHOWN).iter_rows(named=True):
-        console.print(f"  {row['record_id']}  {row['record_ref']}  {row['uri']}", highlight=False)
+        print_line(console, f"  {row['record_id']}  {row['record_ref']}  {row['uri']}")
     if plan.records.height > _SHOWN:
-        console.print(f"  … and {plan.records.height - _SHOWN} more, see --json")
+        print_line(console, f"  … and {plan.records.height - _SHOWN} more, see --json")
     table = Table("table", "rows", "of")
     for name, counted in plan.rows.items():
         table.add_row(name, str(sum(counted.values())), ", ".join(f"{owner} {rows}" for owner, rows in counted.items()))
     console.print(table)
-    console.print(f"releases to revoke: {', '.join(plan.releases) or 'none'}", highlight=False)
-    console.print(f"samples that lose a negative: {len(plan.doomed.samples)}", highlight=False)
+    print_line(console, f"releases to revoke: {', '.join(plan.releases) or 'none'}")
+    print_line(console, f"samples that lose a negative: {len(plan.doomed.samples)}")
 
 
 def print_done(done: Done, console: Console) -> None:
     """Show what went, and the proof."""
     rows = sum(done.forgotten.rows.values())
-    console.print(
+    print_line(
+        console,
         f"takedown {done.takedown}: {tell_count(rows, 'row')} of {tell_count(len(done.forgotten.rows), 'table')}, "
         f"{tell_count(done.forgotten.files, 'file')}, {tell_count(done.forgotten.old_files, 'file')} of earlier "
         f"versions and the history of {tell_count(done.runs, 'run')} deleted",
-        highlight=False,
     )
     for release in done.forgotten.releases:
-        console.print(f"release {release} revoked; draw it again with: mm run --release {release}", highlight=False)
-    console.print(
+        print_line(console, f"release {release} revoked; draw it again with: mm run --release {release}")
+    print_line(
+        console,
         f"search for {tell_count(done.proof.ids, 'id')} and {tell_count(done.proof.texts, 'text')} in "
         f"{tell_count(done.proof.rows, 'row')} and {tell_count(done.proof.files, 'file')}: nothing found",
-        highlight=False,
     )
     for uri in done.raw[:_SHOWN]:
-        console.print(f"still delivered: {uri}", highlight=False)
+        print_line(console, f"still delivered: {uri}")
