@@ -116,8 +116,12 @@ def review_tasks(
     batch: Annotated[str, typer.Argument(help="The batch.")],
     out: Annotated[Path, typer.Option(help="File to write Label Studio tasks to.")],
     picture_url: Annotated[
-        str, typer.Option(help="Address of a picture as the labelling server reaches it; {id} and {uri} are filled in.")
-    ] = "{uri}",
+        str | None,
+        typer.Option(
+            help="Address of a picture or clip as the labelling server reaches it; {id} and {uri} are filled in. "
+            "Default: the tasks hold small pictures, and clips are named by {uri}."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write random hard negatives of a batch as Label Studio tasks, with the labelling interface beside them."""

@@ -1,20 +1,31 @@
 """Hard negatives out to Label Studio, and people's verdicts back in."""
 
 import time
+from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
 
 import polars as pl
 
 from mm_assets.commands.workspace import Workspace
+from mm_assets.display.contact_sheet import thumbnail
 from mm_assets.errors import RecordError
+from mm_assets.gates.evidence import read_picture
 from mm_assets.hard_negatives.label_studio import CONFIG, make_tasks, read_export
 from mm_assets.hard_negatives.review_sheet import choose_for_review
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.policy import Policy
 from mm_assets.schemas import TABLES
 from resources.delta_lake import DeltaLake
+from resources.object_store import LandingStore
+
+Reference = Mapping[str, Any]
+"""A ``source_ref``: which bytes of which file."""
+_EMBEDDED_PX: Final = 480
+_EMBEDDED_QUALITY: Final = 85
 
 
 @dataclass(frozen=True)
@@ -48,28 +59,62 @@ def _lake(workspace: Workspace) -> DeltaLake:
     return workspace.resources["lake"]  # pyright: ignore[reportReturnType] - keyed by definitions.py
 
 
-def write_tasks(workspace: Workspace, batch: str, out: Path, picture_url: str) -> WrittenTasks:
+class _LakeAddresses:
+    """Addresses of the pictures and clips of a batch: by a pattern, or of pictures the pictures themselves."""
+
+    def __init__(self, lake: DeltaLake, landing: LandingStore, batch: str, pattern: str | None) -> None:
+        self._lake, self._landing, self._pattern = lake, landing, pattern
+        self._pictures, self._clips = _references(lake, "images", "image_id", batch), dict[str, Reference]()
+        for table in ("audio_clips", "video_clips"):
+            self._clips |= _references(lake, table, "clip_id", batch)
+
+    def of(self, item_id: str) -> str:
+        picture = self._pictures.get(item_id)
+        if picture is not None and self._pattern is None:
+            return _embedded(read_picture(self._landing, picture))
+        reference = picture or self._clips.get(item_id)
+        return self._filled(item_id, "" if reference is None else reference["uri"])
+
+    def of_edited(self, path: str) -> str:
+        if self._pattern is None:
+            return _embedded(self._lake.files.get_bytes(path))
+        return self._filled(PurePosixPath(path).stem, f"{self._lake.root}/{path}")
+
+    def is_clip(self, item_id: str) -> bool:
+        return item_id in self._clips
+
+    def _filled(self, item_id: str, uri: str) -> str:
+        return (self._pattern or "{uri}").replace("{id}", item_id).replace("{uri}", uri)
+
+
+def _embedded(encoded: bytes) -> str:
+    """A picture as an address that holds all of it, made smaller."""
+    buffer = BytesIO()
+    thumbnail(encoded, _EMBEDDED_PX).save(buffer, "JPEG", quality=_EMBEDDED_QUALITY)
+    return f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode()}"
+
+
+def _references(lake: DeltaLake, table: str, key: str, batch: str) -> dict[str, Reference]:
+    return dict(lake.scan(table, batch).select(key, "source_ref").collect().iter_rows())
+
+
+def write_tasks(workspace: Workspace, batch: str, out: Path, picture_url: str | None) -> WrittenTasks:
     """Write random kept negatives of each strategy that nobody has looked at.
 
     Args:
         workspace: the workspace.
         batch: the batch.
         out: file of the tasks; the interface goes beside it as ``.xml``.
-        picture_url: address of a picture, with ``{id}`` and ``{uri}`` to fill in.
+        picture_url: address of a picture or clip, with ``{id}`` and ``{uri}`` to fill in; of an edited picture these
+            are the name of its file and its place in the lake. None: the tasks hold the pictures, made smaller, and
+            the uri of a clip.
     """
     lake = _lake(workspace)
     policy: Policy = workspace.resources["policy_file"].policy  # pyright: ignore[reportAttributeAccessIssue] - as above
     settings = policy.hard_negatives
     rows = lake.scan("hard_negatives", validate_batch_id(batch))
     items = choose_for_review(rows, settings.review_per_strategy, seed=settings.seed)
-    uris: dict[str, str] = dict(
-        lake.scan("images", batch).select("image_id", pl.col("source_ref").struct.field("uri")).collect().iter_rows()
-    )
-
-    def address(image_id: str) -> str:
-        return picture_url.replace("{id}", image_id).replace("{uri}", uris.get(image_id, ""))
-
-    out.write_text(make_tasks(items, address), encoding="utf-8")
+    out.write_text(make_tasks(items, _LakeAddresses(lake, workspace.landing, batch, picture_url)), encoding="utf-8")
     interface = out.with_suffix(".xml")
     interface.write_text(CONFIG, encoding="utf-8")
     return WrittenTasks(len(items), interface)

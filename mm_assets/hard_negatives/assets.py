@@ -10,9 +10,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mm_assets.aligned.objects.boxes.regions import read_pictures
-from mm_assets.display.metadata import counts_table, rows_table
-from mm_assets.gates.guard import refuse_if_held
-from mm_assets.hard_negatives.batch_negatives import BatchSummary, KeptTexts, Tally
+from mm_assets.aligned.objects.claims.timed_entailment import TimedEntailment
+from mm_assets.display.contact_sheet import Tile, contact_sheet
+from mm_assets.display.metadata import counts_table, picture, rows_table
+from mm_assets.gates.evidence import read_picture
+from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
+from mm_assets.hard_negatives.batch_negatives import KeptTexts, Tally
 from mm_assets.hard_negatives.batch_sources import (
     caption_positives,
     cue_windows,
@@ -22,11 +25,12 @@ from mm_assets.hard_negatives.batch_sources import (
 )
 from mm_assets.hard_negatives.edit_pictures import edit_pictures, plan_tasks
 from mm_assets.hard_negatives.gate import audit_row
-from mm_assets.hard_negatives.llm_synthetic import SyntheticReport
+from mm_assets.hard_negatives.interfaces import TextRater
 from mm_assets.hard_negatives.make_batch import BatchMaker, Sources
 from mm_assets.hard_negatives.negatives import Negative, Positive
-from mm_assets.hard_negatives.review_sheet import COLUMNS, choose_for_review
+from mm_assets.hard_negatives.review_sheet import COLUMNS, ReviewItem, choose_for_review
 from mm_assets.hard_negatives.rows import to_rows
+from mm_assets.hard_negatives.timed_models import timed
 from mm_assets.policy import Policy
 from mm_assets.schemas import TABLES
 from mm_assets.step_assets import table_specs, written_metadata
@@ -44,6 +48,8 @@ from resources.wordnet import WordNetResource
 
 GROUP = "hard_negatives"
 STEP = "hard_negatives"
+_PICTURES_SHOWN = 5
+_PICTURE_PX = 160
 _DEPS = (
     "captions",
     "images",
@@ -73,10 +79,18 @@ def hard_negatives(
     """One row per hard negative with its verdict, and one per batch: how many are true, and what gives them away."""
     refuse_if_held(context, holds)
     batch, policy, model = context.partition_key, policy_file.policy, encoder.handle
+    reader, writer = entailment.handle, language_model.handle
+    texts = lake.count("captions", batch) * policy.hard_negatives.texts_per_caption
+    refuse_if_over_budget(holds, costs.estimate(batch, STEP, "texts", texts))
+    if reader is not None:
+        refuse_if_over_budget(holds, costs.estimate(batch, STEP, "pairs", texts))
+    asks = "texts" if isinstance(writer, TextRater) else "requests"
     used = {"encoder": encoder, "wordnet": wordnet, "language_model": language_model, "entailment": entailment}
     with (
         provenance.writing(STEP, batch, models=used) as writing,
         costs.metered(context, STEP, model.identity, "texts", model.device) as embedded,
+        costs.metered(context, STEP, entailment.identity, "pairs", reader.device if reader else "cpu") as compared,
+        costs.metered(context, STEP, language_model.identity, asks, "cpu" if asks == "texts" else "remote") as asked,
         lake.staging() as drafts,
         lake.staging() as settled,
     ):
@@ -87,24 +101,27 @@ def hard_negatives(
             embedded.add(len(texts), perf_counter() - started)
             return found
 
-        decisions = lake.scan("review_decisions").select("subject_id", "decision", "at_us").collect().iter_rows()
+        decisions = (
+            lake.scan("review_decisions").select("subject_id", "decision", "reason", "at_us").collect().iter_rows()
+        )
         maker = BatchMaker(
             wordnet.handle,
             embed,
             policy.hard_negatives,
             _labels(lake, batch),
-            model=language_model.handle,
-            entailment=entailment.handle,
+            model=timed(writer, asked.add),
+            entailment=None if reader is None else TimedEntailment(reader, compared.add),
             decisions=latest_decisions(decisions),
             search=search_on(model.device),
+            max_prompts=costs.affordable(batch, asks, policy.hard_negatives.max_prompts),
         )
-        texts, tally, positives = KeptTexts(), Tally(), 0
+        kept, tally, positives = KeptTexts(), Tally(), 0
         for sources in _chunks(lake, landing, batch, str(model.identity), policy):
             judged = maker.make(sources)
-            texts.add(judged)
+            kept.add(judged)
             drafts.add(STEP, to_rows(batch, judged, sources.positions()))
             positives += len(sources.positives) + len(sources.windows)
-        audits = texts.audit(policy.hard_negatives)
+        audits = kept.audit(policy.hard_negatives)
         for draft in drafts.frames(STEP):
             rows = audits.settle_rows(draft)
             tally.add(rows)
@@ -115,7 +132,15 @@ def hard_negatives(
             [audit_row(batch, summary, policy.hard_negatives)], schema=TABLES["hard_negative_audit"].schema
         )
         writing.written.append(lake.replace("hard_negative_audit", batch, audit))
-        shown = _shown(summary, settled.scan(STEP), maker.report, policy)
+        rows = settled.scan(STEP)
+        items = choose_for_review(rows, policy.hard_negatives.review_per_strategy, seed=policy.hard_negatives.seed)
+        shown = {
+            "kept": summary.kept,
+            "outcomes": counts_table(dict(summary.outcomes), "strategy/outcome/rule", "negatives"),
+            "language_model": maker.report.tell(),
+            "for_review": rows_table([item.to_row() for item in items], COLUMNS),
+            **_pictures_for_review(lake, landing, batch, items),
+        }
     told = {STEP: shown, "hard_negative_audit": {"reason": audit["reason"][0]}}
     for done in writing.written:
         metadata = written_metadata(lake, batch, done) | told[done.table]
@@ -186,13 +211,24 @@ class _PictureEditor:
         return path
 
 
-def _shown(summary: BatchSummary, rows: pl.LazyFrame, report: SyntheticReport, policy: Policy) -> dict[str, Any]:
-    """What a person wants to see: counts by strategy and rule, and random negatives to look at."""
-    settings = policy.hard_negatives
-    items = choose_for_review(rows, settings.review_per_strategy, seed=settings.seed)
-    return {
-        "kept": summary.kept,
-        "outcomes": counts_table(dict(summary.outcomes), "strategy/outcome/rule", "negatives"),
-        "language_model": report.note or f"{report.requests} requests, {report.malformed} malformed",
-        "for_review": rows_table([item.to_row() for item in items], COLUMNS),
-    }
+def _pictures_for_review(
+    lake: DeltaLake, landing: LandingStore, batch: str, items: Sequence[ReviewItem]
+) -> dict[str, Any]:
+    """The first negatives of each strategy under the pictures they are to be false of."""
+    images = lake.scan("images", batch).select("image_id", "source_ref")
+    wanted = {item.judged.negative.image_id for item in items}
+    references = dict(images.filter(pl.col("image_id").is_in(wanted)).collect().iter_rows())
+    shown: dict[str, list[Tile]] = {}
+    for item in items:
+        negative = item.judged.negative
+        own = shown.setdefault(negative.strategy.value, [])
+        if negative.image_id in references and len(own) < _PICTURES_SHOWN:
+            path = item.edited_picture
+            encoded = (
+                read_picture(landing, references[negative.image_id]) if path is None else lake.files.get_bytes(path)
+            )
+            lines = (negative.strategy.value, f"true: {item.positive_marked}", f"false: {item.negative_marked}")
+            own.append(Tile(encoded, (*lines, item.seen) if path else lines))
+    tiles = [tile for own in shown.values() for tile in own]
+    sheet = contact_sheet(tiles, columns=_PICTURES_SHOWN, side=_PICTURE_PX)
+    return {"pictures_for_review": picture(sheet, "kept negatives, changed words in brackets")} if tiles else {}

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mm_assets.hard_negatives.negatives import Positive, Region
 from mm_assets.hard_negatives.temporal_shift import Window
+from mm_assets.hard_negatives.verdicts import IMPROPER, NO_CAPTION, REJECTED
 
 Floats = NDArray[np.float32]
 
@@ -134,13 +135,19 @@ def _find_events(text: str, cues: Sequence[tuple[str, int, int]]) -> tuple[tuple
     return tuple(spans) if len(spans) > 1 else ()
 
 
-def latest_decisions(rows: Iterable[tuple[str, str, int]]) -> dict[str, str]:
-    """The latest decision on each subject, from (subject, decision, time); of equal times the later row.
+def latest_decisions(rows: Iterable[tuple[str, str, str | None, int]]) -> dict[str, str]:
+    """The latest decision on each subject, from (subject, decision, reason, time); of equal times the later row.
 
-    >>> latest_decisions([("n", "accepted", 2), ("n", "rejected", 1)])
-    {'n': 'accepted'}
+    What was rejected because it reads wrong is `IMPROPER`: it is not true of its picture.
+
+    >>> latest_decisions([("n", "accepted", "", 2), ("n", "rejected", "", 1), ("m", "rejected", NO_CAPTION, 1)])
+    {'n': 'accepted', 'm': 'improper'}
     """
-    return {subject: decision for subject, decision, _ in sorted(rows, key=lambda row: row[2])}
+    found = {subject: (decision, reason) for subject, decision, reason, _ in sorted(rows, key=lambda row: row[3])}
+    return {
+        subject: IMPROPER if decision == REJECTED and reason == NO_CAPTION else decision
+        for subject, (decision, reason) in found.items()
+    }
 
 
 def _matrix(vectors: pl.Series) -> Floats:

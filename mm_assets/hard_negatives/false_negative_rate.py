@@ -1,7 +1,8 @@
 # pyright: strict
 """How many kept negatives are true of their picture after all, with an interval.
 
-Where people have looked at enough of a strategy's kept negatives, they alone tell. Else the rate follows from what the
+Where people have looked at enough of a strategy's kept negatives, they alone tell; and with fewer verdicts, too, if
+those leave no doubt that the rate is higher than estimated. Else the rate follows from what the
 verdicts found: they find a share ``c`` of all true texts (measured once on planted ones, see ``verdict_caught`` in the
 policy), so that of ``f`` found ones ``f (1 - c) / c`` slipped through, as in counting animals by marked ones. It is
 never taken to be lower than among the negatives that were labelled once (``labelled_true`` of ``labelled``).
@@ -59,8 +60,8 @@ def estimate_rate(outcomes: Outcomes, policy: HardNegativePolicy) -> FalseNegati
         policy: the policy.
     """
     kept = found = reviewed = rejected = confirmed = believed = 0
-    for told, count in outcomes.items():
-        _, outcome, rule = told.split("/", 2)
+    for counted, count in outcomes.items():
+        _, outcome, rule = counted.split("/", 2)
         kept += count * (outcome == _KEPT)
         believed += count * (outcome == _KEPT or rule in BELIEVED_RULES)
         reviewed += count * (rule == REVIEWED)
@@ -69,12 +70,9 @@ def estimate_rate(outcomes: Outcomes, policy: HardNegativePolicy) -> FalseNegati
         found += count * (rule != REVIEWED and outcome == Outcome.FALSE_NEGATIVE.value)
     if kept == 0:
         return FalseNegativeRate(math.nan, math.nan, math.nan, 0, found, reviewed, "planted")
+    told = _rate_by_people(rejected, reviewed, (kept - confirmed) / kept, policy)
     if reviewed >= policy.min_reviewed:
-        # People saw a random part; of those they accepted none is false, of the rest as many as they rejected.
-        share = rejected / reviewed
-        low, high = clopper_pearson(rejected, reviewed, policy.confidence)
-        unseen = (kept - confirmed) / kept
-        return FalseNegativeRate(share * unseen, low * unseen, high * unseen, kept, found, reviewed, "people")
+        return FalseNegativeRate(*told, kept, found, reviewed, "people")
     # Those left out since were as likely to have slipped through as those that stayed.
     doubtful = 1.0 - confirmed / kept
     spread = clopper_pearson(found, found + believed, policy.confidence)
@@ -88,7 +86,23 @@ def estimate_rate(outcomes: Outcomes, policy: HardNegativePolicy) -> FalseNegati
     # What is put in by a word net passes the rules by construction; only labels tell how often it is true all the same.
     seen = doubtful * policy.labelled_true / policy.labelled
     ceiling = doubtful * clopper_pearson(policy.labelled_true, policy.labelled, policy.confidence)[1]
-    return FalseNegativeRate(max(value, seen), low, max(high, ceiling), kept, found, reviewed, "planted")
+    value, high = max(value, seen), max(high, ceiling)
+    if told[1] > high:
+        return FalseNegativeRate(*told, kept, found, reviewed, "people")
+    return FalseNegativeRate(value, low, high, kept, found, reviewed, "planted")
+
+
+def _rate_by_people(
+    rejected: int, reviewed: int, unseen: float, policy: HardNegativePolicy
+) -> tuple[float, float, float]:
+    """Rate with its interval by what people saw; it says nothing, 0 to 0, where they saw nothing.
+
+    They saw a random part: of those they accepted none is true, of the rest as many as they rejected.
+    """
+    if reviewed == 0:
+        return 0.0, 0.0, 0.0
+    low, high = clopper_pearson(rejected, reviewed, policy.confidence)
+    return rejected / reviewed * unseen, low * unseen, high * unseen
 
 
 def slipped_share(found: float, caught: float) -> float:

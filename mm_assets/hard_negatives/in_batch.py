@@ -6,9 +6,10 @@ the true side as on the false one and no reader of texts alone can tell them apa
 
 import functools
 from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mm_assets.errors import EmbeddingShapeError
 from mm_assets.hard_negatives.interfaces import NeighbourSearch
@@ -127,18 +128,18 @@ def exchange(
 
 
 def hardest_in_batch(
-    image_embeddings: Floats,
-    text_embeddings: Floats,
+    image_embeddings: ArrayLike,
+    text_embeddings: ArrayLike,
     *,
     count: int,
     max_similarity: float,
-    true: NDArray[np.bool_] | None = None,
+    true: ArrayLike | None = None,
 ) -> NDArray[np.int64]:
     """The hardest texts of one training batch for each picture; to be called per batch.
 
     Args:
-        image_embeddings: unit vectors, float32, shape (B, D).
-        text_embeddings: unit vectors, float32, shape (B, D); row i goes with picture i.
+        image_embeddings: unit vectors, shape (B, D); any array, or a tensor on any device, of any precision.
+        text_embeddings: the same of the texts; row i goes with picture i.
         count: texts per picture.
         max_similarity: texts above it are taken to be true of the picture and left out.
         true: further pairs known to be true, shape (B, B); the diagonal always is.
@@ -146,18 +147,46 @@ def hardest_in_batch(
     Returns:
         Rows of texts, int64, shape (B, count), the hardest first; -1 where there are no more.
 
-    >>> eye = np.eye(3, dtype=np.float32)
+    Raises:
+        EmbeddingShapeError: the shapes do not fit, a value is no number, or ``count`` is below 1.
+
+    >>> eye = np.eye(3, dtype=np.float16)
     >>> hardest_in_batch(eye, eye[[0, 1, 2]], count=1, max_similarity=0.75).shape
     (3, 1)
     """
-    if image_embeddings.shape != text_embeddings.shape:
-        raise EmbeddingShapeError(f"{image_embeddings.shape} against {text_embeddings.shape}; give pairs")
-    similarity = image_embeddings @ text_embeddings.T
+    images, texts = _floats(image_embeddings), _floats(text_embeddings)
+    if images.ndim != 2 or images.shape != texts.shape:  # noqa: PLR2004 - rows and dimensions
+        raise EmbeddingShapeError(f"pictures {images.shape} against texts {texts.shape}; give (B, D) of both")
+    if count < 1:
+        raise EmbeddingShapeError(f"count is {count}; ask for at least one text per picture")
+    similarity = images @ texts.T
+    if not np.isfinite(similarity).all():
+        raise EmbeddingShapeError("an embedding holds NaN or infinity; a loss that diverged makes such")
     barred = similarity > max_similarity
     np.fill_diagonal(barred, val=True)
     if true is not None:
-        barred |= true
+        known = np.asarray(_on_host(true), np.bool_)
+        if known.shape != similarity.shape:
+            raise EmbeddingShapeError(f"true is {known.shape}, not {similarity.shape}; a row per picture")
+        barred |= known
     similarity[barred] = -np.inf
     order = np.argsort(-similarity, axis=1, kind="stable")[:, :count].astype(np.int64)
     order[~np.isfinite(np.take_along_axis(similarity, order, axis=1))] = -1
     return np.pad(order, ((0, 0), (0, max(0, count - order.shape[1]))), constant_values=-1)
+
+
+@runtime_checkable
+class _Tensor(Protocol):
+    """A tensor of a training framework, which may need a gradient, lie on a device or be of a type numpy has not."""
+
+    def detach(self) -> "_Tensor": ...
+    def float(self) -> "_Tensor": ...
+    def cpu(self) -> ArrayLike: ...
+
+
+def _on_host(array: ArrayLike) -> ArrayLike:
+    return array.detach().float().cpu() if isinstance(array, _Tensor) else array
+
+
+def _floats(array: ArrayLike) -> Floats:
+    return np.asarray(_on_host(array), np.float32)

@@ -10,20 +10,22 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, cast
+from html import escape
+from typing import Any, Final, Protocol, cast
 
 from mm_assets.errors import RecordError
 from mm_assets.hard_negatives.negatives import edited_spans
 from mm_assets.hard_negatives.review_sheet import ReviewItem, mark_html
-from mm_assets.hard_negatives.verdicts import ACCEPTED, REJECTED
+from mm_assets.hard_negatives.verdicts import ACCEPTED, NO_CAPTION, REJECTED
 
 QUESTION: Final = "truth"
 FALSE: Final = "False of the picture"
 TRUE: Final = "True of the picture"
-UNGRAMMATICAL: Final = "No proper caption"
+UNGRAMMATICAL: Final = NO_CAPTION
 CONFIG: Final = f"""\
 <View>
-  <Image name="picture" value="$image"/>
+  <Header value="$seen"/>
+  <HyperText name="picture" value="$seen_html" selectionEnabled="false"/>
   <HyperText name="true_text" value="$positive_html"/>
   <HyperText name="false_text" value="$negative_html"/>
   <Choices name="{QUESTION}" toName="picture" choice="single" required="true">
@@ -35,6 +37,7 @@ CONFIG: Final = f"""\
 """
 """The labelling interface the tasks are made for."""
 _DECISIONS: Final = {FALSE: ACCEPTED, TRUE: REJECTED, UNGRAMMATICAL: REJECTED}
+_SECOND_US: Final = 1_000_000
 _LARGEST_EXPORT: Final = 256 * 1024 * 1024
 
 
@@ -84,22 +87,43 @@ class ReadExport:
     malformed: int
 
 
-def make_tasks(items: Sequence[ReviewItem], picture_url: Callable[[str], str]) -> str:
+class Addresses(Protocol):
+    """Where the labelling server finds what is to be seen."""
+
+    def of(self, item_id: str) -> str:
+        """Address of a picture or clip."""
+        ...
+
+    def of_edited(self, path: str) -> str:
+        """Address of an edited picture by its path in the lake."""
+        ...
+
+    def is_clip(self, item_id: str) -> bool:
+        """Whether it plays: a sound or a video."""
+        ...
+
+
+def make_tasks(items: Sequence[ReviewItem], addresses: Addresses) -> str:
     """Tasks to import into Label Studio, as JSON.
+
+    What is shown is what the false text is false of: an edited picture beside the picture it was made from, and of a
+    clip the window in question.
 
     Args:
         items: negatives to look at.
-        picture_url: address of a picture or clip by its id, as the labelling server reaches it.
+        addresses: of pictures and clips.
     """
     tasks: list[dict[str, Any]] = []
     for item in items:
-        negative = item.judged.negative
+        negative, edited = item.judged.negative, item.edited_picture
         tasks.append(
             {
                 "data": {
                     "negative_id": negative.negative_id,
                     "strategy": negative.strategy.value,
-                    "image": picture_url(negative.image_id),
+                    "image": addresses.of_edited(edited) if edited else addresses.of(negative.image_id),
+                    "seen": item.seen,
+                    "seen_html": _seen_html(item, addresses),
                     "positive": negative.positive_text,
                     "negative": negative.text,
                     "positive_html": mark_html(
@@ -115,6 +139,22 @@ def make_tasks(items: Sequence[ReviewItem], picture_url: Callable[[str], str]) -
             }
         )
     return json.dumps(tasks, ensure_ascii=False, indent=1)
+
+
+def _seen_html(item: ReviewItem, addresses: Addresses) -> str:
+    """What the false text is to be judged by, as HTML."""
+    own = escape(addresses.of(item.judged.negative.image_id))
+    if item.edited_picture is not None:
+        edited = escape(addresses.of_edited(item.edited_picture))
+        return (
+            f'<figure><img src="{edited}" height="400"><figcaption>edited: judge this one</figcaption></figure>'
+            f'<figure><img src="{own}" height="200"><figcaption>as delivered</figcaption></figure>'
+        )
+    if addresses.is_clip(item.judged.negative.image_id):
+        window = item.window_us
+        part = "" if window is None else f"#t={window[0] / _SECOND_US:.3f},{window[1] / _SECOND_US:.3f}"
+        return f'<video src="{own}{part}" controls height="400"></video>'
+    return f'<img src="{own}" height="400">'
 
 
 def read_export(text: str, known: Callable[[str], bool]) -> ReadExport:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from mm_assets.aligned.objects.anchoring.lexicon import read_lexicon
+from mm_assets.display.counts import tell_count
 from mm_assets.errors import InferenceError
 from mm_assets.hard_negatives.chosen_exchanges import ChosenExchanges, Text
 from mm_assets.hard_negatives.interfaces import LanguageModel, TextRater
@@ -59,16 +60,32 @@ class SyntheticReport:
     """What the model was asked and what came of it.
 
     Attributes:
-        note: what a person should know.
+        note: why nothing was asked; empty if a model is configured.
         requests: requests made, or captions whose words a model chose among.
         failed: requests without an answer.
         malformed: answers, or texts in them, not in the form asked for.
+        last_failure: what the last request without an answer met with.
+        stopped: why captions were left unasked; empty if none were.
     """
 
     note: str = ""
     requests: int = 0
     failed: int = 0
     malformed: int = 0
+    last_failure: str = ""
+    stopped: str = ""
+
+    def tell(self) -> str:
+        """All of it in a line.
+
+        >>> SyntheticReport(requests=3, failed=1, malformed=2, last_failure="no answer in 60 s").tell()
+        '3 requests, 1 failed (the last: no answer in 60 s), 2 malformed'
+        """
+        if self.note:
+            return self.note
+        failed = f", {self.failed} failed (the last: {self.last_failure})" if self.failed else ""
+        stopped = f"; stopped: {self.stopped}" if self.stopped else ""
+        return f"{tell_count(self.requests, 'request')}{failed}, {self.malformed} malformed{stopped}"
 
 
 class LlmSynthetic:
@@ -78,6 +95,7 @@ class LlmSynthetic:
         model: the model; None if none is configured.
         relations: knows which words of a caption may be replaced.
         policy: the policy.
+        max_prompts: captions asked about at most; None: as many as the policy allows.
         clock: monotonic seconds.
     """
 
@@ -88,9 +106,11 @@ class LlmSynthetic:
         model: LanguageModel | TextRater | None,
         relations: TermRelations,
         policy: HardNegativePolicy,
+        max_prompts: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model, self._relations, self._policy, self._clock = model, relations, policy, clock
+        self._most = policy.max_prompts if max_prompts is None else min(max_prompts, policy.max_prompts)
         self._ends: float | None = None
         self._failed_in_a_row = 0
         self.report = SyntheticReport(note=NOT_CONFIGURED if model is None else "")
@@ -104,7 +124,9 @@ class LlmSynthetic:
         """
         if self._model is None:
             return
-        chosen = positives[: self._policy.max_prompts - self.report.requests]
+        chosen = positives[: self._most - self.report.requests]
+        if len(chosen) < len(positives) and self._most < self._policy.max_prompts:
+            self.report.stopped = f"the batch's budget allows {tell_count(self._most, 'request')}"
         if isinstance(self._model, TextRater):
             yield from self._choose(self._model, chosen, taken)
         else:
@@ -115,10 +137,11 @@ class LlmSynthetic:
     def _is_over(self) -> bool:
         """Whether no more may be asked of this batch; the report then says so."""
         self._ends = self._ends or self._clock() + self._policy.prompt_seconds
-        over = self._clock() > self._ends or self._failed_in_a_row >= _FAILURES_TO_STOP
-        if over:
-            self.report.note = f"stopped after {self.report.requests} requests: out of time or the model is down"
-        return over
+        if self._failed_in_a_row >= _FAILURES_TO_STOP:
+            self.report.stopped = f"{self._failed_in_a_row} requests in a row failed"
+        elif self._clock() > self._ends:
+            self.report.stopped = f"the {self._policy.prompt_seconds:g} s of [hard_negatives] prompt_seconds are over"
+        return bool(self.report.stopped)
 
     def _ask(self, model: LanguageModel, positives: Sequence[Positive]) -> Iterator[Negative]:
         for positive in positives:
@@ -129,7 +152,7 @@ class LlmSynthetic:
                 answer = model.ask(self.prompt(positive))
             except InferenceError as error:
                 self.report.failed += 1
-                self.report.note = str(error)
+                self.report.last_failure = str(error)
                 self._failed_in_a_row += 1
                 continue
             self._failed_in_a_row = 0

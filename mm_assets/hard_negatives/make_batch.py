@@ -61,6 +61,7 @@ class BatchMaker:
         entailment: NLI model; None if none is configured.
         decisions: people's verdicts by negative id.
         search: finds neighbours on a device; None for this machine's cores.
+        max_prompts: captions the language model is asked about at most; None: as many as the policy allows.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class BatchMaker:
         entailment: Entailment | None = None,
         decisions: Mapping[str, str] | None = None,
         search: NeighbourSearch | None = None,
+        max_prompts: int | None = None,
     ) -> None:
         self._search = search
         self._embed, self._policy, self._entailment, self._decisions = embed, policy, entailment, decisions
@@ -81,7 +83,7 @@ class BatchMaker:
         self._replace = SubtleReplacement(net, policy, relations)
         self._swap = AttributeSwap(relations)
         self._shift = TemporalShift(relations, policy)
-        self._asked = LlmSynthetic(model, relations, policy)
+        self._asked = LlmSynthetic(model, relations, policy, max_prompts)
         self._rules = TruthRules(relations, policy)
 
     @property

@@ -12,7 +12,8 @@ from mm_assets.hard_negatives.negatives import Outcome, edited_spans
 from mm_assets.hard_negatives.rows import from_row
 from mm_assets.hard_negatives.verdicts import REVIEWED, Judged
 
-COLUMNS: Final = ("negative_id", "strategy", "kind", "positive", "negative", "similarity", "verdict", "reason")
+COLUMNS: Final = ("negative_id", "strategy", "kind", "positive", "negative", "seen", "similarity", "verdict", "reason")
+_SECOND_US: Final = 1_000_000
 _OPENING, _CLOSING = "⟦", "⟧"
 
 
@@ -30,6 +31,33 @@ class ReviewItem:
     positive_marked: str
     negative_marked: str
 
+    @property
+    def edited_picture(self) -> str | None:
+        """Where the picture lies in the lake that the text is to be false of; None if it is the positive's own."""
+        path = (self.judged.negative.media or {}).get("path")
+        return path if isinstance(path, str) else None
+
+    @property
+    def window_us(self) -> tuple[int, int] | None:
+        """Times of the clip that the text is to be false of, microseconds; None if there are none."""
+        media = self.judged.negative.media or {}
+        return (media["start_us"], media["end_us"]) if "start_us" in media else None
+
+    @property
+    def seen(self) -> str:
+        """What to judge the false text by, in words.
+
+        A text without times of its own is said of the whole picture or clip.
+        """
+        media = self.judged.negative.media or {}
+        if self.edited_picture is not None:
+            done = "turned to" if media["form"] == "recolored" else "exchanged with"
+            return f"edited picture: {media['before']} {done} {media['after']}"
+        if self.window_us is not None:
+            start_s, end_s = (at / _SECOND_US for at in self.window_us)
+            return f"clip from {start_s:.2f} s to {end_s:.2f} s"
+        return "picture or clip as delivered"
+
     def to_row(self) -> dict[str, Any]:
         """Columns of the sheet."""
         negative = self.judged.negative
@@ -39,6 +67,7 @@ class ReviewItem:
             "kind": None if negative.kind is None else negative.kind.value,
             "positive": self.positive_marked,
             "negative": self.negative_marked,
+            "seen": self.seen,
             "similarity": None if np.isnan(self.judged.similarity) else round(self.judged.similarity, 3),
             "verdict": self.judged.outcome.value,
             "reason": self.judged.reason,

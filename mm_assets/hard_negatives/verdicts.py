@@ -19,12 +19,17 @@ from mm_assets.policy import HardNegativePolicy
 
 ACCEPTED: Final = "accepted"
 REJECTED: Final = "rejected"
+IMPROPER: Final = "improper"
+"""Rejected for how it reads."""
+NO_CAPTION: Final = "No proper caption"
+"""What people say of such a text."""
 OVER_CAP: Final = "over_cap"
 LONE_HALF: Final = "lone_half"
 BLIND_READER: Final = "blind_reader"
 """Rules by which negatives that are false are left out."""
 BELIEVED_RULES: Final = frozenset({OVER_CAP, LONE_HALF, BLIND_READER})
 REVIEWED: Final = "review"
+_DECIDED: Final = {ACCEPTED: Outcome.KEPT, IMPROPER: Outcome.SHORTCUT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ def judge(
         rules: what finds them true.
         policy: the policy.
         entailment: model asked about texts that the rules keep; None for none.
-        decisions: ``accepted`` or ``rejected`` by negative id, the latest of each.
+        decisions: ``accepted``, ``rejected`` or ``improper`` by negative id, the latest of each.
     """
     judged: list[Judged] = []
     for place, negative in enumerate(negatives):
@@ -94,7 +99,7 @@ def judge(
         )
         decision = decisions.get(negative.negative_id) if decisions else None
         if decision is not None:
-            outcome = Outcome.KEPT if decision == ACCEPTED else Outcome.FALSE_NEGATIVE
+            outcome = _DECIDED.get(decision, Outcome.FALSE_NEGATIVE)
             judged.append(Judged(negative, outcome, f"{REVIEWED}: {decision}", similarity, own, text, reviewed=True))
             continue
         outcome, reason = _band(negative, similarity, own, text, policy)

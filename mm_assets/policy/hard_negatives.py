@@ -32,6 +32,9 @@ class HardNegativePolicy(Section):
         description="Captions or cues worked on at once: words and captions change hands among them, and memory is "
         "theirs. As many as a large training batch has.",
     )
+    texts_per_caption: PositiveInt = Field(
+        default=6, description="Texts embedded per caption, to estimate what the step costs; the demo embeds 4.3."
+    )
     neighbours: PositiveInt = Field(default=16, description="Nearest texts looked at for each picture when mining.")
     block_rows: PositiveInt = Field(
         default=4_096, description="Rows of a similarity block: 4,096 squared float32 are 64 MiB."

@@ -101,7 +101,9 @@ def test_a_model_that_does_not_answer_is_given_up(model_server: _Model) -> None:
     source = LlmSynthetic(configured_model(), TermRelations(read_wordnet()), HardNegativePolicy())
     assert not list(source.make(_POSITIVES * 10))
     assert source.report.requests == source.report.failed == 5
-    assert "stopped" in source.report.note
+    told = source.report.tell()
+    assert told.startswith("5 requests, 5 failed (the last: ")
+    assert told.endswith("), 0 malformed; stopped: 5 requests in a row failed")
 
 
 def test_words_without_a_list_are_counted(model_server: _Model) -> None:

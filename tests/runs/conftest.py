@@ -3,7 +3,7 @@
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,3 +160,13 @@ def upload(site: Site) -> None:
     for file in sorted(site.landing_folder.rglob("*"), key=lambda path: path.name == "_SUCCESS"):
         if file.is_file():
             client.upload_file(str(file), bucket, f"{prefix}/{file.relative_to(site.landing_folder).as_posix()}")
+
+
+def metadata_of(site: Site, asset: str, batch: str | None = None) -> Mapping[str, dg.MetadataValue]:
+    """What the latest materialization of an asset shows."""
+    event = site.instance.get_latest_materialization_event(dg.AssetKey(asset))
+    assert event is not None
+    assert event.asset_materialization is not None
+    if batch is not None:
+        assert event.asset_materialization.partition == batch
+    return event.asset_materialization.metadata

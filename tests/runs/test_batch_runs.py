@@ -1,18 +1,21 @@
 """Real materializations: real pictures, real models, real Delta tables."""
 
 import json
+import re
 
 import polars as pl
 import pytest
 
 from mm_assets.cleaned.checks import account
 from mm_assets.commands.repair import show_repair
+from mm_assets.commands.review import write_tasks
 from mm_assets.commands.status import read_status
 from mm_assets.errors import HoldError
 from mm_assets.fusion.linter import lint_paths
 from mm_assets.schemas import TABLES
+from resources import local_language_model
 from resources.holds import describe_hold
-from tests.runs.conftest import open_site, upload
+from tests.runs.conftest import metadata_of, open_site, upload
 
 CONTENT = [
     name
@@ -149,6 +152,25 @@ def test_a_step_that_would_overspend_is_refused_until_released(site):
         site.run()
     spent = site.lake.scan("costs").group_by("asset").agg(pl.col("units").sum()).collect()
     assert dict(spent.iter_rows())["image_embeddings"] == site.lake.count("images", "good")
+
+
+@pytest.mark.slow
+def test_negatives_of_a_model_are_metered_and_shown_under_their_pictures(site, monkeypatch, tmp_path):
+    monkeypatch.setenv("MM_LLM_MODEL", local_language_model.NAME)
+    site.cut("clean", "good", 20)
+    assert site.run().failed == {}
+    spent = site.lake.scan("costs").filter(pl.col("asset") == "hard_negatives").collect()
+    units = dict(spent.select(pl.col("model").str.split("@").list.first(), "units").iter_rows())
+    assert units[local_language_model.NAME] > 0
+    shown = metadata_of(site, "hard_negatives", "good")
+    assert "data:image/png;base64" in shown["pictures_for_review"].value
+    assert re.fullmatch(r"\d+ requests, 0 malformed", str(shown["language_model"].value))
+    out = tmp_path / "tasks.json"
+    written = write_tasks(site.workspace, "good", out, None)
+    tasks = [task["data"] for task in json.loads(out.read_text(encoding="utf-8"))]
+    assert len(tasks) == written.tasks > 0
+    assert all(task["image"].startswith("data:image/jpeg;base64,") for task in tasks)
+    assert all(task["image"] in task["seen_html"] for task in tasks)
 
 
 @pytest.mark.slow

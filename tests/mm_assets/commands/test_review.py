@@ -14,6 +14,7 @@ from mm_assets.hard_negatives.verdicts import Judged
 from mm_assets.policy import Policy
 from resources.corrections import Corrections
 from resources.delta_lake import DeltaLake
+from resources.object_store import LandingStore
 from resources.policy_file import PolicyFile
 from resources.provenance import NO_REVIEWS, Provenance
 
@@ -30,7 +31,8 @@ def reviewed(tmp_path: Path) -> SimpleNamespace:
     policy_file = PolicyFile(path="")
     provenance = Provenance(lake=lake, policy_file=policy_file, corrections=Corrections(lake=lake))
     resources = {"lake": lake, "policy_file": SimpleNamespace(policy=Policy())}
-    return SimpleNamespace(resources=resources, lake=lake, provenance=provenance)
+    landing = LandingStore(root=str(tmp_path))
+    return SimpleNamespace(resources=resources, lake=lake, provenance=provenance, landing=landing)
 
 
 def _answer(path: Path, choice: str, when: str) -> None:

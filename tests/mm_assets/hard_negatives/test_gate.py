@@ -95,6 +95,18 @@ def test_people_tell_once_there_are_enough() -> None:
     assert (rate.low, rate.high) == pytest.approx((low * 100 / 136, high * 100 / 136))
 
 
+@pytest.mark.parametrize(("rejected", "basis"), [(2, "planted"), (4, "people"), (12, "people")])
+def test_a_dozen_verdicts_tell_once_they_leave_no_doubt(rejected: int, basis: str) -> None:
+    judged = [
+        *_judged(200, Outcome.KEPT),
+        *_judged(12 - rejected, Outcome.KEPT, reviewed=True, start=200),
+        *_judged(rejected, Outcome.FALSE_NEGATIVE, reviewed=True, start=300),
+    ]
+    rate = estimate_rate(count_outcomes(judged), _POLICY)
+    assert rate.basis == basis
+    assert audit_row("b", _batch(judged), _POLICY)["passed"] is (basis == "planted")
+
+
 def test_a_batch_of_true_texts_is_held() -> None:
     # As in the reference's log: 8,240 of 21,300 candidates are true, and the verdicts miss one in ten.
     policy = _POLICY.model_copy(update={"verdict_caught": 90, "verdict_planted": 100})

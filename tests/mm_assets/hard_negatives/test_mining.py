@@ -1,7 +1,9 @@
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,3 +119,33 @@ def test_a_training_batch_gets_the_hardest_that_are_not_true() -> None:
     found = hardest_in_batch(images, texts, count=3, max_similarity=0.75, true=true)
     assert found[0].tolist() == [2, 3, -1]  # its own is out, and so is the one at 0.9
     assert 3 not in found[2]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_training_loop_hands_its_tensors_over(dtype: torch.dtype) -> None:
+    images, texts = _unit(12, 8, 6), _unit(12, 8, 7)
+    tensors = [torch.from_numpy(own).to(dtype).requires_grad_() for own in (images, texts)]
+    rounded = [tensor.detach().float().numpy() for tensor in tensors]
+    true = torch.zeros(12, 12, dtype=torch.bool)
+    true[0, 1] = True
+    found = hardest_in_batch(tensors[0], tensors[1], count=3, max_similarity=0.9, true=true)
+    expected = hardest_in_batch(rounded[0], rounded[1], count=3, max_similarity=0.9, true=true.numpy())
+    np.testing.assert_array_equal(found, expected)
+    assert 1 not in found[0]
+
+
+@pytest.mark.parametrize(
+    ("images", "texts", "options", "told"),
+    [
+        (np.eye(3), np.eye(3)[:2], {}, r"pictures \(3, 3\) against texts \(2, 3\)"),
+        (np.ones(3), np.ones(3), {}, r"give \(B, D\)"),
+        (np.eye(3), np.eye(3), {"count": 0}, "at least one text"),
+        (np.eye(3), np.full((3, 3), np.nan), {}, "NaN"),
+        (np.eye(3), np.eye(3), {"true": np.zeros((2, 2), bool)}, r"true is \(2, 2\)"),
+    ],
+)
+def test_a_misshapen_training_batch_is_refused(
+    images: np.ndarray, texts: np.ndarray, options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(EmbeddingShapeError, match=told):
+        hardest_in_batch(images, texts, **{"count": 1, "max_similarity": 0.75} | options)

@@ -40,9 +40,45 @@ def test_what_was_reviewed_is_not_shown_again() -> None:
     assert not choose_for_review(_rows(_judged(5, Strategy.IN_BATCH, reviewed=True)), 5, seed=0)
 
 
+class _Addresses:
+    def of(self, item_id: str) -> str:
+        return f"/{item_id}"
+
+    def of_edited(self, path: str) -> str:
+        return f"/lake/{path}"
+
+    def is_clip(self, item_id: str) -> bool:
+        return item_id == "clip"
+
+
+def _false_media(image_id: str, media: dict[str, object]) -> Judged:
+    negative = Negative("p", image_id, Strategy.TEMPORAL_SHIFT, "A red car.", "A red car.", media=media)
+    return Judged(negative, Outcome.KEPT, "false", math.nan, math.nan, math.nan)
+
+
+def test_people_judge_the_picture_or_window_that_the_text_is_false_of() -> None:
+    edited = {"form": "recolored", "path": "negatives/b/e.png", "before": "red", "after": "blue"}
+    window = {"form": "window", "clip_id": "clip", "start_us": 2_500_000, "end_us": 4_000_000}
+    judged = [_false_media("i", edited), _false_media("clip", window), *_judged(1, Strategy.IN_BATCH)]
+    items = choose_for_review(_rows(judged), 5, seed=0)
+    tasks = [task["data"] for task in json.loads(make_tasks(items, _Addresses()))]
+    by_seen = {task["seen"]: task for task in tasks}
+    assert set(by_seen) == {
+        "edited picture: red turned to blue",
+        "clip from 2.50 s to 4.00 s",
+        "picture or clip as delivered",
+    }
+    picture = by_seen["edited picture: red turned to blue"]
+    assert picture["image"] == "/lake/negatives/b/e.png"
+    assert picture["seen_html"].index("/lake/negatives/b/e.png") < picture["seen_html"].index('"/i"')
+    assert '"/clip#t=2.500,4.000"' in by_seen["clip from 2.50 s to 4.00 s"]["seen_html"]
+    assert by_seen["picture or clip as delivered"]["seen_html"] == '<img src="/i0" height="400">'
+    assert [item.to_row()["seen"] for item in items] == [task["seen"] for task in tasks]
+
+
 def _export(answers: list[tuple[str, str, str]]) -> str:
     items = choose_for_review(_rows(_judged(6, Strategy.IN_BATCH)), 6, seed=0)
-    tasks = json.loads(make_tasks(items, lambda i: f"/{i}.png"))
+    tasks = json.loads(make_tasks(items, _Addresses()))
     for task, (choice, who, when) in zip(tasks, answers, strict=False):
         task["annotations"] = [
             {

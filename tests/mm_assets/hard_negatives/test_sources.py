@@ -57,8 +57,9 @@ def test_cues_become_windows_in_order() -> None:
 
 
 def test_the_latest_decision_counts() -> None:
-    rows = [("n", "accepted", 3), ("m", "rejected", 1), ("n", "rejected", 2)]
+    rows = [("n", "accepted", None, 3), ("m", "rejected", "True of the picture", 1), ("n", "rejected", None, 2)]
     assert latest_decisions(rows) == {"n": "accepted", "m": "rejected"}
+    assert latest_decisions([*rows, ("m", "rejected", "No proper caption", 2)])["m"] == "improper"
 
 
 @given(st.lists(st.integers(0, 40), max_size=60), st.integers(1, 9))

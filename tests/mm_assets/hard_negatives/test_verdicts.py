@@ -120,6 +120,8 @@ def test_people_win_over_every_rule(net: WordNet) -> None:
     assert _judge(net, bird, positive, 0.9, decisions=decisions).outcome is Outcome.KEPT
     found = _judge(net, zebra, positive, decisions=decisions)
     assert (found.outcome, found.reviewed) == (Outcome.FALSE_NEGATIVE, True)
+    decisions[zebra.negative_id] = "improper"  # it reads wrong, and is not true for that
+    assert _judge(net, zebra, positive, decisions=decisions).outcome is Outcome.SHORTCUT
 
 
 class _Reader:
