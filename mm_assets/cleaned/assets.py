@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -121,7 +122,7 @@ def cleaned_images(
             head = _coarse_fingerprints(lake, batch).bottom_k(_SHOWN, by="position").sort("position").collect()
         else:
             head = lake.head(done.table, batch)
-        metadata = table_metadata(done.table, done.rows, head, done.version)
+        metadata: dict[str, Any] = {}
         if done.table != "image_fingerprints":
             metadata["rejected"] = rejected
         if done.table == "images":
@@ -131,7 +132,11 @@ def cleaned_images(
                     Tile(read_picture(landing, row["source_ref"]), (row["file_name"],)) for row in shown.to_dicts()
                 ]
                 metadata["thumbnails"] = picture(contact_sheet(tiles, columns=8, side=88), "the first kept pictures")
-        yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
+        yield dg.MaterializeResult(
+            done.table,
+            data_version=writing.data_version,
+            metadata=metadata | table_metadata(done.table, done.rows, head, done.version),
+        )
 
 
 @dg.asset(

@@ -234,5 +234,5 @@ def documents(
         "document_references": {"unresolved": counts_table(dict(unresolved.iter_rows()), "kind", "references")},
     }
     for done in writing.written:
-        metadata = written_metadata(lake, batch, done) | told.get(done.table, {})
+        metadata = told.get(done.table, {}) | written_metadata(lake, batch, done)
         yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)

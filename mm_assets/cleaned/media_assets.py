@@ -122,11 +122,13 @@ def cleaned_media(
         writing.written += [lake.replace(table, batch, staging) for table in STEPS[MEDIA_STAGE].tables]
     rejected = counts_table(lake.rejected_by_code(batch, MEDIA_STAGE), "code", "records")
     for done in writing.written:
-        metadata = written_metadata(lake, batch, done)
+        metadata: dict[str, Any] = {}
         if done.table == "shots":
             metadata |= _show_shots(lake, landing, batch, policy.media)
         yield dg.MaterializeResult(
-            done.table, data_version=writing.data_version, metadata=metadata | {"rejected": rejected}
+            done.table,
+            data_version=writing.data_version,
+            metadata=metadata | {"rejected": rejected} | written_metadata(lake, batch, done),
         )
 
 
@@ -176,8 +178,9 @@ def cues(
     rejected = counts_table(lake.rejected_by_code(batch, CUES_STAGE), "code", "records")
     corrected = dict(in_force.group_by("kind").len().sort("kind").iter_rows())
     for done in writing.written:
-        metadata = written_metadata(lake, batch, done)
-        metadata["corrections"] = counts_table(corrected, "correction", "events")
+        metadata = {"corrections": counts_table(corrected, "correction", "events")}
         yield dg.MaterializeResult(
-            done.table, data_version=writing.data_version, metadata=metadata | {"rejected": rejected}
+            done.table,
+            data_version=writing.data_version,
+            metadata=metadata | {"rejected": rejected} | written_metadata(lake, batch, done),
         )

@@ -87,5 +87,5 @@ def texts(
         "text_fingerprints": {"compared_with_batches": len(earlier)},
     }
     for done in writing.written:
-        metadata = written_metadata(lake, batch, done) | told[done.table]
+        metadata = told[done.table] | written_metadata(lake, batch, done)
         yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)

@@ -11,7 +11,7 @@ from mm_assets.display.counts import tell_count
 from mm_assets.schemas import TABLES
 
 _PREVIEW_ROWS = 8
-_PREVIEW_CHARACTERS = 96
+_PREVIEW_CHARACTERS = 48
 
 
 def table_schema(table: str) -> dg.TableSchema:

@@ -67,11 +67,11 @@ def image_embeddings(
     return dg.MaterializeResult(
         data_version=writing.data_version,
         metadata={
-            **written_metadata(lake, batch, written),
             "model": str(model.identity),
             "device": model.device,
             "model_seconds": meter.device_seconds,
             "shards": len(shards),
+            **written_metadata(lake, batch, written),
         },
     )
 
@@ -112,9 +112,9 @@ def caption_embeddings(
     return dg.MaterializeResult(
         data_version=writing.data_version,
         metadata={
-            **table_metadata("caption_embeddings", written.rows, head, written.version),
             "model": str(model.identity),
             "model_seconds": meter.device_seconds,
+            **table_metadata("caption_embeddings", written.rows, head, written.version),
         },
     )
 
@@ -203,8 +203,8 @@ def visual_codes(
     return dg.MaterializeResult(
         data_version=writing.data_version,
         metadata={
-            **written_metadata(lake, batch, written),
             "codebook_version": writing.upstream["codebook"],
             "distinct_codes": used,
+            **written_metadata(lake, batch, written),
         },
     )

@@ -87,9 +87,10 @@ def clip_features(
         writing.written += [lake.replace(table, batch, staging) for table in STEPS[FEATURES_STEP].tables]
         lake.files.remove_prefix(f"{CLIP_FEATURES}/{batch}", keep=shards)
     for done in writing.written:
-        metadata = written_metadata(lake, batch, done)
-        metadata["model"] = SOUND_MODEL if done.table == "audio_embeddings" else str(model.identity)
-        yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
+        metadata = {"model": SOUND_MODEL if done.table == "audio_embeddings" else str(model.identity)}
+        yield dg.MaterializeResult(
+            done.table, data_version=writing.data_version, metadata=metadata | written_metadata(lake, batch, done)
+        )
 
 
 @dg.asset(
@@ -149,9 +150,10 @@ def audio_codes(
         writing.written += [lake.replace(table, batch, staging) for table in STEPS[CODES_STEP].tables]
     for done in writing.written:
         used = lake.scan(done.table, batch).select(pl.col("codes").explode().n_unique()).collect().item()
-        metadata = written_metadata(lake, batch, done)
-        metadata["distinct_codes"] = used
-        yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
+        metadata = {"distinct_codes": used}
+        yield dg.MaterializeResult(
+            done.table, data_version=writing.data_version, metadata=metadata | written_metadata(lake, batch, done)
+        )
 
 
 def _code_sounds(lake: DeltaLake, batch: str, codebook: Codebook, staging: Staging, meter: Meter) -> None:

@@ -43,12 +43,12 @@ def codebook_result(lake: DeltaLake, table: str, trained: Codebook) -> dg.Materi
     return dg.MaterializeResult(
         data_version=dg.DataVersion(trained.version),
         metadata={
-            **table_metadata(table, 1, lake.read(table).tail(_SHOWN), lake.version(table)),
             "version": trained.version,
             "size": trained.size,
             "perplexity": trained.perplexity,
             "dead_codes": trained.dead_codes,
             "reconstruction_error": trained.reconstruction_error,
             "training_vectors": trained.vectors,
+            **table_metadata(table, 1, lake.read(table).tail(_SHOWN), lake.version(table)),
         },
     )

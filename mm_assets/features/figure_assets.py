@@ -84,9 +84,10 @@ def document_figures(
         writing.written += [lake.replace(table, batch, staging) for table in STEPS[STAGE].tables]
         lake.files.remove_prefix(f"{FIGURE_FEATURES}/{batch}", keep=shards)
     for done in writing.written:
-        metadata = written_metadata(lake, batch, done)
-        metadata["model"] = str(model.identity)
-        yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
+        metadata = {"model": str(model.identity)}
+        yield dg.MaterializeResult(
+            done.table, data_version=writing.data_version, metadata=metadata | written_metadata(lake, batch, done)
+        )
 
 
 @dg.multi_asset(

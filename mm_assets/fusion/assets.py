@@ -210,8 +210,8 @@ def fusion_samples(
     return dg.MaterializeResult(
         data_version=writing.data_version,
         metadata={
-            **written_metadata(lake, batch, written),
             "pools": counts_table(dict(pools.iter_rows()), "pool", "samples"),
             "rejected": counts_table(lake.rejected_by_code(batch, STAGE), "code", "records"),
+            **written_metadata(lake, batch, written),
         },
     )

@@ -1,5 +1,7 @@
 """The gates' measurements, stored once; checks and views read them from here."""
 
+from typing import Any
+
 import dagster as dg
 import polars as pl
 
@@ -72,14 +74,11 @@ def image_text_recall(
         row = pl.DataFrame([verdict.to_row(batch, source)], schema=TABLES["image_text_recall"].schema)
         written = lake.replace("image_text_recall", batch, row)
         writing.written.append(written)
-    metadata = {
-        **table_metadata("image_text_recall", 1, row, written.version),
-        "recall_at_1": verdict.recall_at_1,
-        "reason": verdict.reason,
-    }
+    metadata: dict[str, Any] = {"recall_at_1": verdict.recall_at_1, "reason": verdict.reason}
     if verdict.judged:
         history = lake.scan("image_text_recall").filter(pl.col("source") == source).sort("batch").collect()
         metadata["similarities"] = picture(draw_similarities(verdict), "matched against mismatched pairs")
         metadata["recall_over_batches"] = picture(draw_recall_history(history), f"R@1 of batches from {source}")
         metadata["hypotheses"] = picture(draw_hypotheses(verdict), "recall each hypothesis restores")
+    metadata |= table_metadata("image_text_recall", 1, row, written.version)
     return dg.MaterializeResult(data_version=writing.data_version, metadata=metadata)

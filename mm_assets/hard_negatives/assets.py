@@ -135,15 +135,15 @@ def hard_negatives(
         rows = settled.scan(STEP)
         items = choose_for_review(rows, policy.hard_negatives.review_per_strategy, seed=policy.hard_negatives.seed)
         shown = {
+            **_pictures_for_review(lake, landing, batch, items),
             "kept": summary.kept,
             "outcomes": counts_table(dict(summary.outcomes), "strategy/outcome/rule", "negatives"),
             "language_model": maker.report.tell(),
             "for_review": rows_table([item.to_row() for item in items], COLUMNS),
-            **_pictures_for_review(lake, landing, batch, items),
         }
     told = {STEP: shown, "hard_negative_audit": {"reason": audit["reason"][0]}}
     for done in writing.written:
-        metadata = written_metadata(lake, batch, done) | told[done.table]
+        metadata = told[done.table] | written_metadata(lake, batch, done)
         yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
 
 

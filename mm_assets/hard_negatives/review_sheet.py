@@ -75,20 +75,20 @@ class ReviewItem:
 
 
 def mark(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    """A text with spans in brackets.
+    """A text with spans in brackets; a span without characters is where something is gone, and is not marked.
 
-    >>> mark("A red car", [(2, 5)])
+    >>> mark("A red car", [(2, 5), (9, 9)])
     'A ⟦red⟧ car'
     """
     parts, place = list[str](), 0
-    for start, end in sorted(spans):
+    for start, end in sorted(span for span in spans if span[0] < span[1]):
         parts += [text[place:start], _OPENING, text[start:end], _CLOSING]
         place = end
     return "".join([*parts, text[place:]])
 
 
 def mark_html(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    """A text as HTML with spans marked.
+    """A text as HTML with spans marked, as `mark` does.
 
     >>> mark_html("A <b> car", [(2, 5)])
     'A <mark>&lt;b&gt;</mark> car'

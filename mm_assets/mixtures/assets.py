@@ -133,13 +133,13 @@ def mixtures(
     written = _write_if_changed(lake, "mixtures", release, drawn.mixtures)
     return dg.MaterializeResult(
         metadata={
-            **table_metadata("mixtures", written.rows, drawn.mixtures.head(8), written.version),
             "pools": counts_table(drawn.pools, "pool", "samples"),
             "batches": ", ".join(drawn.batches),
             **describe_draw(drawn, splits, compared),
             "excluded_batches": rows_table(
                 [{"batch": batch, "why": why} for batch, why in excluded.items()], ("batch", "why")
             ),
+            **table_metadata("mixtures", written.rows, drawn.mixtures.head(8), written.version),
         }
     )
 

@@ -74,10 +74,10 @@ def raw_pools(
             done.table,
             data_version=writing.data_version,
             metadata={
-                **written_metadata(lake, batch, done),
                 "records_seen": counts_table(writing.seen, "kind", "records"),
                 "rejected": counts_table(rejected, "code", "records"),
                 "source": contract.source,
                 "license": contract.license,
+                **written_metadata(lake, batch, done),
             },
         )

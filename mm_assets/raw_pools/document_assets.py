@@ -48,8 +48,8 @@ def raw_documents(
             done.table,
             data_version=writing.data_version,
             metadata={
-                **written_metadata(lake, batch, done),
                 "records_seen": counts_table(writing.seen, "kind", "records"),
                 "rejected": counts_table(rejected, "code", "records"),
+                **written_metadata(lake, batch, done),
             },
         )

@@ -125,12 +125,13 @@ def document_windows(
         writing.written.append(lake.replace(WINDOWS, batch, staging))
     preview = show_window(lake, landing, batch, policy)
     for done in writing.written:
-        metadata = written_metadata(lake, batch, done)
-        metadata |= totals
+        metadata: dict[str, Any] = dict(totals)
         metadata |= {"budget_tokens": policy.windows.budget_tokens, "token_counter": counter.identity}
         if preview is not None:
             metadata["window_to_look_at"] = dg.MetadataValue.path(f"{lake.root.rstrip('/')}/{preview}")
-        yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
+        yield dg.MaterializeResult(
+            done.table, data_version=writing.data_version, metadata=metadata | written_metadata(lake, batch, done)
+        )
 
 
 def likeness(figures: pl.DataFrame, captions: pl.DataFrame) -> NDArray[np.float32] | None:
@@ -228,10 +229,12 @@ def document_order(
         checks = verdict.to_frame(batch, policy.order_gate)
         writing.written += [lake.replace(ORDER, batch, row), lake.replace("document_checks", batch, checks)]
     for done in writing.written:
-        metadata: dict[str, Any] = written_metadata(lake, batch, done)
+        metadata: dict[str, Any] = {}
         if done.table == ORDER:
             metadata["reason"] = verdict.reason
             sheet = show_pages(lake, landing, batch, [check.document_id for check, _ in verdict.affected], policy)
             if sheet is not None:
                 metadata["pages"] = picture(sheet, LEGEND)
-        yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
+        yield dg.MaterializeResult(
+            done.table, data_version=writing.data_version, metadata=metadata | written_metadata(lake, batch, done)
+        )

@@ -82,12 +82,12 @@ def boxes(
     return dg.MaterializeResult(
         data_version=writing.data_version,
         metadata={
-            **written_metadata(lake, batch, written),
             "declared": seen,
             "corrections": counts_table(
                 {row["kind"]: len(row["rows"]) or written.rows for row in in_force.to_dicts()}, "correction", "boxes"
             ),
             "rejected": counts_table(lake.rejected_by_code(batch, "boxes"), "code", "boxes"),
+            **written_metadata(lake, batch, written),
         },
     )
 
@@ -140,13 +140,17 @@ def object_recall(
             lake.replace("object_recall", batch, row),
         ]
     for done in writing.written:
-        metadata = written_metadata(lake, batch, done)
-        metadata |= {"encoder_calls": verdict.encoder_calls, "encoder_calls_saved": verdict.calls_saved}
+        metadata: dict[str, Any] = {
+            "encoder_calls": verdict.encoder_calls,
+            "encoder_calls_saved": verdict.calls_saved,
+        }
         if done.table == "object_recall":
             metadata["reason"] = verdict.reason
             if verdict.judged:
                 metadata |= _show_verdict(lake, landing, verdict, batch, source)
-        yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
+        yield dg.MaterializeResult(
+            done.table, data_version=writing.data_version, metadata=metadata | written_metadata(lake, batch, done)
+        )
 
 
 def _show_verdict(
@@ -226,9 +230,9 @@ def object_alignments(
     return dg.MaterializeResult(
         data_version=writing.data_version,
         metadata={
-            **written_metadata(lake, batch, written),
             "verdicts": counts_table(verdicts, "verdict", "rows"),
             "crops_encoded": meter.units,
             "crops_saved": saved,
+            **written_metadata(lake, batch, written),
         },
     )

@@ -70,9 +70,9 @@ def mixture_ablations(
     lake.replace("recipes", release, recipe_rows(release, found))
     return dg.MaterializeResult(
         metadata={
-            **table_metadata("mixture_ablations", written.rows, rows.head(8), written.version),
             **_describe(found),
             "report": dg.MetadataValue.path(f"{lake.root.rstrip('/')}/{path}"),
+            **table_metadata("mixture_ablations", written.rows, rows.head(8), written.version),
         }
     )
 

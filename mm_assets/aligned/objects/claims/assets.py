@@ -134,7 +134,7 @@ def caption_claims(
         "caption_rewrites": _rewritten(rewrites),
     }
     for done in writing.written:
-        metadata = written_metadata(lake, batch, done) | told[done.table]
+        metadata = told[done.table] | written_metadata(lake, batch, done)
         yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
 
 

@@ -101,10 +101,11 @@ def orientation_checks(
         writing.written.append(lake.replace("orientation_agreement", batch, row))
     findings = dict(rows.group_by("verdict").len().sort("verdict").iter_rows())
     for done in writing.written:
-        metadata = written_metadata(lake, batch, done)
-        metadata |= {
+        metadata = {
             "reason": verdict.reason,
             "pictures_read": meter.units,
             "findings": counts_table(findings, "verdict", "findings"),
         }
-        yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
+        yield dg.MaterializeResult(
+            done.table, data_version=writing.data_version, metadata=metadata | written_metadata(lake, batch, done)
+        )

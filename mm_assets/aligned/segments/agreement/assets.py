@@ -75,12 +75,12 @@ def segment_alignments(
     return dg.MaterializeResult(
         data_version=writing.data_version,
         metadata={
-            **written_metadata(lake, batch, written),
             "verdicts": counts_table(verdicts, "verdict", "segments"),
             "not_counted_as_agreeing": counts_table(reasons, "why", "segments"),
             "rejected": counts_table(lake.rejected_by_code(batch, STAGE), "code", "pieces"),
             "sample_segments": sample.segments,
             **({} if sample.own is None else {"sample_own": sample.own}),
             **({} if sample.mismatched is None else {"sample_mismatched": sample.mismatched}),
+            **written_metadata(lake, batch, written),
         },
     )

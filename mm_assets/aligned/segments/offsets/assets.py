@@ -110,12 +110,14 @@ def segment_offsets(
             lake.replace("clip_offsets", batch, verdict.to_frame(batch)),
         ]
     for done in writing.written:
-        metadata = written_metadata(lake, batch, done)
+        metadata: dict[str, Any] = {}
         if done.table == STAGE:
             metadata["reason"] = verdict.reason
             if verdict.judged:
                 metadata |= _show_verdict(lake, landing, verdict, batch, policy.offset_gate)
-        yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
+        yield dg.MaterializeResult(
+            done.table, data_version=writing.data_version, metadata=metadata | written_metadata(lake, batch, done)
+        )
 
 
 def _show_verdict(

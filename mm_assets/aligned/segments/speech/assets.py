@@ -85,9 +85,10 @@ def transcripts(
         writing.written += [lake.replace(table, batch, staging) for table in STEPS[STAGE].tables]
     beside = _described(lake, batch, figures) | {name: str(model.identity) for name, model in identities.items()}
     for done in writing.written:
-        metadata = written_metadata(lake, batch, done)
         yield dg.MaterializeResult(
-            done.table, data_version=writing.data_version, metadata=metadata | (beside if done.table == STAGE else {})
+            done.table,
+            data_version=writing.data_version,
+            metadata=(beside if done.table == STAGE else {}) | written_metadata(lake, batch, done),
         )
 
 
