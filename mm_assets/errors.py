@@ -21,7 +21,6 @@
     │  ├─ WeightsHashError
     │  └─ InferenceError
     ├─ HoldError       the batch is held: the run is refused, not retried
-    │  └─ BudgetError          the step would overspend the batch's budget
     ├─ LineageError    what is to be traced or forgotten is not there, or was not forgotten whole
     └─ ReleaseError    a release cannot be written or read as it stands
        ├─ ExportError          what is asked for is not there, or the format cannot hold it
@@ -111,10 +110,6 @@ class InferenceError(ModelError):
 
 class HoldError(MMAssetsError):
     """The batch is held by a gate."""
-
-
-class BudgetError(HoldError):
-    """The step would spend more than the batch has left."""
 
 
 class LineageError(MMAssetsError):

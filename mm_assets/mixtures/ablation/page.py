@@ -26,6 +26,7 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:1240px;margin:2rem auto;paddin
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem;border-bottom:1px solid #ddd;padding-bottom:.2rem}
 table{border-collapse:collapse;margin:.6rem 0;font-size:14px}td,th{padding:.25rem .7rem;border-bottom:1px solid #e5e5e5}
 th{text-align:left;font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+td.n{white-space:nowrap}
 img{max-width:100%;height:auto;display:block;margin:.8rem 0}.said{font-size:1.05rem}
 .bad{color:#a33b00;font-weight:600}.good{color:#00664a;font-weight:600}.wide{overflow-x:auto}
 p.note{color:#555;font-size:13.5px;max-width:62rem}

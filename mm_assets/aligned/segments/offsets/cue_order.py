@@ -55,11 +55,6 @@ class Direction:
         """Whether the reversed order is no chance, and the given one no better than chance."""
         return self.backward_p <= _LEVEL < self.forward_p and self.backward < self.forward
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether neither order is better than a shuffled one."""
-        return min(self.backward_p, self.forward_p) > 0.5  # noqa: PLR2004 - half of the shuffled ones
-
 
 @dataclass(frozen=True)
 class CueOrder:

@@ -51,13 +51,6 @@ def fit_envelopes(
     return Profile(rates, lags, forward, _evidence(heard[::-1], pictures), duration_us)
 
 
-def correlate_at_rest(heard: Floats, seen: Floats, reach: int) -> float:
-    """Largest correlation of two compressed envelopes on one grid within ``reach`` frames of lag 0."""
-    frames = min(len(heard), len(seen))
-    lags = np.arange(-reach, reach + 1)
-    return float(_correlation(heard[:frames], _prepare(seen[:frames], lags, 1.0)).max())
-
-
 def sample_envelope(envelope: Envelope, start_us: int, duration_us: int) -> Floats:
     """The compressed envelope on the grid of 10 ms, shape (duration / 10 ms,)."""
     return compress(_resample(envelope, start_us, duration_us // FRAME_US, 1.0))

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 import polars as pl
 
 from mm_assets.aligned.segments.offsets.batch_timing import BatchTiming
@@ -15,7 +14,6 @@ from mm_assets.aligned.segments.offsets.clip_offset import ClipTiming
 from mm_assets.aligned.segments.offsets.cue_order import CueOrder
 from mm_assets.aligned.segments.offsets.pointers import PointerFinding
 from mm_assets.aligned.segments.offsets.time_corrections import ProposedCorrection
-from mm_assets.aligned.segments.offsets.timed_tracks import Floats
 from mm_assets.errors import REMEDIES, CrossModalCode
 from mm_assets.gates.verdicts import GateVerdict, finite, stored_verdict
 from mm_assets.identifiers import make_id
@@ -186,11 +184,6 @@ class OffsetVerdict:
             },
             schema=TABLES["clip_offsets"].schema,
         )
-
-    def offsets_us(self) -> Floats:
-        """Offset of every judged clip that is not reversed, cues first, microseconds."""
-        found = [timing.offset_us for timing in (*self.cues, *self.sound) if timing is not None]
-        return np.array([offset for offset in found if math.isfinite(offset)])
 
 
 def verdict_of_row(row: Mapping[str, Any]) -> GateVerdict:
