@@ -51,9 +51,9 @@ def run(
 def status(as_json: Json = False) -> None:
     """Show rows and rejections per batch, what is held, and the releases."""
     from mm_assets.commands.status import read_status  # noqa: PLC0415 - imports dagster
-    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_resources  # noqa: PLC0415 - imports dagster
 
-    document = read_status(open_workspace())
+    document = read_status(open_resources())
     if as_json:
         print_json(document)
     else:
@@ -76,10 +76,10 @@ def holds(
     everything: Annotated[bool, typer.Option("--all", help="Released holds too.")] = False, as_json: Json = False
 ) -> None:
     """Show what is held and why."""
-    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_resources  # noqa: PLC0415 - imports dagster
     from resources.holds import describe_hold  # noqa: PLC0415 - imports dagster
 
-    ledger = open_workspace().holds
+    ledger = open_resources().holds
     rows = [describe_hold(row) for row in (ledger.history() if everything else ledger.active()).to_dicts()]
     if as_json:
         print_json(rows)
@@ -103,9 +103,9 @@ def release_hold(
     as_json: Json = False,
 ) -> None:
     """Release a held batch; the verdict it was held for is waived, no other."""
-    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_resources  # noqa: PLC0415 - imports dagster
 
-    evaluation = open_workspace().holds.release(batch, gate, by, reason)
+    evaluation = open_resources().holds.release(batch, gate, by, reason)
     if as_json:
         print_json({"batch": batch, "gate": gate, "evaluation_id": evaluation, "by": by, "reason": reason})
     else:
@@ -126,9 +126,9 @@ def review_tasks(
 ) -> None:
     """Write random hard negatives of a batch as Label Studio tasks, with the labelling interface beside them."""
     from mm_assets.commands.review import write_tasks  # noqa: PLC0415 - imports dagster
-    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_resources  # noqa: PLC0415 - imports dagster
 
-    written = write_tasks(open_workspace(), batch, out, picture_url)
+    written = write_tasks(open_resources(), batch, out, picture_url)
     if as_json:
         print_json({"batch": batch, "tasks": written.tasks, "path": str(out), "interface": str(written.interface)})
     else:
@@ -142,9 +142,9 @@ def review_import(
 ) -> None:
     """Take people's verdicts on hard negatives from a Label Studio export; they win on the next run."""
     from mm_assets.commands.review import import_decisions  # noqa: PLC0415 - imports dagster
-    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_resources  # noqa: PLC0415 - imports dagster
 
-    found = import_decisions(open_workspace(), path)
+    found = import_decisions(open_resources(), path)
     counts = {"decisions": found.decisions, "batches": found.batches, "open": found.open}
     counts |= {"unknown": found.unknown, "malformed": found.malformed}
     if as_json:

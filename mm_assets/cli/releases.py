@@ -81,9 +81,9 @@ def trace(
 ) -> None:
     """Walk from a sample to the raw bytes it was made of, and read them; exit 1 if they are gone or changed."""
     from mm_assets.commands import trace as command  # noqa: PLC0415 - imports dagster
-    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_resources  # noqa: PLC0415 - imports dagster
 
-    traced = command.trace(open_workspace(), sample_id, release)
+    traced = command.trace(open_resources(), sample_id, release)
     if as_json:
         print_json(traced.to_document())
     else:
@@ -148,10 +148,10 @@ def export(
         _export_release(target, form, out, as_json)
         return
     from mm_assets.commands import export as command  # noqa: PLC0415 - imports dagster
-    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_resources  # noqa: PLC0415 - imports dagster
 
     done = command.export(
-        open_workspace(), target, form.value, out, open_console(stderr=True), text.value if text else None
+        open_resources(), target, form.value, out, open_console(stderr=True), text.value if text else None
     )
     for batch, gate in done.held.items():
         told = f"{batch} is held by gate {gate}: its times may be wrong"
@@ -168,10 +168,10 @@ def export(
 
 def _export_release(release: str, form: Form, out: Path, as_json: bool) -> None:
     from mm_assets.commands.export_release import export_packaged  # noqa: PLC0415 - imports dagster
-    from mm_assets.commands.workspace import open_workspace  # noqa: PLC0415 - imports dagster
+    from mm_assets.commands.workspace import open_resources  # noqa: PLC0415 - imports dagster
 
     with open_console(stderr=True).status(f"{release}: checking, then writing {form.value}"):
-        done = export_packaged(open_workspace(), release, form.value, out)
+        done = export_packaged(open_resources(), release, form.value, out)
     if as_json:
         print_json(done.to_document())
         return

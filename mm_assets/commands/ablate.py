@@ -23,8 +23,6 @@ from mm_assets.mixtures.ablation.assets import PROGRESS, report_path, runs_of
 from mm_assets.mixtures.ablation.rows import forecast_of, rank_correlations
 from mm_assets.mixtures.selection import validate_release_id
 from mm_assets.partitions import releases
-from resources.delta_lake import DeltaLake
-from resources.policy_file import PolicyFile
 
 JOB = "ablate_mixtures"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -77,7 +75,7 @@ def read_ablation(workspace: Workspace, release: str) -> dict[str, Any]:
     Raises:
         ReleaseError: none was run.
     """
-    lake, policy = _opened(workspace)
+    lake, policy = workspace.lake, workspace.policy
     rows = runs_of(lake, release)
     if rows.is_empty():
         raise ReleaseError(f"no ablation was run for release {release!r}; run mm ablate {release}")
@@ -91,7 +89,7 @@ def read_ablation(workspace: Workspace, release: str) -> dict[str, Any]:
         "recipe": {pool: share for pool, share in recipe.items() if share or delivered[pool]},
         "as_delivered": {pool: round(share, 4) for pool, share in delivered.items()},
         "capabilities": {row.pop("capability"): row for row in found.iter_rows(named=True)},
-        "rank_correlations": rank_correlations(rows, policy.policy.ablation),
+        "rank_correlations": rank_correlations(rows, policy.ablation),
         "forgotten": found.filter(pl.col("against_text_low") > 0)["capability"].to_list(),
         "runs": rows["run"].n_unique(),
         "report": f"{lake.root.rstrip('/')}/{report_path(release)}",
@@ -109,9 +107,9 @@ def forecast_recipe(workspace: Workspace, release: str, weights: Sequence[str]) 
     Raises:
         ReleaseError: no ablation was run, or the shares are none.
     """
-    lake, policy = _opened(workspace)
+    lake, policy = workspace.lake, workspace.policy
     shares = parse_shares(weights)
-    forecast = forecast_of(runs_of(lake, release), shares, policy.policy.ablation)
+    forecast = forecast_of(runs_of(lake, release), shares, policy.ablation)
     return {
         "release": release,
         "recipe": shares,
@@ -171,10 +169,3 @@ def print_forecast(found: Mapping[str, Any], console: Console) -> None:
     console.print(table)
     value, low, high = (f"{np.expm1(found['objective'][key]):+.1%}" for key in ("value", "low", "high"))
     print_line(console, f"losses against the pools as delivered: {value} ({low} to {high})")
-
-
-def _opened(workspace: Workspace) -> tuple[DeltaLake, PolicyFile]:
-    lake, policy = workspace.resource("lake"), workspace.resource("policy_file")
-    if not isinstance(lake, DeltaLake) or not isinstance(policy, PolicyFile):
-        raise TypeError("the definitions hold other resources")
-    return lake, policy

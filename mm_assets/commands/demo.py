@@ -59,7 +59,7 @@ class DemoOutcome:
 def run_demo(workspace: Workspace, console: Console) -> DemoOutcome:
     """Run every demo batch and the demo release; compare what is held with what was spoiled."""
     summary = Runner(workspace, ConsoleBars(console)).run(None, DEMO_RELEASE, processes_at_hand())
-    lake: DeltaLake = workspace.resources["lake"]  # pyright: ignore[reportAssignmentType] - keyed by definitions.py
+    lake = workspace.lake
     spoiled = set(expected_of_demo(demo_root())["spoiled"])
     return DemoOutcome(
         summary=summary,

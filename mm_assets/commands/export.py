@@ -20,7 +20,7 @@ from mm_assets.aligned.segments.exports.gathering import (
     recordings_of_speech,
 )
 from mm_assets.aligned.segments.exports.timed_text import Recording, name_recordings
-from mm_assets.commands.workspace import Workspace
+from mm_assets.commands.workspace import ResourceSet
 from mm_assets.errors import ExportError
 from mm_assets.identifiers import validate_batch_id
 from resources.delta_lake import DeltaLake
@@ -85,7 +85,7 @@ class Exported:
 Exporter = Callable[[DeltaLake, Target, Path, Console], Exported]
 
 
-def export(workspace: Workspace, name: str, form: str, out: Path, console: Console, text: str | None) -> Exported:
+def export(workspace: ResourceSet, name: str, form: str, out: Path, console: Console, text: str | None) -> Exported:
     """Write a batch or a release in a format.
 
     Args:
@@ -99,7 +99,7 @@ def export(workspace: Workspace, name: str, form: str, out: Path, console: Conso
     Raises:
         ExportError: there is no such batch or release, it has no such text, or the format cannot hold it.
     """
-    lake: DeltaLake = workspace.resources["lake"]  # pyright: ignore[reportAssignmentType] - keyed by definitions.py
+    lake = workspace.lake
     target = find_target(lake, name, text)
     done = EXPORTERS[form](lake, target, out, console)
     held = {batch: gate for batch, gate in workspace.holds.held_batches().items() if batch in target.segments}

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from mm_assets.commands.workspace import Workspace
+from mm_assets.commands.workspace import ResourceSet
 from mm_assets.errors import ExportError, InputError
 from mm_assets.gates.evidence import read_picture
 from mm_assets.identifiers import validate_batch_id
@@ -52,7 +52,7 @@ class LandedPictures:
             yield row["sample_id"], row["image_id"] + PurePosixPath(row["file_name"]).suffix.lower(), data
 
 
-def export_packaged(workspace: Workspace, release: str, form: str, out: Path) -> ExportedRelease:
+def export_packaged(workspace: ResourceSet, release: str, form: str, out: Path) -> ExportedRelease:
     """Write a packaged release in a format.
 
     Args:
@@ -66,7 +66,7 @@ def export_packaged(workspace: Workspace, release: str, form: str, out: Path) ->
         ReleaseError: the release is damaged.
     """
     validate_batch_id(release)
-    lake: DeltaLake = workspace.resources["lake"]  # pyright: ignore[reportAssignmentType] - keyed by definitions.py
+    lake = workspace.lake
     store = releases_of_lake(lake.root)
     if not store.exists(release):
         known = ", ".join(store.releases()) or "none, make one with: mm run --release NAME"

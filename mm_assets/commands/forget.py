@@ -17,7 +17,6 @@ from mm_assets.lineage.search import Search, search, texts_of
 from mm_assets.lineage.selectors import Choice, find_records
 from mm_assets.lineage.table_map import deletion_order
 from resources.dagster_history import forget_history, runs_under_way
-from resources.delta_lake import DeltaLake
 from resources.forgetting import Doomed, Forgotten, find_doomed, forget, releases_holding
 from resources.takedowns import Takedowns
 
@@ -74,17 +73,13 @@ class Done:
     raw: list[str] = field(default_factory=list[str])
 
 
-def _lake(workspace: Workspace) -> DeltaLake:
-    return workspace.resources["lake"]  # pyright: ignore[reportReturnType] - keyed by definitions.py
-
-
 def plan_forgetting(workspace: Workspace, choice: Choice) -> Plan:
     """What a choice leads to; changes nothing.
 
     Raises:
         LineageError: the record does not exist.
     """
-    lake = _lake(workspace)
+    lake = workspace.lake
     records = find_records(lake, choice).select("table", "batch", "record_id", "record_ref", "uri", "content_hash")
     doomed = find_doomed(lake, choice.takedown_id, records["record_id"].to_list(), sorted(records["batch"].unique()))
     return Plan(choice, records, doomed, count_rows(lake, doomed.ids), releases_holding(lake, doomed))
@@ -96,7 +91,7 @@ def carry_out(workspace: Workspace, choice: Choice, by: str, reason: str, consol
     Raises:
         LineageError: no name or reason, no such record, or the search still finds something; then run it again.
     """
-    lake = _lake(workspace)
+    lake = workspace.lake
     takedowns = Takedowns(lake=lake)
     try:
         raw = sorted(find_records(lake, choice)["uri"].unique())
@@ -112,12 +107,12 @@ def carry_out(workspace: Workspace, choice: Choice, by: str, reason: str, consol
 
 def resume(workspace: Workspace, console: Console) -> list[Done]:
     """Carry out what was ordered and not finished."""
-    takedowns = Takedowns(lake=_lake(workspace))
+    takedowns = Takedowns(lake=workspace.lake)
     return [_finish(workspace, takedowns, takedown, console) for takedown in takedowns.open()]
 
 
 def _finish(workspace: Workspace, takedowns: Takedowns, takedown: str, console: Console) -> Done:
-    lake = _lake(workspace)
+    lake = workspace.lake
     doomed = find_doomed(lake, takedown, takedowns.records(takedown), takedowns.batches(takedown))
     running = runs_under_way(workspace.instance, [*doomed.batches, *releases_holding(lake, doomed)])
     if running:

@@ -16,7 +16,6 @@ from mm_assets.gates.evidence import evidence_sheet
 from mm_assets.gates.repairs import PLANNERS, RepairPlan, correction_events, plan_repair
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.steps import GATE_STEPS, upstream_steps
-from resources.delta_lake import DeltaLake
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,6 @@ class Repaired:
     released: bool
 
 
-def lake_of(workspace: Workspace) -> DeltaLake:
-    """The workspace's tables."""
-    return workspace.resources["lake"]  # pyright: ignore[reportReturnType] - keyed by definitions.py
-
-
 def show_repair(workspace: Workspace, batch: str, gate: str | None, sheet: Path | None) -> tuple[RepairPlan, Path]:
     """The plan, and a sheet of pictures with boxes before and after.
 
@@ -49,9 +43,9 @@ def show_repair(workspace: Workspace, batch: str, gate: str | None, sheet: Path 
     """
     validate_batch_id(batch)
     workspace.holds.place_due(by="mm repair")
-    plan = plan_repair(lake_of(workspace), workspace.holds, batch, gate)
+    plan = plan_repair(workspace.lake, workspace.holds, batch, gate)
     path = sheet or Path(f"{batch}-{plan.gate}-repair.png")
-    drawn = evidence_sheet(lake_of(workspace), workspace.landing, batch, dict(plan.diagnosis))
+    drawn = evidence_sheet(workspace.lake, workspace.landing, batch, dict(plan.diagnosis))
     if drawn is None:
         raise HoldError(f"batch {batch!r}: its pictures cannot be read; see that the landing area is there")
     path.write_bytes(drawn)
@@ -64,7 +58,7 @@ def repairable_batches(workspace: Workspace) -> list[str]:
     found: list[str] = []
     for batch in sorted(set(active.filter(pl.col("gate").is_in(list(PLANNERS)))["batch"])):
         try:
-            plan_repair(lake_of(workspace), workspace.holds, batch)
+            plan_repair(workspace.lake, workspace.holds, batch)
         except HoldError:
             continue
         found.append(batch)

@@ -10,14 +10,13 @@ from typing import Any, Final
 
 import polars as pl
 
-from mm_assets.commands.workspace import Workspace
+from mm_assets.commands.workspace import ResourceSet
 from mm_assets.display.contact_sheet import thumbnail
 from mm_assets.errors import RecordError
 from mm_assets.gates.evidence import read_picture
 from mm_assets.hard_negatives.label_studio import CONFIG, make_tasks, read_export
 from mm_assets.hard_negatives.review_sheet import choose_for_review
 from mm_assets.identifiers import validate_batch_id
-from mm_assets.policy import Policy
 from mm_assets.schemas import TABLES
 from resources.delta_lake import DeltaLake
 from resources.object_store import LandingStore
@@ -53,10 +52,6 @@ class Imported:
     open: int
     unknown: int
     malformed: int
-
-
-def _lake(workspace: Workspace) -> DeltaLake:
-    return workspace.resources["lake"]  # pyright: ignore[reportReturnType] - keyed by definitions.py
 
 
 class _LakeAddresses:
@@ -98,7 +93,7 @@ def _references(lake: DeltaLake, table: str, key: str, batch: str) -> dict[str, 
     return dict(lake.scan(table, batch).select(key, "source_ref").collect().iter_rows())
 
 
-def write_tasks(workspace: Workspace, batch: str, out: Path, picture_url: str | None) -> WrittenTasks:
+def write_tasks(workspace: ResourceSet, batch: str, out: Path, picture_url: str | None) -> WrittenTasks:
     """Write random kept negatives of each strategy that nobody has looked at.
 
     Args:
@@ -109,8 +104,8 @@ def write_tasks(workspace: Workspace, batch: str, out: Path, picture_url: str | 
             are the name of its file and its place in the lake. None: the tasks hold the pictures, made smaller, and
             the uri of a clip.
     """
-    lake = _lake(workspace)
-    policy: Policy = workspace.resources["policy_file"].policy  # pyright: ignore[reportAttributeAccessIssue] - as above
+    lake = workspace.lake
+    policy = workspace.policy
     settings = policy.hard_negatives
     rows = lake.scan("hard_negatives", validate_batch_id(batch))
     items = choose_for_review(rows, settings.review_per_strategy, seed=settings.seed)
@@ -120,7 +115,7 @@ def write_tasks(workspace: Workspace, batch: str, out: Path, picture_url: str | 
     return WrittenTasks(len(items), interface)
 
 
-def import_decisions(workspace: Workspace, path: Path) -> Imported:
+def import_decisions(workspace: ResourceSet, path: Path) -> Imported:
     """Record the verdicts of an export; answers without a time count as given now.
 
     Args:
@@ -130,7 +125,7 @@ def import_decisions(workspace: Workspace, path: Path) -> Imported:
     Raises:
         RecordError: code ``EXPORT_UNREADABLE``.
     """
-    lake = _lake(workspace)
+    lake = workspace.lake
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from mm_assets.commands.workspace import Workspace
+from mm_assets.commands.workspace import ResourceSet
 from mm_assets.fusion.release_format import REVOKED_NAME
 from mm_assets.schemas import TABLES
 from resources.delta_lake import DeltaLake
@@ -69,9 +69,9 @@ def release_summaries(lake: DeltaLake) -> list[dict[str, Any]]:
     return summaries
 
 
-def read_status(workspace: Workspace) -> dict[str, Any]:
+def read_status(workspace: ResourceSet) -> dict[str, Any]:
     """The document that ``mm status --json`` prints."""
-    lake: DeltaLake = workspace.resources["lake"]  # pyright: ignore[reportAssignmentType] - keyed by definitions.py
+    lake = workspace.lake
     rows = rows_per_batch(lake)
     rejected = rejected_per_batch(lake)
     holds = workspace.holds.active()

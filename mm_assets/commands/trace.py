@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
-from mm_assets.commands.workspace import Workspace
+from mm_assets.commands.workspace import ResourceSet
 from mm_assets.errors import LineageError
 from mm_assets.fusion.release_format import REVOKED_NAME
 from mm_assets.lineage.ancestors import Stage, Thing
@@ -67,7 +67,7 @@ class Traced:
         }
 
 
-def trace(workspace: Workspace, sample_id: str, release: str | None = None) -> Traced:
+def trace(workspace: ResourceSet, sample_id: str, release: str | None = None) -> Traced:
     """Trace a sample.
 
     Args:
@@ -78,7 +78,7 @@ def trace(workspace: Workspace, sample_id: str, release: str | None = None) -> T
     Raises:
         LineageError: there is no such sample, or it is not in the release.
     """
-    lake: DeltaLake = workspace.resources["lake"]  # pyright: ignore[reportAssignmentType] - keyed by definitions.py
+    lake = workspace.lake
     found = trace_sample(lake, workspace.landing, sample_id)
     drawn = lake.scan("mixtures").filter(pl.col("sample_id") == sample_id)
     places: dict[str, tuple[int, float]] = {

@@ -3,16 +3,16 @@
 import errno
 import os
 import shutil
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 from filelock import FileLock
 
 from mm_assets.policy import Policy
 from resources.corrections import Corrections
+from resources.delta_lake import DeltaLake
 from resources.holds import Holds
 from resources.model_set import ModelSet
 from resources.object_store import LandingStore
@@ -94,51 +94,70 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-@dataclass(frozen=True)
-class Workspace:
-    """The instance and the definitions a command works with."""
+class ResourceSet:
+    """Resources as the graph uses them, for reading and recording outside a run.
 
-    instance: dg.DagsterInstance
-    definitions: dg.Definitions
+    Args:
+        resources: by their keys, see `resources.resource_set`.
+    """
 
-    @cached_property
-    def resources(self) -> dict[str, dg.ConfigurableResource]:
-        """Resources as the graph uses them, for reading outside a run."""
-        return dict(self.definitions.resources or {})
-
-    def resource(self, name: str) -> dg.ConfigurableResource:
-        """One resource by its key."""
-        return self.resources[name]
+    def __init__(self, resources: Mapping[str, Any]) -> None:
+        self.resources = resources
 
     @property
-    def holds(self) -> Holds:
-        """The ledger of holds."""
-        return self.resources["holds"]  # pyright: ignore[reportReturnType] - keyed by definitions.py
+    def lake(self) -> DeltaLake:
+        """The tables."""
+        return self.resources["lake"]
 
     @property
     def landing(self) -> LandingStore:
         """The landing area."""
-        return self.resources["landing"]  # pyright: ignore[reportReturnType] - keyed by definitions.py
+        return self.resources["landing"]
+
+    @property
+    def holds(self) -> Holds:
+        """The ledger of holds."""
+        return self.resources["holds"]
 
     @property
     def models(self) -> ModelSet:
         """Every model of the graph."""
-        return self.resources["models"]  # pyright: ignore[reportReturnType] - keyed by definitions.py
+        return self.resources["models"]
 
     @property
     def policy(self) -> Policy:
         """The policy in force."""
-        return self.resources["policy_file"].policy  # pyright: ignore[reportAttributeAccessIssue] - keyed by definitions
+        return self.resources["policy_file"].policy
 
     @property
     def corrections(self) -> Corrections:
         """The correction layer."""
-        return self.resources["corrections"]  # pyright: ignore[reportReturnType] - keyed by definitions.py
+        return self.resources["corrections"]
 
     @property
     def provenance(self) -> Provenance:
         """Recorded digests."""
-        return self.resources["provenance"]  # pyright: ignore[reportReturnType] - keyed by definitions.py
+        return self.resources["provenance"]
+
+
+class Workspace(ResourceSet):
+    """The instance and the definitions a command works with, and their resources.
+
+    Args:
+        instance: where runs are recorded.
+        definitions: the graph.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance, definitions: dg.Definitions) -> None:
+        super().__init__(dict(definitions.resources or {}))
+        self.instance, self.definitions = instance, definitions
+
+
+def open_resources() -> ResourceSet:
+    """The resources alone, for commands that run nothing: no instance, and seconds less of imports."""
+    from resources.resource_set import make_resources, roots_of_environment  # noqa: PLC0415 - imports every resource
+
+    return ResourceSet(make_resources(*roots_of_environment()))
 
 
 def open_workspace() -> Workspace:

@@ -188,7 +188,7 @@ def test_a_late_batch_is_told_how_it_is_repaired(cleaned: dict[str, Cleaned], la
     row = verdict.to_row(LATE, "tuxpaint-clips")
     lake.replace("raw_videos", LATE, cleaned[LATE].raw.tables["raw_videos"])
     lake.replace("segment_offsets", LATE, pl.DataFrame([row], schema=TABLES["segment_offsets"].schema))
-    workspace: Any = SimpleNamespace(holds=holds, resources={"lake": lake})
+    workspace: Any = SimpleNamespace(holds=holds, lake=lake)
     assert repairable_batches(workspace) == []  # nothing is held yet
     holds.record(verdict_of_row(row))
     holds.place_due(by="test")

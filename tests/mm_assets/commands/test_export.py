@@ -149,8 +149,8 @@ def test_words_without_utterances_are_shown_as_turns(write: Callable[..., Export
 def test_the_command_answers_in_json_and_refuses_unknown_formats(
     lake: DeltaLake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace = SimpleNamespace(resources={"lake": lake}, holds=Holds(lake=lake))
-    monkeypatch.setattr("mm_assets.commands.workspace.open_workspace", lambda: workspace)
+    workspace = SimpleNamespace(lake=lake, holds=Holds(lake=lake))
+    monkeypatch.setattr("mm_assets.commands.workspace.open_resources", lambda: workspace)
     out = str(tmp_path / "out")
     assert CliRunner().invoke(app, ["export", BATCH, "--format", "docx"]).exit_code == 2
     done = CliRunner().invoke(app, ["export", BATCH, "--format", "ctm", "--out", out, "--json"])

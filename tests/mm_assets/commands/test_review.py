@@ -30,9 +30,8 @@ def reviewed(tmp_path: Path) -> SimpleNamespace:
     lake.replace("hard_negatives", "b", to_rows("b", judged, {"p0": 0, "p1": 1, "p2": 2}))
     policy_file = PolicyFile(path="")
     provenance = Provenance(lake=lake, policy_file=policy_file, corrections=Corrections(lake=lake))
-    resources = {"lake": lake, "policy_file": SimpleNamespace(policy=Policy())}
     landing = LandingStore(root=str(tmp_path))
-    return SimpleNamespace(resources=resources, lake=lake, provenance=provenance, landing=landing)
+    return SimpleNamespace(lake=lake, policy=Policy(), provenance=provenance, landing=landing)
 
 
 def _answer(path: Path, choice: str, when: str) -> None:

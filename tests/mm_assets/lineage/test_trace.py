@@ -17,7 +17,7 @@ from resources.local_landing import LocalLanding
 
 
 def workspace_of(library):
-    return SimpleNamespace(resources={"lake": library.lake}, landing=library.landing)
+    return SimpleNamespace(lake=library.lake, landing=library.landing)
 
 
 @pytest.mark.parametrize(
