@@ -13,7 +13,6 @@ from mm_assets.cleaned.duplicates import FEATURE_COLUMNS, find_duplicates
 from mm_assets.cleaned.fingerprint_spool import reader_of_scans
 from mm_assets.cleaned.images import STAGE as IMAGES_STAGE
 from mm_assets.cleaned.images import clean_images, reject_duplicates
-from mm_assets.cleaned.timed_identifier import TimedIdentifier
 from mm_assets.display.contact_sheet import Tile, contact_sheet
 from mm_assets.display.metadata import counts_table, picture, preview, rows_table, table_metadata
 from mm_assets.gates.evidence import read_picture
@@ -23,6 +22,7 @@ from mm_assets.schemas import TABLES
 from mm_assets.schemas.cleaned import FINGERPRINT_ROWS_TOGETHER
 from mm_assets.step_assets import table_specs
 from mm_assets.steps import STEPS
+from mm_assets.timed_models import timed
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
@@ -107,7 +107,7 @@ def cleaned_images(
         captions, turned_away = clean_captions(
             lake.read("raw_captions", batch),
             kept_ids,
-            TimedIdentifier(language.handle, identified.add),
+            timed(language.handle, "identify", identified.add),
             policy.captions,
             max_template_share=policy.recall_gate.max_template_share,
         )

@@ -12,12 +12,12 @@ from mm_assets.cleaned.interfaces import LanguageIdentifier
 from mm_assets.cleaned.text_duplicates import find_text_duplicates, fingerprint_texts
 from mm_assets.display.metadata import counts_table, rows_table
 from mm_assets.documents.reading import DocumentReader, Models
-from mm_assets.documents.timed_ocr import TimedOcr
 from mm_assets.errors import InputError
 from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.policy import Policy
 from mm_assets.schemas import TABLES
 from mm_assets.step_assets import table_specs, written_metadata
+from mm_assets.timed_models import timed
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
@@ -193,20 +193,24 @@ def documents(
     scans = lake.scan("raw_documents", batch).filter(pl.col("form") == "page_image").select(pl.len()).collect().item()
     refuse_if_over_budget(holds, costs.estimate(batch, STAGE, "images", scans))
     models = {"ocr": ocr, "layout": layout, "language": language}
-    engine = TimedOcr(ocr.handle)
+    engine, regions = ocr.handle, layout.handle
     with (
         provenance.writing(STAGE, batch, models=models) as writing,
-        costs.metered(context, STAGE, engine.identity, "images", engine.device) as meter,
+        costs.metered(context, STAGE, ocr.identity, "images", engine.device) as recognised,
+        costs.metered(context, STAGE, layout.identity, "images", regions.device) as divided,
+        costs.metered(context, STAGE, language.identity, "texts", "cpu") as identified,
         lake.staging() as read,
         lake.staging() as kept,
         DocumentReader(
-            landing, Models(engine, layout.handle), policy.document_reading, policy.document_recognition
+            landing,
+            Models(timed(engine, "read_pages", recognised.add), timed(regions, "find_regions", divided.add)),
+            policy.document_reading,
+            policy.document_recognition,
         ) as reader,
     ):
-        for name in read_batch_documents(lake, landing, batch, reader, language.handle, policy, read, writing):
+        identifier = timed(language.handle, "identify", identified.add)
+        for name in read_batch_documents(lake, landing, batch, reader, identifier, policy, read, writing):
             context.log.info("read %s", name)
-        recognised = read.scan(STAGE).select(pl.col("pages_by_ocr").sum()).collect().item() or 0
-        meter.add(recognised, engine.seconds)
         fingerprints = lake.replace("document_fingerprints", batch, read)
         origin = lake.head("raw_documents", batch, 1).select("source", "license")
         source, license_name = origin.row(0) if origin.height else ("", "")

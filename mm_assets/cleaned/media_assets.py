@@ -95,11 +95,13 @@ def cleaned_media(
     batch, policy = context.partition_key, policy_file.policy
     records = lake.count("raw_audio", batch) + lake.count("raw_videos", batch)
     in_force = corrections.in_force(batch, "segment")
-    watch = Watch()
-    ears = Ears(TimedVoice(voice.handle, watch), TimedEvents(sound_events.handle, watch))
+    spoken, sounding = Watch(), Watch()
+    events = TimedEvents(sound_events.handle, sounding)
+    ears = Ears(TimedVoice(voice.handle, spoken), events)
     with (
         provenance.writing(MEDIA_STAGE, batch, models={"voice": voice, "sound_events": sound_events}) as writing,
-        costs.metered(context, MEDIA_STAGE, voice.identity, "seconds", ears.voice.device) as meter,
+        costs.metered(context, MEDIA_STAGE, voice.identity, "seconds", ears.voice.device) as voiced,
+        costs.metered(context, MEDIA_STAGE, sound_events.identity, "seconds", events.device) as sounded,
         MediaDecoder(policy.media) as decoder,
         lake.staging() as staging,
     ):
@@ -115,9 +117,11 @@ def cleaned_media(
                 staging.add("pauses", chunk.pauses)
                 staging.add("clip_tracks", chunk.tracks)
                 staging.add("rejected", chunk.rejected)
-                meter.add(chunk.media_seconds, 0.0)
+                voiced.add(chunk.media_seconds, 0.0)
+                sounded.add(chunk.media_seconds, 0.0)
                 context.log.info("inspected %s of %d clips", staging.rows, records)
-        meter.add(0.0, watch.seconds)
+        voiced.add(0.0, spoken.seconds)
+        sounded.add(0.0, sounding.seconds)
         lake.replace("rejected", batch, staging, within={"stage": MEDIA_STAGE})
         writing.written += [lake.replace(table, batch, staging) for table in STEPS[MEDIA_STAGE].tables]
     rejected = counts_table(lake.rejected_by_code(batch, MEDIA_STAGE), "code", "records")

@@ -7,10 +7,10 @@ import polars as pl
 
 from mm_assets.cleaned.text_duplicates import find_text_duplicates, fingerprint_texts
 from mm_assets.cleaned.texts import STAGE, TextCleaner, reject_near_duplicates
-from mm_assets.cleaned.timed_identifier import TimedIdentifier
 from mm_assets.display.metadata import counts_table
 from mm_assets.gates.guard import refuse_if_held
 from mm_assets.step_assets import table_specs, written_metadata
+from mm_assets.timed_models import timed
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
@@ -49,7 +49,7 @@ def texts(
         lake.staging() as cleaned,
     ):
         cleaner = TextCleaner(
-            TimedIdentifier(language.handle, meter.add), policy.texts, policy.text_quality, policy.dialogues
+            timed(language.handle, "identify", meter.add), policy.texts, policy.text_quality, policy.dialogues
         )
         for chunk in lake.chunks("raw_texts", batch):
             kept, rejected = cleaner.clean(chunk)

@@ -17,6 +17,7 @@ from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.schemas import TABLES
 from mm_assets.step_assets import table_specs, written_metadata
 from mm_assets.steps import CODEBOOK, STEPS, gates_of
+from mm_assets.timed_models import timed
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
 from resources.holds import Holds
@@ -55,13 +56,15 @@ def document_figures(
     documents = lake.read("documents", batch)
     records = dict(documents.select("document_id", "record_ref").iter_rows())
     shards: set[str] = set()
-    guard = FigureSafety(safety.handle, policy.images.max_nsfw) if policy.images.nsfw_enabled else None
     with (
         provenance.writing(STAGE, batch, models={"encoder": encoder, "safety": safety}) as writing,
         costs.metered(context, STAGE, model.identity, "images", model.device) as meter,
+        costs.metered(context, STAGE, safety.identity, "images", "cpu") as looked_at,
         lake.staging() as staging,
         open_figures(landing, documents, policy) as pictures,
     ):
+        watched = timed(safety.handle, "score", looked_at.add)
+        guard = FigureSafety(watched, policy.images.max_nsfw) if policy.images.nsfw_enabled else None
         chunks = figures.sort("document_id", "position").collect_batches(chunk_size=_ROWS_AT_ONCE, maintain_order=True)
         owned = ((figure, pictures.of(figure.document_id)) for figure in read_blocks(chunks))
         read = read_figures(

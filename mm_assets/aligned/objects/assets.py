@@ -27,6 +27,7 @@ from mm_assets.partitions import batches
 from mm_assets.schemas import TABLES
 from mm_assets.step_assets import table_specs, written_metadata
 from mm_assets.steps import STEPS
+from mm_assets.timed_models import timed
 from resources.corrections import Corrections
 from resources.costs import Costs
 from resources.delta_lake import DeltaLake
@@ -200,9 +201,10 @@ def object_alignments(
     with (
         provenance.writing("object_alignments", batch, models={"encoder": encoder, "phrases": phrases}) as writing,
         costs.metered(context, "object_alignments", model.identity, "images", model.device) as meter,
+        costs.metered(context, "object_alignments", phrases.identity, "texts", "cpu") as parsed,
         lake.staging() as staging,
     ):
-        found = lake.read("boxes", batch)
+        found, extractor = lake.read("boxes", batch), timed(phrases.handle, "extract", parsed.add)
         captions, known = lake.scan("captions", batch), lake.scan("region_embeddings", batch)
         for images in lake.chunks("images", batch, _IMAGES_AT_ONCE):
             own = found.join(images, on="image_id", how="semi", maintain_order="left")
@@ -216,7 +218,7 @@ def object_alignments(
                 images,
                 landing,
                 model,
-                phrases.handle,
+                extractor,
                 policy,
             )
             staging.add("object_alignments", aligned.rows)

@@ -15,7 +15,6 @@ from mm_assets.aligned.objects.claims.faithfulness_baseline import trusted_basel
 from mm_assets.aligned.objects.claims.interfaces import ObjectDetector
 from mm_assets.aligned.objects.claims.rewrites import RewriteReport
 from mm_assets.aligned.objects.claims.timed_detector import TimedDetector
-from mm_assets.aligned.objects.claims.timed_entailment import TimedEntailment
 from mm_assets.aligned.objects.claims.write_back import SHOWN_FOR_REVIEW, list_for_review, list_rejected, surest
 from mm_assets.display.contact_sheet import Tile, contact_sheet
 from mm_assets.display.metadata import counts_table, picture, rows_table
@@ -25,6 +24,7 @@ from mm_assets.gates.guard import refuse_if_held, refuse_if_over_budget
 from mm_assets.policy import FaithfulnessPolicy, Policy
 from mm_assets.schemas import TABLES
 from mm_assets.step_assets import table_specs, written_metadata
+from mm_assets.timed_models import timed
 from resources.costs import Costs, Meter
 from resources.delta_lake import DeltaLake
 from resources.entailment import EntailmentResource
@@ -98,7 +98,7 @@ def caption_claims(
             model.vocabulary if model else (),
             None
             if reader is None
-            else TimedEntailment(reader, lambda texts, seconds: compared.add(texts / 2, seconds)),
+            else timed(reader, "contradiction", lambda texts, seconds: compared.add(texts / 2, seconds)),
         )
         with lake.staging() as staging:
             review = _claim(lake, batch, checker, sight, staging)

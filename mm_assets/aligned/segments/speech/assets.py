@@ -65,11 +65,14 @@ def transcripts(
     seconds = _speech_seconds(lake, batch)
     refuse_if_over_budget(holds, costs.estimate(batch, STAGE, "seconds", seconds))
     models = SpeechModels(speech.handle, word_aligner.handle, speakers.handle)
+    on = [model.device if model else "cpu" for model in (models.aligner, models.speakers)]
     figures = HearingFigures()
     identities = {"speech": speech, "word_aligner": word_aligner, "speakers": speakers}
     with (
         provenance.writing(STAGE, batch, models=identities) as writing,
-        costs.metered(context, STAGE, speech.identity, "seconds", models.recognizer.device) as meter,
+        costs.metered(context, STAGE, speech.identity, "seconds", models.recognizer.device) as recognized,
+        costs.metered(context, STAGE, word_aligner.identity, "seconds", on[0]) as placed,
+        costs.metered(context, STAGE, speakers.identity, "seconds", on[1]) as told_apart,
         MediaDecoder(policy.media) as decoder,
         lake.staging() as staging,
     ):
@@ -78,8 +81,9 @@ def transcripts(
             staging.add("transcripts", chunk.transcripts)
             staging.add("utterances", chunk.utterances)
             staging.add("rejected", chunk.rejected)
-            busy = sum(figures.busy.values())
-            meter.add(figures.seconds - meter.units, busy - meter.device_seconds)
+            for meter, model in ((recognized, "recognizer"), (placed, "aligner"), (told_apart, "speakers")):
+                heard = figures.seconds if figures.busy[model] else 0.0
+                meter.add(heard - meter.units, figures.busy[model] - meter.device_seconds)
             context.log.info("recognised %.0f of %.0f s of speech", figures.seconds, seconds)
         lake.replace("rejected", batch, staging, within={"stage": STAGE})
         writing.written += [lake.replace(table, batch, staging) for table in STEPS[STAGE].tables]

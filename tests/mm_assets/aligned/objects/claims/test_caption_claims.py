@@ -15,11 +15,11 @@ from mm_assets.aligned.objects.claims.caption_claims import (
 from mm_assets.aligned.objects.claims.conflicts import Conflict
 from mm_assets.aligned.objects.claims.interfaces import SeenObjects
 from mm_assets.aligned.objects.claims.timed_detector import TimedDetector
-from mm_assets.aligned.objects.claims.timed_entailment import TimedEntailment
 from mm_assets.aligned.objects.claims.write_back import SHOWN_FOR_REVIEW, list_for_review, list_rejected
 from mm_assets.models import ModelIdentity
 from mm_assets.policy import FaithfulnessPolicy
 from mm_assets.schemas import TABLES
+from mm_assets.timed_models import timed
 
 POLICY = FaithfulnessPolicy()
 BOXES = [("a", "owl"), ("a", "cricket ball"), ("b", "dog"), ("c", "giraffe"), ("c", None)]
@@ -210,7 +210,7 @@ def test_the_model_must_say_so_in_both_directions() -> None:
 
 def test_a_metered_model_is_the_model() -> None:
     counted: list[tuple[float, float]] = []
-    model = TimedEntailment(Contradictory(), lambda pairs, seconds: counted.append((pairs, seconds)))
+    model = timed(Contradictory(), "contradiction", lambda pairs, seconds: counted.append((pairs, seconds)))
     assert (model.identity, model.device) == (Contradictory.identity, "cpu")
     assert model.contradiction([("purple", "a"), ("b", "a")]).tolist() == pytest.approx([0.99, 0.1])
     assert counted[0][0] == 2
