@@ -7,7 +7,8 @@ from typing import Final
 
 from mm_assets.aligned.documents.structure.aligned_tables import find_aligned_tables
 from mm_assets.aligned.documents.structure.columns import Leaf, Part, order_parts
-from mm_assets.aligned.documents.structure.lines import Line, share_inside
+from mm_assets.aligned.documents.structure.figure_labels import is_in, leave_out_labels
+from mm_assets.aligned.documents.structure.lines import Line
 from mm_assets.aligned.documents.structure.paragraphs import (
     ASIDE,
     TextBlock,
@@ -20,11 +21,10 @@ from mm_assets.aligned.documents.structure.running_lines import without_running_
 from mm_assets.aligned.documents.structure.table_parts import OpenTable, table_block
 from mm_assets.aligned.documents.structure.tables import FoundTable, find_tables
 from mm_assets.documents.blocks import Block, Picture
-from mm_assets.documents.pages import Box, Page, PageFigure
+from mm_assets.documents.pages import Page, PageFigure
 from mm_assets.policy.document_structure import DocumentStructurePolicy
 
 _MOST_BETWEEN: Final = 24
-_INSIDE: Final = 0.7
 
 
 def page_blocks(pages: Iterable[Page], policy: DocumentStructurePolicy) -> Iterator[Block]:
@@ -44,10 +44,10 @@ def page_blocks(pages: Iterable[Page], policy: DocumentStructurePolicy) -> Itera
     for page, lines in without_running_lines(pages, policy):
         looks.learn(lines)
         tables = find_tables(page, lines, policy)
-        free = [line for line in lines if not _is_in(line.box, [table.box for table in tables])]
-        free = [line for line in free if not _is_in(line.box, [figure.box for figure in page.figures])]
+        free = [line for line in lines if not is_in(line.box, [table.box for table in tables])]
+        free = leave_out_labels(free, [figure.box for figure in page.figures])
         aligned = find_aligned_tables(free, policy)
-        free = [line for line in free if not _is_in(line.box, [table.box for table in aligned])]
+        free = [line for line in free if not is_in(line.box, [table.box for table in aligned])]
         parts = [Part(line.box, line) for line in free]
         parts += [Part(table.box, None, table) for table in tables + aligned]
         parts += [Part(figure.box, None, figure) for figure in page.figures]
@@ -62,10 +62,6 @@ def page_blocks(pages: Iterable[Page], policy: DocumentStructurePolicy) -> Itera
                     for block in read_paragraphs(run, page, looks, policy):
                         yield from writer.text(block)
     yield from writer.end()
-
-
-def _is_in(box: Box, around: Iterable[Box]) -> bool:
-    return any(share_inside(box, other) > _INSIDE for other in around)
 
 
 def _runs(leaf: Leaf) -> Iterator[Leaf]:

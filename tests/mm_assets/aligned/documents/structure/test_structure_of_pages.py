@@ -273,3 +273,16 @@ def test_few_pages_are_held(typeset: Callable[..., Page]) -> None:
         tracemalloc.stop()
     assert ahead <= POLICY.pages_around + 2
     assert peak < 3 * early
+
+
+@pytest.mark.parametrize("top", [262, 288], ids=["inside", "at the edge"])
+def test_a_numbered_caption_inside_a_figure_is_no_label_of_it(typeset: Callable[..., Page], top: float) -> None:
+    lines = [
+        *column(40, 60, LEFT),
+        (120, 180, "a label"),
+        (60, top, "Figure 3: Levels of the river and"),
+        (60, top + 12, "of the lake"),
+    ]
+    blocks = list(page_blocks([typeset(1, lines, figures=[(40, 140, 300, 290)])], POLICY))
+    assert [block.type for block in blocks] == ["paragraph", "figure", "caption"]
+    assert (blocks[2].label, blocks[2].text) == ("Figure 3", "Figure 3: Levels of the river and of the lake")
