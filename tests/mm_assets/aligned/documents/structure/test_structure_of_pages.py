@@ -286,3 +286,25 @@ def test_a_numbered_caption_inside_a_figure_is_no_label_of_it(typeset: Callable[
     blocks = list(page_blocks([typeset(1, lines, figures=[(40, 140, 300, 290)])], POLICY))
     assert [block.type for block in blocks] == ["paragraph", "figure", "caption"]
     assert (blocks[2].label, blocks[2].text) == ("Figure 3", "Figure 3: Levels of the river and of the lake")
+
+
+def test_rules_drawn_cell_by_cell_make_one_table(typeset: Callable[..., Page]) -> None:
+    lefts, tops, rows = (40, 110, 190), (100, 120, 140), (("Month", "Flow"), ("May", "12"), ("June", "9"))
+    lines = [(lefts[x] + 5, top + 5, cell) for top, row in zip(tops, rows, strict=True) for x, cell in enumerate(row)]
+    rules = [(left, y, right, y + 0.8) for left, right in itertools.pairwise(lefts) for y in (*tops, 160)]
+    rules += [(x, top, x + 0.8, top + 20) for x in lefts for top in tops]
+    (block,) = page_blocks([typeset(1, lines, rules=rules)], POLICY)
+    assert (block.type, block.cells) == ("table", rows)
+
+
+def test_rules_of_two_columns_on_one_level_stay_two_tables(typeset: Callable[..., Page]) -> None:
+    cells = {40: [("Month", "Flow"), ("May", "12"), ("June", "9")], 210: [("Day", "Wind"), ("1", "4"), ("2", "6")]}
+    lines = [
+        (x + 5 + 70 * at, 105 + 20 * y, cell)
+        for x in (40, 210)
+        for y, row in enumerate(cells[x])
+        for at, cell in enumerate(row)
+    ]
+    rules = [(x, y, x + 150, y + 0.8) for x in (40, 210) for y in (100, 120, 160)]
+    blocks = list(page_blocks([typeset(1, lines, rules=rules)], POLICY))
+    assert [block.type for block in blocks] == ["table", "table"]
