@@ -8,7 +8,6 @@ from typing import BinaryIO, Final
 import numpy as np
 from pypdfium2 import PdfDocument, PdfiumError, PdfPage, raw
 
-from mm_assets.documents.caption_lines import caption_words
 from mm_assets.documents.geometry import PageFrame
 from mm_assets.documents.messages import (
     Answer,
@@ -140,7 +139,7 @@ class OpenPdf:
             words = read_words(text, frame)
         finally:
             text.close()
-        found = find_figures(objects, words.boxes, caption_words(words), frame, limits)
+        found = find_figures(objects, words, frame, limits)
         return PageFound(
             number=number,
             width=frame.width,

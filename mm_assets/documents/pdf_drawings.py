@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mm_assets.documents.geometry import PageFrame
+from mm_assets.documents.label_words import label_words
 from mm_assets.documents.messages import Limits
-from mm_assets.documents.pages import PageFigure
+from mm_assets.documents.pages import PageFigure, Words
 from mm_assets.documents.pdf_objects import PageObjects
 
 _MAX_CELLS: Final = 1_000_000  # of the grid on which boxes are joined
@@ -41,28 +42,26 @@ class Drawn:
     image_share: float
 
 
-def find_figures(
-    objects: PageObjects, words: NDArray[np.float32], captions: NDArray[np.bool_], frame: PageFrame, limits: Limits
-) -> Drawn:
+def find_figures(objects: PageObjects, words: Words, frame: PageFrame, limits: Limits) -> Drawn:
     """Tell figures from rules.
 
     Args:
         objects: what the page draws.
-        words: boxes of its words, shape (N, 4).
-        captions: which of them are those of captions and no labels, shape (N,).
+        words: its words.
         frame: the page.
         limits: gaps and sizes.
     """
     page_area = frame.width * frame.height
     images, _ = _join(_as_boxes(objects.images), limits.image_gap_pt, frame)
     share = float(_areas(images).max() / page_area) if len(images) else 0.0
-    pictures = images[_areas(images) < limits.page_image_share * page_area] if len(words) else images
+    pictures = images[_areas(images) < limits.page_image_share * page_area] if words.texts else images
     pictures = _large(pictures, limits)
     lines, frames = _as_boxes(objects.lines), _as_boxes(objects.frames)
-    texts = words.astype(np.float64)
-    labels = texts[~captions]
+    texts = words.boxes.astype(np.float64)
     drawings: list[Boxes] = []
-    for box in (*_strokes(objects, pictures, frame, limits), *_bars(objects, texts, frame, limits)):
+    drawn = [*_strokes(objects, pictures, frame, limits), *_bars(objects, texts, frame, limits)]
+    labels = texts[label_words(words)] if drawn else texts
+    for box in drawn:
         if _text_share(box, texts) > limits.max_drawing_text:
             continue  # a frame of text, with or without rules beside it
         whole = _grow(box, lines, frames, labels, page_area)

@@ -1,11 +1,11 @@
-"""Captions that stand close to a drawing are none of its labels."""
+"""Captions and paragraphs that stand close to a drawing are none of its labels."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from mm_assets.documents.caption_lines import caption_words
+from mm_assets.documents.label_words import label_words
 from mm_assets.documents.pages import BOLD, Words
 
 DRAWING = (
@@ -63,16 +63,34 @@ def test_lines_of_a_caption_are_aligned_and_close() -> None:
         ("a label", 70, 124),
         ("x", 40, 160),
     )
-    assert [text for text, own in zip(words.texts, caption_words(words), strict=True) if own] == [
+    assert [text for text, own in zip(words.texts, label_words(words), strict=True) if not own] == [
         *("Fig.", "2.", "A", "wheel", "and", "its", "axle")
     ]  # fmt: skip
 
 
 def test_a_sentence_is_no_caption_unless_its_number_is_bold() -> None:
     sentence = ("Figure 2 shows a wheel", 40.0, 100.0)
-    assert not caption_words(written(sentence)).any()
-    assert caption_words(written(sentence, styles=(BOLD, BOLD, 0, 0, 0))).all()
+    assert label_words(written(sentence)).all()
+    assert not label_words(written(sentence, styles=(BOLD, BOLD, 0, 0, 0))).any()
 
 
 def test_a_page_without_words_has_no_caption() -> None:
-    assert caption_words(Words.none()).shape == (0,)
+    assert label_words(Words.none()).shape == (0,)
+
+
+@pytest.mark.parametrize("side", ["below", "above"])
+def test_a_paragraph_that_touches_a_drawing_stays_outside(first_page: Callable, make_pdf: Callable, side: str) -> None:
+    top = LOW - 11 if side == "below" else HIGH + 3 + 24
+    texts = ("The river rises in spring and falls", "in summer, when a pond has to store", "what falls at night.")
+    prose = "".join(line(text, 60, top - 12 * place) for place, text in enumerate(texts))
+    page = first_page(make_pdf(DRAWING + line("May", 110, 86) + prose, size=(300, 260)))
+    (drawing,) = page.figures
+    assert drawing.box[3] - drawing.box[1] < HIGH - LOW + 8
+
+
+def test_text_that_goes_on_in_the_next_column_is_no_label() -> None:
+    left = [("the wheel turned slowly while it ran", 40.0, 300.0), ("and the miller watched it", 40.0, 312.0)]
+    right = [("turn all of the day long", 240.0, 80.0), ("in spring.", 240.0, 92.0)]
+    words = written(*left, *right, ("a label", 60.0, 200.0), ("5", 40.0, 190.0), ("10", 40.0, 180.0))
+    told = [text for text, own in zip(words.texts, label_words(words), strict=True) if own]
+    assert told == ["a", "label", "5", "10"]
