@@ -308,3 +308,20 @@ def test_rules_of_two_columns_on_one_level_stay_two_tables(typeset: Callable[...
     rules = [(x, y, x + 150, y + 0.8) for x in (40, 210) for y in (100, 120, 160)]
     blocks = list(page_blocks([typeset(1, lines, rules=rules)], POLICY))
     assert [block.type for block in blocks] == ["table", "table"]
+
+
+def test_figures_side_by_side_have_their_captions_below_them(typeset: Callable[..., Page]) -> None:
+    body = [(40, 60 + 12 * line, "Some lines of text that are as wide as the page is, nearly so.") for line in range(3)]
+    captions = [
+        (40, 250, "Figure 2: Rain in the"), (40, 262, "month of May"),
+        (210, 250, "Figure 3: Rain in the"), (210, 262, "month of June"),
+    ]  # fmt: skip
+    more = [(40, 300, "Then the text goes on across the page below both of the figures.")]
+    page = typeset(1, [*body, *captions, *more], figures=[(40, 120, 190, 240), (210, 120, 360, 240)])
+    assert [(block.type, block.text) for block in page_blocks([page], POLICY)][1:] == [
+        ("figure", ""),
+        ("caption", "Figure 2: Rain in the month of May"),
+        ("figure", ""),
+        ("caption", "Figure 3: Rain in the month of June"),
+        ("paragraph", more[0][2]),
+    ]
