@@ -28,7 +28,10 @@ class OpenTable:
     label: str | None
 
     def goes_on(self, table: FoundTable, between: Sequence[Block], page: Page) -> bool:
-        """Whether another table is the rest of this one: as wide, with as many columns, in the next column or page.
+        """Whether another table is the rest of this one: with as many columns, as wide or with its head repeated.
+
+        It stands in the next column or on the next page. Rules end a part that a page cuts only where the table does,
+        so that without them it is as wide as its text.
 
         Args:
             table: what may be the rest.
@@ -37,8 +40,8 @@ class OpenTable:
             page: on which the other table stands.
         """
         cells = self.block.cells or ((),)
-        wide = self.part[2] - self.part[0]
-        if len(cells[0]) != len(table.cells[0]) or abs(wide - (table.box[2] - table.box[0])) > _SAME_WIDTH:
+        wider = (table.box[2] - table.box[0]) - (self.part[2] - self.part[0])
+        if len(cells[0]) != len(table.cells[0]) or not (abs(wider) <= _SAME_WIDTH or self._has_head_of(table)):
             return False
         if any(block.type == "caption" and not self._parts_nothing(block) for block in between):
             return False
@@ -61,8 +64,10 @@ class OpenTable:
             return False
         climbs = self.part[1] - table.box[1]
         is_tall = self.part[3] - self.part[1] >= _TALL * page.height
-        repeats = self.block.cells is not None and self.block.cells[0] == table.cells[0]
-        return climbs > _SAME_WIDTH or (climbs >= -_SAME_WIDTH and (is_tall or repeats))
+        return climbs > _SAME_WIDTH or (climbs >= -_SAME_WIDTH and (is_tall or self._has_head_of(table)))
+
+    def _has_head_of(self, table: FoundTable) -> bool:
+        return self.block.cells is not None and self.block.cells[0] == table.cells[0]
 
     def _parts_nothing(self, caption: Block) -> bool:
         label = caption.label

@@ -98,3 +98,14 @@ def test_a_table_goes_on_from_the_last_column_to_two_more(typeset: Callable[...,
     ]
     (whole,) = [block for block in page_blocks(pages, POLICY) if block.type == "table"]
     assert whole.cells == (*begun, *tall, *rest)
+
+
+def test_a_part_without_a_rule_below_goes_on_under_the_same_head(typeset: Callable[..., Page]) -> None:
+    """As LaTeX and browsers cut a table with three rules: the last one stands at its end."""
+    begun, ended = [HEAD, ("May", "12 mm"), ("June", "9 mm")], [HEAD, ("July", "7 mm"), ("August", "3 mm")]
+    pages = [
+        sheet(typeset, 1, prose(40, 80, 26, "A line"), (table((40, 460), begun)[0], [(30, 460, 200, 461)])),
+        sheet(typeset, 2, (table((40, 80), ended)[0], [(30, y, 200, y + 1) for y in (80, 96, 140)])),
+    ]
+    (whole,) = [block for block in page_blocks(pages, POLICY) if block.type == "table"]
+    assert whole.cells == (*begun, *ended[1:])
