@@ -38,7 +38,7 @@ def leave_out_labels(lines: Sequence[Line], figures: Sequence[Box]) -> list[Line
 
 
 def _starts(line: Line) -> bool:
-    return starts_caption(line.text) or (line.is_bold and label_of_caption(line.text) is not None)
+    return starts_caption(line.text) or (line.bold_words > 1 and label_of_caption(line.text) is not None)
 
 
 def _follows(before: Line, line: Line) -> bool:

@@ -212,7 +212,9 @@ def _block(group: Sequence[Line], page: Page, looks: Typography, policy: Documen
     label: str | None = None
     if first.is_code:
         kind = "code"
-    elif caption is not None and (first.is_bold or re.match(r"^\W*\w+\.?\s*[\w.\-]+\s*[.:–—|]", text)):  # noqa: RUF001
+    elif caption is not None and (
+        first.is_bold or _has_bold_number(first) or re.match(r"^\W*\w+\.?\s*[\w.\-]+\s*[.:–—|]", text)  # noqa: RUF001 - marks
+    ):
         kind, label = "caption", caption
     elif _is_heading(group, text, page, looks, policy):
         kind, label = "heading", label_of_heading(text)
@@ -226,6 +228,13 @@ def _block(group: Sequence[Line], page: Page, looks: Typography, policy: Documen
     ):
         kind = "footnote"
     return TextBlock(kind, text, box, page.number, level, label)
+
+
+def _has_bold_number(line: Line) -> bool:
+    """Whether a line starts with a number in bold and goes on as a title does, not as a sentence does."""
+    words = line.text.split()
+    bold = " ".join(words[: line.bold_words])
+    return label_of_caption(bold) is not None and not "".join(words[line.bold_words :])[:1].islower()
 
 
 def _is_heading(
