@@ -43,6 +43,7 @@ def page_blocks(pages: Iterable[Page], policy: DocumentStructurePolicy) -> Itera
     writer = _Writer()
     for page, lines in without_running_lines(pages, policy):
         looks.learn(lines)
+        local = looks.on(page, lines)
         tables = find_tables(page, lines, policy)
         free = [line for line in lines if not is_in(line.box, [table.box for table in tables])]
         free = leave_out_labels(free, [figure.box for figure in page.figures])
@@ -51,7 +52,7 @@ def page_blocks(pages: Iterable[Page], policy: DocumentStructurePolicy) -> Itera
         parts = [Part(line.box, line) for line in free]
         parts += [Part(table.box, None, table) for table in tables + aligned]
         parts += [Part(figure.box, None, figure) for figure in page.figures]
-        for leaf in order_parts(parts, page.width, looks.body, policy):
+        for leaf in order_parts(parts, page.width, local.body, policy):
             for run in _runs(leaf):
                 other = run[0].other
                 if isinstance(other, FoundTable):
@@ -59,7 +60,7 @@ def page_blocks(pages: Iterable[Page], policy: DocumentStructurePolicy) -> Itera
                 elif isinstance(other, PageFigure):
                     yield from writer.figure(other, page.number)
                 else:
-                    for block in read_paragraphs(run, page, looks, policy):
+                    for block in read_paragraphs(run, page, local, policy):
                         yield from writer.text(block)
     yield from writer.end()
 

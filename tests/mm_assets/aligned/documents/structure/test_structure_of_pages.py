@@ -325,3 +325,13 @@ def test_figures_side_by_side_have_their_captions_below_them(typeset: Callable[.
         ("caption", "Figure 3: Rain in the month of June"),
         ("paragraph", more[0][2]),
     ]
+
+
+def test_a_page_of_pixels_is_measured_by_its_own_text(typeset: Callable[..., Page]) -> None:
+    def page(number: int, size: float) -> Page:
+        texts = [f"Sentence {number}-{line} of a long text stands here for once" for line in range(10)]
+        lines = [(40.0, 90.0 + (30 + size) * line, text, size) for line, text in enumerate(texts)]
+        return typeset(number, lines, text_from="ocr")
+
+    blocks = list(page_blocks([page(1, 9.0), page(2, 9.0), page(3, 12.0)], POLICY))
+    assert {block.type for block in blocks} == {"paragraph"}
