@@ -11,13 +11,16 @@ from mm_assets.aligned.documents.structure.tables import FoundTable
 from mm_assets.policy.document_structure import DocumentStructurePolicy
 
 _SAME_EDGE: Final = 0.4  # font sizes
+_SAME_READ_EDGE: Final = 0.7  # font sizes; boxes of lines that were found in pixels are wider by up to half a letter
 _COUNTED: Final = re.compile(r"^\(?(?:\d{1,4}|[ivxlc]{1,7})\)?$", re.IGNORECASE)  # formulas, pages, lines of code
 _FEWEST: Final = 2
 
 Baseline = list[Line]
 
 
-def find_aligned_tables(lines: Sequence[Line], policy: DocumentStructurePolicy) -> list[FoundTable]:
+def find_aligned_tables(
+    lines: Sequence[Line], policy: DocumentStructurePolicy, *, from_pixels: bool = False
+) -> list[FoundTable]:
     """Tables that only white space makes.
 
     Rows follow each other, have equally many cells with the same left edges, and short first cells; what goes on below
@@ -26,16 +29,18 @@ def find_aligned_tables(lines: Sequence[Line], policy: DocumentStructurePolicy) 
     Args:
         lines: of one page, outside of tables and figures.
         policy: fewest rows, and how short first cells are.
+        from_pixels: whether the lines were found in pixels, so that their edges are less sure.
     """
+    edge = _SAME_READ_EDGE if from_pixels else _SAME_EDGE
     found: list[FoundTable] = []
     run: list[Baseline] = []
     for baseline in _baselines(lines):
-        if run and _is_next(run, baseline, policy):
+        if run and _is_next(run, baseline, edge, policy):
             run.append(baseline)
             continue
-        found += _table(run, policy)
+        found += _table(run, edge, policy)
         run = [baseline] if len(baseline) >= _FEWEST else []
-    return found + _table(run, policy)
+    return found + _table(run, edge, policy)
 
 
 def _baselines(lines: Sequence[Line]) -> list[Baseline]:
@@ -48,33 +53,31 @@ def _baselines(lines: Sequence[Line]) -> list[Baseline]:
     return [sorted(baseline, key=lambda line: line.box[0]) for baseline in found]
 
 
-def _is_next(run: Sequence[Baseline], baseline: Baseline, policy: DocumentStructurePolicy) -> bool:
+def _is_next(run: Sequence[Baseline], baseline: Baseline, edge: float, policy: DocumentStructurePolicy) -> bool:
     first, before = run[0], run[-1]
     size = max(line.size for line in first)
     if baseline[0].box[1] - before[0].box[1] > policy.max_row_pitch * size:
         return False
     if len(baseline) == len(first):
-        return all(
-            abs(one.box[0] - other.box[0]) <= _SAME_EDGE * size for one, other in zip(first, baseline, strict=True)
-        )
-    return len(baseline) == 1 and _column(first, baseline[0]) > 0
+        return all(abs(one.box[0] - other.box[0]) <= edge * size for one, other in zip(first, baseline, strict=True))
+    return len(baseline) == 1 and _column(first, baseline[0], edge) > 0
 
 
-def _column(first: Baseline, line: Line) -> int:
+def _column(first: Baseline, line: Line, edge: float) -> int:
     """The column whose left edge a line has; -1 for none."""
     for place, cell in enumerate(first):
-        if abs(cell.box[0] - line.box[0]) <= _SAME_EDGE * line.size:
+        if abs(cell.box[0] - line.box[0]) <= edge * line.size:
             return place
     return -1
 
 
-def _table(run: Sequence[Baseline], policy: DocumentStructurePolicy) -> list[FoundTable]:
+def _table(run: Sequence[Baseline], edge: float, policy: DocumentStructurePolicy) -> list[FoundTable]:
     rows: list[list[list[str]]] = []
     for baseline in run:
         if len(baseline) > 1:
             rows.append([[line.text] for line in baseline])
         else:
-            rows[-1][_column(run[0], baseline[0])].append(baseline[0].text)
+            rows[-1][_column(run[0], baseline[0], edge)].append(baseline[0].text)
     if len(rows) < policy.min_aligned_rows:
         return []
     words = sum(len(row[0][0].split()) for row in rows)

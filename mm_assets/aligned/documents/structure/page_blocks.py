@@ -47,7 +47,7 @@ def page_blocks(pages: Iterable[Page], policy: DocumentStructurePolicy) -> Itera
         tables = find_tables(page, lines, policy)
         free = [line for line in lines if not is_in(line.box, [table.box for table in tables])]
         free = leave_out_labels(free, [figure.box for figure in page.figures])
-        aligned = find_aligned_tables(free, policy)
+        aligned = find_aligned_tables(free, policy, from_pixels=page.text_from == "ocr")
         free = [line for line in free if not is_in(line.box, [table.box for table in aligned])]
         parts = [Part(line.box, line) for line in free]
         parts += [Part(table.box, None, table) for table in tables + aligned]

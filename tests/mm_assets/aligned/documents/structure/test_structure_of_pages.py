@@ -335,3 +335,20 @@ def test_a_page_of_pixels_is_measured_by_its_own_text(typeset: Callable[..., Pag
 
     blocks = list(page_blocks([page(1, 9.0), page(2, 9.0), page(3, 12.0)], POLICY))
     assert {block.type for block in blocks} == {"paragraph"}
+
+
+@pytest.mark.parametrize(("origin", "tables"), [("ocr", 1), ("layer", 0)])
+def test_rows_of_pixels_begin_below_each_other_if_nearly(
+    typeset: Callable[..., Page], origin: str, tables: int
+) -> None:
+    rows = [("Mill", "Count", "Remark"), ("Weir", "12", "in use"), ("Race", "7", "lost"), ("Pond", "30", "in use")]
+    noise = (0.0, -5.5, -1.0, -6.0)
+    lines = [
+        (left + apart, 100 + 16 * place, cell)
+        for place, (apart, row) in enumerate(zip(noise, rows, strict=True))
+        for left, cell in zip((60, 160, 260), row, strict=True)
+    ]
+    blocks = list(page_blocks([typeset(1, lines, text_from=origin)], POLICY))
+    found = [block for block in blocks if block.type == "table"]
+    assert len(found) == tables
+    assert all(block.cells == tuple(rows) for block in found)
