@@ -4,6 +4,7 @@
 import itertools
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from mm_assets.aligned.documents.structure.lines import Line, on_one_baseline, union
@@ -34,7 +35,8 @@ def find_aligned_tables(
     edge = _SAME_READ_EDGE if from_pixels else _SAME_EDGE
     found: list[FoundTable] = []
     run: list[Baseline] = []
-    for baseline in _baselines(lines):
+    for read in _baselines(lines):
+        baseline = _parted(run[0], read, edge) if run and from_pixels else read
         if run and _is_next(run, baseline, edge, policy):
             run.append(baseline)
             continue
@@ -51,6 +53,25 @@ def _baselines(lines: Sequence[Line]) -> list[Baseline]:
         else:
             found.append([line])
     return [sorted(baseline, key=lambda line: line.box[0]) for baseline in found]
+
+
+def _parted(first: Baseline, baseline: Baseline, edge: float) -> Baseline:
+    """A row whose cells were found as one line, cut where those of the first row begin; else as it was found."""
+    words = [(line, word) for line in baseline for word in line.words]
+    starts = [
+        next((at for at, (line, word) in enumerate(words) if abs(word[1][0] - cell.box[0]) <= edge * line.size), -1)
+        for cell in first
+    ]
+    if len(baseline) >= len(first) or starts[0] != 0 or sorted(set(starts)) != starts:
+        return baseline
+    cells: Baseline = []
+    for start, end in zip(starts, [*starts[1:], len(words)], strict=True):
+        own = tuple(word for _, word in words[start:end])
+        box = own[0][1]
+        for _, other in own[1:]:
+            box = union(box, other)
+        cells.append(replace(words[start][0], text=" ".join(text for text, _ in own), box=box, words=own))
+    return cells
 
 
 def _is_next(run: Sequence[Baseline], baseline: Baseline, edge: float, policy: DocumentStructurePolicy) -> bool:

@@ -352,3 +352,14 @@ def test_rows_of_pixels_begin_below_each_other_if_nearly(
     found = [block for block in blocks if block.type == "table"]
     assert len(found) == tables
     assert all(block.cells == tuple(rows) for block in found)
+
+
+def test_cells_of_pixels_that_were_found_as_one_line_are_parted(typeset: Callable[..., Page]) -> None:
+    rows = [("Mill", "Count", "Remark"), ("Weir", "12", "in use"), ("Race wall", "7", "lost"), ("Pond", "30", "in use")]
+    lines = [
+        (left, 100 + 16 * place, cell)
+        for place, row in enumerate(rows)
+        for left, cell in zip((60, 120, 200), row, strict=True)
+    ]
+    (table,) = page_blocks([typeset(1, lines, text_from="ocr")], POLICY)
+    assert (table.type, table.cells) == ("table", tuple(rows))
