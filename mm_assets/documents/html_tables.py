@@ -12,9 +12,9 @@ from mm_assets.policy import DocumentReadingPolicy
 
 Cells = tuple[tuple[str, ...], ...]
 _MAX_SPAN: Final = 1_000  # as HTML has it
+_NESTED: Final = "td table, th table"
 _LAYOUT: Final = ", ".join(
     (
-        *(f"{cell} table" for cell in ("td", "th")),
         *(f"h{level}" for level in range(1, 7)),
         "figure",
         "pre",
@@ -26,7 +26,9 @@ _LAYOUT: Final = ", ".join(
     )
 )
 _LAYOUT_ROLES: Final = frozenset({"presentation", "none"})
-_BLOCKS: Final = frozenset(["p", "div", "li", "ul", "ol", "dl", "dd", "dt", "br", "tr", "table", "blockquote", "pre"])
+_BLOCKS: Final = frozenset(
+    ["p", "div", "li", "ul", "ol", "dl", "dd", "dt", "br", "tr", "td", "th", "table", "blockquote", "pre"]
+)
 _UNSEEN: Final = frozenset({"script", "style", "template", "noscript"})
 _FEWEST: Final = 2  # columns of a table of data
 
@@ -67,6 +69,8 @@ def holds_data(table: LexborNode) -> bool:
     """Whether a table holds data; else it only arranges what stands in it, and is read as if it were not there."""
     if (table.attributes.get("role") or "").lower() in _LAYOUT_ROLES or table.css_first(_LAYOUT) is not None:
         return False
+    if table.css_first(_NESTED) is not None and not _is_titled(table):
+        return False
     if "linenotable" in names_of(table) or "highlighttable" in names_of(table):
         return False
     columns = rows = texts = pictures = 0
@@ -79,6 +83,12 @@ def holds_data(table: LexborNode) -> bool:
     if rows == 0 or columns < _FEWEST or texts == 0:
         return False
     return pictures <= texts and not _is_admonition(table)
+
+
+def _is_titled(table: LexborNode) -> bool:
+    """Whether the table itself has a caption or a row of heads: then a table in a cell is part of it."""
+    heads = (sum(cell.tag == "th" for cell in cells_of(row)) for row in rows_of(table))
+    return caption_of(table) is not None or any(count >= _FEWEST for count in heads)
 
 
 def _is_admonition(table: LexborNode) -> bool:

@@ -13,6 +13,7 @@ _NAMES: Final = {
 _CAPTION: Final = re.compile(
     rf"\W*({'|'.join(_NAMES)})\.?\s*((?:[A-Z]{{1,2}}[.\-]?)?\d{{1,4}}(?:[.\-]\d{{1,4}}){{0,4}})(?![\d%])", re.IGNORECASE
 )
+_STOP: Final = re.compile(r"\s*(?:[:\uff1a|]|[.)\u2013\u2014-](?:\s|$)|$)")
 _HEADING: Final = re.compile(
     r"(?:(?:chapter|section|appendix|part)\s+)?((?:[A-Z]|\d{1,3})(?:\.\d{1,3}){1,5}\.?|[A-Z]\.|\d{1,2}\.?)(?=\s)",
     re.IGNORECASE,
@@ -28,6 +29,18 @@ def label_of_caption(text: str) -> str | None:
     """
     found = _CAPTION.match(text)
     return f"{_NAMES[found[1].lower()]} {found[2]}" if found else None
+
+
+def starts_caption(text: str) -> bool:
+    """Whether a line starts with a number as captions do, not as sentences do.
+
+    >>> starts_caption("Figure 3: A cat"), starts_caption("Fig. 3. A cat"), starts_caption("Table 2")
+    (True, True, True)
+    >>> starts_caption("Figure 3 shows a cat"), starts_caption("Figure 3.5")
+    (False, True)
+    """
+    found = _CAPTION.match(text)
+    return found is not None and _STOP.match(text, found.end()) is not None
 
 
 def label_of_heading(text: str) -> str | None:

@@ -139,7 +139,7 @@ class OpenPdf:
             words = read_words(text, frame)
         finally:
             text.close()
-        found = find_figures(objects, words.boxes, frame, limits)
+        found = find_figures(objects, words, frame, limits)
         return PageFound(
             number=number,
             width=frame.width,

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mm_assets.documents.geometry import PageFrame
+from mm_assets.documents.label_words import label_words
 from mm_assets.documents.messages import Limits
-from mm_assets.documents.pages import PageFigure
+from mm_assets.documents.pages import PageFigure, Words
 from mm_assets.documents.pdf_objects import PageObjects
 
 _MAX_CELLS: Final = 1_000_000  # of the grid on which boxes are joined
@@ -23,7 +24,7 @@ _MAX_FRAME_SHARE: Final = 0.6  # of the page: a larger rectangle frames the page
 _FRAME_GROWTH: Final = 12.0  # how many times as large as its drawing a frame may be
 _LINE_GROWTH: Final = 2.0  # how many times as long as its drawing's longer side a line may be
 _INSIDE: Final = 0.6  # share of a box that has to lie in another to be part of it
-_LABEL_GAP_PT: Final = 6.0  # how close words stand that belong to a drawing; captions keep ten
+_LABEL_GAP_PT: Final = 6.0  # how close words stand that belong to a drawing; most captions keep ten
 _ROUNDS: Final = 3  # lines lead to frames, frames to labels
 _TOUCH_PT: Final = 1.0  # how close lines and frames lie that touch
 _AXIS_GAP: Final = 0.08  # of the drawing's side across: how far from it an axis may run; charts leave 5 %
@@ -41,27 +42,29 @@ class Drawn:
     image_share: float
 
 
-def find_figures(objects: PageObjects, words: NDArray[np.float32], frame: PageFrame, limits: Limits) -> Drawn:
+def find_figures(objects: PageObjects, words: Words, frame: PageFrame, limits: Limits) -> Drawn:
     """Tell figures from rules.
 
     Args:
         objects: what the page draws.
-        words: boxes of its words, shape (N, 4).
+        words: its words.
         frame: the page.
         limits: gaps and sizes.
     """
     page_area = frame.width * frame.height
     images, _ = _join(_as_boxes(objects.images), limits.image_gap_pt, frame)
     share = float(_areas(images).max() / page_area) if len(images) else 0.0
-    pictures = images[_areas(images) < limits.page_image_share * page_area] if len(words) else images
+    pictures = images[_areas(images) < limits.page_image_share * page_area] if words.texts else images
     pictures = _large(pictures, limits)
     lines, frames = _as_boxes(objects.lines), _as_boxes(objects.frames)
-    texts = words.astype(np.float64)
+    texts = words.boxes.astype(np.float64)
     drawings: list[Boxes] = []
-    for box in (*_strokes(objects, pictures, frame, limits), *_bars(objects, texts, frame, limits)):
+    drawn = [*_strokes(objects, pictures, frame, limits), *_bars(objects, texts, frame, limits)]
+    labels = texts[label_words(words)] if drawn else texts
+    for box in drawn:
         if _text_share(box, texts) > limits.max_drawing_text:
             continue  # a frame of text, with or without rules beside it
-        whole = _grow(box, lines, frames, texts, page_area)
+        whole = _grow(box, lines, frames, labels, page_area)
         whole = np.clip(whole, 0.0, [frame.width, frame.height, frame.width, frame.height])
         if min(whole[2] - whole[0], whole[3] - whole[1]) < limits.min_figure_pt:
             continue

@@ -11,11 +11,13 @@ from PIL import Image
 
 from mm_assets.documents.interfaces import PageLayout, PageOcr, ReadWord
 from mm_assets.documents.pages import Box, Page, PageFigure, PageRegion, Words
+from mm_assets.documents.recognised_sizes import settle_sizes
 from mm_assets.policy import DocumentRecognitionPolicy
 
 _MEANINGLESS: Final = frozenset({"Co", "Cn", "Cc", "Cs"})  # private use, unassigned, control, surrogate
 _SIZE_OF_BOX: Final = 0.9  # font size over the height of a found line's box; the median of a book with a text layer
 Pixels = NDArray[np.uint8]
+Sizes = NDArray[np.float32]
 
 
 def nonsense_share(texts: Sequence[str]) -> float:
@@ -94,11 +96,10 @@ def _joined(
         shown = page.figures or figures or (whole,)
         return replace(page, words=Words.none(), figures=shown, regions=regions, text_from="none")
     boxes = np.asarray([_scaled(word.box, scales) for word in kept], np.float32)
-    heights = boxes[:, 3] - boxes[:, 1]
     words = Words(
         tuple(word.text for word in kept),
         boxes,
-        (_SIZE_OF_BOX * _by_line(heights, [word.line for word in kept])).astype(np.float32),
+        _sizes(kept, boxes, policy),
         np.zeros(len(kept), np.uint8),
         np.asarray([word.confidence for word in kept], np.float32),
     )
@@ -106,13 +107,14 @@ def _joined(
     return replace(page, words=words, figures=figures or drawn, regions=regions, text_from="ocr")
 
 
-def _by_line(heights: NDArray[np.float32], lines: Sequence[int]) -> NDArray[np.float32]:
-    """The median height of each word's line."""
-    owners = np.asarray(lines)
-    medians = np.zeros_like(heights)
-    for line in np.unique(owners):
-        medians[owners == line] = np.median(heights[owners == line])
-    return medians
+def _sizes(words: Sequence[ReadWord], boxes: NDArray[np.float32], policy: DocumentRecognitionPolicy) -> Sizes:
+    """The font size of each word: that of its line."""
+    owners = np.unique([word.line for word in words], return_inverse=True)[1]
+    lines = [np.flatnonzero(owners == line) for line in range(int(owners.max()) + 1)]
+    sizes = [_SIZE_OF_BOX * float(np.median(boxes[line, 3] - boxes[line, 1])) for line in lines]
+    around = [np.concatenate((boxes[line, :2].min(axis=0), boxes[line, 2:].max(axis=0))) for line in lines]
+    characters = [sum(len(words[int(place)].text) for place in line) for line in lines]
+    return settle_sizes(sizes, np.asarray(around, np.float64), characters, policy)[owners].astype(np.float32)
 
 
 def _is_page(box: Box, page: Page, share: float) -> bool:

@@ -100,6 +100,17 @@ class DocumentRecognitionPolicy(Section):
         "nonsense; symbol fonts in formulas reach a few percent.",
     )
     min_line_confidence: Share = Field(default=0.5, description="Mean probability a recognised line needs; RapidOCR's.")
+    min_larger: NonNegativeFloat = Field(
+        default=0.25,
+        description="By which share a line has to be larger than most text of its page to be of another size; boxes of "
+        "lines of one size, read at 150 dpi, differ by a seventh on either side, a few by a quarter.",
+    )
+    min_smaller: Share = Field(
+        default=0.15, description="By which share it has to be smaller; footnotes are by a fifth."
+    )
+    max_line_step: NonNegativeFloat = Field(
+        default=1.8, description="From one line to the next of a block that has one size, in font sizes."
+    )
     min_region_score: Share = Field(
         default=0.5, description="Score a region of the layout model needs; its own default."
     )

@@ -140,6 +140,16 @@ def test_tables_keep_their_cells() -> None:
     assert "t" in caption.anchors + table.anchors
 
 
+@pytest.mark.parametrize("title", ["<caption>Ages</caption><tr><td>Name<td>Age", "<tr><th>Name<th>Age"])
+def test_a_table_in_a_cell_of_data_is_part_of_the_cell(title: str) -> None:
+    inner = "<table><tr><td>7<td>in May</table>"
+    *_, table = blocks_of(f"<table>{title}<tr><td>Ann<td>{inner}</table>")
+    assert table.cells == (("Name", "Age"), ("Ann", "7 in May"))
+    assert all(
+        block.type != "table" for block in blocks_of(f"<table><tr><td>Ann<p>one<td>two<tr><td>{inner}</table>")[:2]
+    )
+
+
 def test_tables_that_arrange_are_read_through() -> None:
     note = (
         "<div class=note><table border=0 summary=Note><tr><td><img alt='[Note]' src=n.png>"

@@ -4,6 +4,7 @@
 import itertools
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from mm_assets.aligned.documents.structure.lines import Line, on_one_baseline, union
@@ -11,13 +12,16 @@ from mm_assets.aligned.documents.structure.tables import FoundTable
 from mm_assets.policy.document_structure import DocumentStructurePolicy
 
 _SAME_EDGE: Final = 0.4  # font sizes
+_SAME_READ_EDGE: Final = 0.7  # font sizes; boxes of lines that were found in pixels are wider by up to half a letter
 _COUNTED: Final = re.compile(r"^\(?(?:\d{1,4}|[ivxlc]{1,7})\)?$", re.IGNORECASE)  # formulas, pages, lines of code
 _FEWEST: Final = 2
 
 Baseline = list[Line]
 
 
-def find_aligned_tables(lines: Sequence[Line], policy: DocumentStructurePolicy) -> list[FoundTable]:
+def find_aligned_tables(
+    lines: Sequence[Line], policy: DocumentStructurePolicy, *, from_pixels: bool = False
+) -> list[FoundTable]:
     """Tables that only white space makes.
 
     Rows follow each other, have equally many cells with the same left edges, and short first cells; what goes on below
@@ -26,16 +30,19 @@ def find_aligned_tables(lines: Sequence[Line], policy: DocumentStructurePolicy) 
     Args:
         lines: of one page, outside of tables and figures.
         policy: fewest rows, and how short first cells are.
+        from_pixels: whether the lines were found in pixels, so that their edges are less sure.
     """
+    edge = _SAME_READ_EDGE if from_pixels else _SAME_EDGE
     found: list[FoundTable] = []
     run: list[Baseline] = []
-    for baseline in _baselines(lines):
-        if run and _is_next(run, baseline, policy):
+    for read in _baselines(lines):
+        baseline = _parted(run[0], read, edge) if run and from_pixels else read
+        if run and _is_next(run, baseline, edge, policy):
             run.append(baseline)
             continue
-        found += _table(run, policy)
+        found += _table(run, edge, policy)
         run = [baseline] if len(baseline) >= _FEWEST else []
-    return found + _table(run, policy)
+    return found + _table(run, edge, policy)
 
 
 def _baselines(lines: Sequence[Line]) -> list[Baseline]:
@@ -48,33 +55,50 @@ def _baselines(lines: Sequence[Line]) -> list[Baseline]:
     return [sorted(baseline, key=lambda line: line.box[0]) for baseline in found]
 
 
-def _is_next(run: Sequence[Baseline], baseline: Baseline, policy: DocumentStructurePolicy) -> bool:
+def _parted(first: Baseline, baseline: Baseline, edge: float) -> Baseline:
+    """A row whose cells were found as one line, cut where those of the first row begin; else as it was found."""
+    words = [(line, word) for line in baseline for word in line.words]
+    starts = [
+        next((at for at, (line, word) in enumerate(words) if abs(word[1][0] - cell.box[0]) <= edge * line.size), -1)
+        for cell in first
+    ]
+    if len(baseline) >= len(first) or starts[0] != 0 or sorted(set(starts)) != starts:
+        return baseline
+    cells: Baseline = []
+    for start, end in zip(starts, [*starts[1:], len(words)], strict=True):
+        own = tuple(word for _, word in words[start:end])
+        box = own[0][1]
+        for _, other in own[1:]:
+            box = union(box, other)
+        cells.append(replace(words[start][0], text=" ".join(text for text, _ in own), box=box, words=own))
+    return cells
+
+
+def _is_next(run: Sequence[Baseline], baseline: Baseline, edge: float, policy: DocumentStructurePolicy) -> bool:
     first, before = run[0], run[-1]
     size = max(line.size for line in first)
     if baseline[0].box[1] - before[0].box[1] > policy.max_row_pitch * size:
         return False
     if len(baseline) == len(first):
-        return all(
-            abs(one.box[0] - other.box[0]) <= _SAME_EDGE * size for one, other in zip(first, baseline, strict=True)
-        )
-    return len(baseline) == 1 and _column(first, baseline[0]) > 0
+        return all(abs(one.box[0] - other.box[0]) <= edge * size for one, other in zip(first, baseline, strict=True))
+    return len(baseline) == 1 and _column(first, baseline[0], edge) > 0
 
 
-def _column(first: Baseline, line: Line) -> int:
+def _column(first: Baseline, line: Line, edge: float) -> int:
     """The column whose left edge a line has; -1 for none."""
     for place, cell in enumerate(first):
-        if abs(cell.box[0] - line.box[0]) <= _SAME_EDGE * line.size:
+        if abs(cell.box[0] - line.box[0]) <= edge * line.size:
             return place
     return -1
 
 
-def _table(run: Sequence[Baseline], policy: DocumentStructurePolicy) -> list[FoundTable]:
+def _table(run: Sequence[Baseline], edge: float, policy: DocumentStructurePolicy) -> list[FoundTable]:
     rows: list[list[list[str]]] = []
     for baseline in run:
         if len(baseline) > 1:
             rows.append([[line.text] for line in baseline])
         else:
-            rows[-1][_column(run[0], baseline[0])].append(baseline[0].text)
+            rows[-1][_column(run[0], baseline[0], edge)].append(baseline[0].text)
     if len(rows) < policy.min_aligned_rows:
         return []
     words = sum(len(row[0][0].split()) for row in rows)

@@ -6,13 +6,16 @@ before a strip is looked for (Meunier 2005).
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from mm_assets.aligned.documents.structure.lines import Line, merge_lines, on_one_baseline
+from mm_assets.documents.labels import starts_caption
 from mm_assets.documents.pages import Box
 from mm_assets.policy.document_structure import DocumentStructurePolicy
+
+_FEWEST_SHOWN: Final = 2  # figures or tables that may stand side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def order_parts(parts: Sequence[Part], width: float, size: float, policy: Docume
     sides = _split(parts, width, size, policy)
     if sides is not None:
         return [leaf for side in sides for leaf in order_parts(side, width, size, policy)]
-    bands = _bands(parts, policy) or _across(parts, width, size, policy)
+    bands = _bands(parts, width, size, policy) or _across(parts, width, size, policy)
     if bands is None:
         return [_one_column(parts)]
     found: list[Leaf] = []
@@ -92,7 +95,9 @@ def _beside(left: Sequence[Part], right: Sequence[Part]) -> bool:
     return overlap > 0.5 * min(end - start for start, end in ends)
 
 
-def _bands(parts: Sequence[Part], policy: DocumentStructurePolicy) -> list[list[Part]] | None:
+def _bands(
+    parts: Sequence[Part], width: float, size: float, policy: DocumentStructurePolicy
+) -> list[list[Part]] | None:
     """Bands between the parts that span the region; None if all or none of them do."""
     left, right = min(part.box[0] for part in parts), max(part.box[2] for part in parts)
     wide = policy.spanning_share * (right - left)
@@ -110,7 +115,7 @@ def _bands(parts: Sequence[Part], policy: DocumentStructurePolicy) -> list[list[
     narrow = [band for band, is_wide in zip(bands, _kinds(spans), strict=True) if not is_wide]
     if not any(len(band) > 1 for band in narrow):
         return None
-    return _rejoined(bands, _kinds(spans), policy)
+    return _rejoined(bands, _kinds(spans), lambda band: _has_columns(band, width, size, policy))
 
 
 def _across(
@@ -128,11 +133,11 @@ def _across(
         reach = max(reach, part.box[3])
     for place in gaps:
         below = ordered[place:]
-        if len(below) >= 2 * policy.min_column_lines and _split(below, width, size, policy) is not None:
+        if _may_part(below, policy) and _split(below, width, size, policy) is not None:
             return [ordered[:place], below]
     for place in reversed(gaps):
         above = ordered[:place]
-        if len(above) >= 2 * policy.min_column_lines and _split(above, width, size, policy) is not None:
+        if _may_part(above, policy) and _split(above, width, size, policy) is not None:
             return [above, ordered[place:]]
     return None
 
@@ -141,18 +146,34 @@ def _kinds(spans: Sequence[bool]) -> list[bool]:
     return [is_wide for place, is_wide in enumerate(spans) if place == 0 or spans[place - 1] != is_wide]
 
 
-def _rejoined(bands: list[list[Part]], kinds: list[bool], policy: DocumentStructurePolicy) -> list[list[Part]] | None:
+def _rejoined(
+    bands: list[list[Part]], kinds: list[bool], has_columns: Callable[[list[Part]], bool]
+) -> list[list[Part]] | None:
     """Bands that hold columns stay apart; the others, such as the short last lines of paragraphs, join the rest."""
     found: list[list[Part]] = []
     apart = False
     for band, is_wide in zip(bands, kinds, strict=True):
-        has_columns = not is_wide and len(band) >= 2 * policy.min_column_lines and _has_neighbours(band)
-        if found and not has_columns and not apart:
+        stays = not is_wide and has_columns(band)
+        if found and not stays and not apart:
             found[-1] += band
         else:
             found.append(band)
-        apart = has_columns
+        apart = stays
     return found if len(found) > 1 else None
+
+
+def _has_columns(band: list[Part], width: float, size: float, policy: DocumentStructurePolicy) -> bool:
+    """Whether parts stand side by side: many lines, or figures and tables, each with what is below it."""
+    if not _has_neighbours(band):
+        return False
+    if len(band) >= 2 * policy.min_column_lines:
+        return True
+    return _may_part(band, policy) and _split(band, width, size, policy) is not None
+
+
+def _may_part(parts: Sequence[Part], policy: DocumentStructurePolicy) -> bool:
+    shown = sum(part.line is None for part in parts)
+    return len(parts) >= 2 * policy.min_column_lines or shown >= _FEWEST_SHOWN
 
 
 def _has_neighbours(band: Sequence[Part]) -> bool:
@@ -171,6 +192,7 @@ def _one_column(parts: Sequence[Part]) -> Leaf:
             and before.line is not None
             and part.line is not None
             and on_one_baseline(before.box, part.box)
+            and not starts_caption(part.line.text)
         ):
             merged = merge_lines(before.line, part.line)
             leaf[-1] = Part(merged.box, merged)

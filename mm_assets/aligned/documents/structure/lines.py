@@ -4,6 +4,7 @@
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Final
 
 from mm_assets.documents.pages import BOLD, MONOSPACE, Box, Page
@@ -24,6 +25,7 @@ class Line:
         box: around them.
         size: commonest font size.
         is_bold: whether all its words are bold.
+        bold_words: how many of its first words are bold.
         is_code: whether nearly all its words are set in a monospaced font.
         words: texts and boxes, from left to right.
     """
@@ -33,6 +35,7 @@ class Line:
     box: Box
     size: float
     is_bold: bool
+    bold_words: int
     is_code: bool
     words: tuple[tuple[str, Box], ...]
 
@@ -135,6 +138,7 @@ def _line(page: int, run: list[_Word]) -> Line:
         box=box,
         size=sizes.most_common(1)[0][0],
         is_bold=all(word.style & BOLD for word in letters),
+        bold_words=sum(1 for _ in takewhile(lambda word: word.style & BOLD, ordered)),
         is_code=sum(bool(word.style & MONOSPACE) for word in letters) > _CODE * len(letters),
         words=tuple((word.text, word.box) for word in ordered),
     )

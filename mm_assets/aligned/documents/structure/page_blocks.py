@@ -7,7 +7,8 @@ from typing import Final
 
 from mm_assets.aligned.documents.structure.aligned_tables import find_aligned_tables
 from mm_assets.aligned.documents.structure.columns import Leaf, Part, order_parts
-from mm_assets.aligned.documents.structure.lines import Line, share_inside
+from mm_assets.aligned.documents.structure.figure_labels import is_in, leave_out_labels
+from mm_assets.aligned.documents.structure.lines import Line
 from mm_assets.aligned.documents.structure.paragraphs import (
     ASIDE,
     TextBlock,
@@ -17,14 +18,13 @@ from mm_assets.aligned.documents.structure.paragraphs import (
     read_paragraphs,
 )
 from mm_assets.aligned.documents.structure.running_lines import without_running_lines
+from mm_assets.aligned.documents.structure.table_parts import OpenTable, table_block
 from mm_assets.aligned.documents.structure.tables import FoundTable, find_tables
 from mm_assets.documents.blocks import Block, Picture
-from mm_assets.documents.pages import Box, Page, PageFigure
+from mm_assets.documents.pages import Page, PageFigure
 from mm_assets.policy.document_structure import DocumentStructurePolicy
 
 _MOST_BETWEEN: Final = 24
-_INSIDE: Final = 0.7
-_SAME_EDGE: Final = 4.0
 
 
 def page_blocks(pages: Iterable[Page], policy: DocumentStructurePolicy) -> Iterator[Block]:
@@ -43,29 +43,26 @@ def page_blocks(pages: Iterable[Page], policy: DocumentStructurePolicy) -> Itera
     writer = _Writer()
     for page, lines in without_running_lines(pages, policy):
         looks.learn(lines)
+        local = looks.on(page, lines)
         tables = find_tables(page, lines, policy)
-        free = [line for line in lines if not _is_in(line.box, [table.box for table in tables])]
-        free = [line for line in free if not _is_in(line.box, [figure.box for figure in page.figures])]
-        aligned = find_aligned_tables(free, policy)
-        free = [line for line in free if not _is_in(line.box, [table.box for table in aligned])]
+        free = [line for line in lines if not is_in(line.box, [table.box for table in tables])]
+        free = leave_out_labels(free, [figure.box for figure in page.figures])
+        aligned = find_aligned_tables(free, policy, from_pixels=page.text_from == "ocr")
+        free = [line for line in free if not is_in(line.box, [table.box for table in aligned])]
         parts = [Part(line.box, line) for line in free]
         parts += [Part(table.box, None, table) for table in tables + aligned]
         parts += [Part(figure.box, None, figure) for figure in page.figures]
-        for leaf in order_parts(parts, page.width, looks.body, policy):
+        for leaf in order_parts(parts, page.width, local.body, policy):
             for run in _runs(leaf):
                 other = run[0].other
                 if isinstance(other, FoundTable):
-                    yield from writer.table(other, page.number)
+                    yield from writer.table(other, page)
                 elif isinstance(other, PageFigure):
                     yield from writer.figure(other, page.number)
                 else:
-                    for block in read_paragraphs(run, page, looks, policy):
+                    for block in read_paragraphs(run, page, local, policy):
                         yield from writer.text(block)
     yield from writer.end()
-
-
-def _is_in(box: Box, around: Iterable[Box]) -> bool:
-    return any(share_inside(box, other) > _INSIDE for other in around)
 
 
 def _runs(leaf: Leaf) -> Iterator[Leaf]:
@@ -90,9 +87,12 @@ class _Writer:
         self._position = 0
         self._open: TextBlock | None = None
         self._between: list[Block] = []
-        self._table: int | None = None  # of those between, the one that may go on
+        self._table: OpenTable | None = None
+        self._place = 0  # of the open table among those between
+        self._caption: str | None = None  # label of the caption that stands directly before
 
     def text(self, block: TextBlock) -> Iterator[Block]:
+        self._caption = block.label if block.type == "caption" else None
         if self._open is not None and goes_on(self._open, block):
             self._open = join_blocks(self._open, block)
             self._table = None
@@ -106,19 +106,21 @@ class _Writer:
         else:
             yield self._numbered(_as_block(block))
 
-    def table(self, table: FoundTable, page: int) -> Iterator[Block]:
-        if self._table is not None and _is_next_part(self._between[self._table], table, page):
-            before = self._between[self._table]
-            cells = (before.cells or ()) + table.cells[before.cells is not None and before.cells[0] == table.cells[0] :]
-            self._between[self._table] = replace(before, text=_table_text(cells), cells=cells, last_page=page)
+    def table(self, table: FoundTable, page: Page) -> Iterator[Block]:
+        label, self._caption = self._caption, None
+        if self._table is not None and self._table.goes_on(table, self._between[self._place + 1 :], page):
+            self._table = self._table.joined(table, page)
+            self._between[self._place] = self._table.block
             return
-        block = Block(0, page, "table", _table_text(table.cells), table.box, cells=table.cells, last_page=page)
+        block = table_block(table, page)
+        self._table = OpenTable(block, table.box, label)
+        self._place = len(self._between)
         self._between.append(block)
-        self._table = len(self._between) - 1
         if len(self._between) > _MOST_BETWEEN:
             yield from self.end()
 
     def figure(self, figure: PageFigure, page: int) -> Iterator[Block]:
+        self._caption = None
         picture = Picture(figure.kind, None, page, figure.box)
         yield from self._hold(Block(0, page, "figure", "", figure.box, picture=picture, last_page=page))
 
@@ -144,18 +146,6 @@ class _Writer:
         numbered = replace(block, position=self._position)
         self._position += 1
         return numbered
-
-
-def _is_next_part(before: Block, table: FoundTable, page: int) -> bool:
-    """Whether a table goes on as this one on the next page: as many columns between the same edges."""
-    if before.cells is None or before.box is None or (before.last_page or before.page) != page - 1:
-        return False
-    is_aligned = all(abs(before.box[side] - table.box[side]) <= _SAME_EDGE for side in (0, 2))
-    return is_aligned and len(before.cells[0]) == len(table.cells[0])
-
-
-def _table_text(cells: tuple[tuple[str, ...], ...]) -> str:
-    return "\n".join("\t".join(row) for row in cells)
 
 
 def _as_block(block: TextBlock) -> Block:

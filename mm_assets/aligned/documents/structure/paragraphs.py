@@ -24,6 +24,7 @@ _OPEN: Final = frozenset[BlockType]({"paragraph", "list"})
 _NUMBERED: Final = re.compile(r"\s(\([A-Z]?\.?\d{1,3}(?:\.\d{1,3})*[a-z]?\))$")  # as formulas are
 _RELATION: Final = re.compile(r"[=<>≤≥≈≡≠≃→↦∈⊂⊆∝∑∫∏]")
 _PROSE: Final = re.compile(r"[^\W\d_]{4,}")
+_ENOUGH: Final = 400  # characters that tell what size text has
 ASIDE: Final = frozenset[BlockType]({"caption", "footnote"})
 """Blocks that text passes by where it goes on."""
 
@@ -88,13 +89,23 @@ class Typography:
         """The size of most of the text so far."""
         return max(self.sizes, key=lambda size: self.sizes[size], default=10.0)
 
+    def on(self, page: Page, lines: Sequence[Line]) -> "Typography":
+        """What a page is measured by: pages that were read from pixels by their own text, if they have enough of it.
+
+        Each is a picture of its own scale, and its boxes are higher or lower as a whole.
+        """
+        own = Typography(headings=self.headings)
+        own.learn(lines)
+        return own if page.text_from == "ocr" and sum(own.sizes.values()) >= _ENOUGH else self
+
     def level(self, line: Line, label: str | None) -> int:
         """Depth of a heading: by its number, else by its size among those seen so far."""
         if label is not None:
             return label.count(".") + 1
         size = round(line.size, 0)
         if size not in self.headings:
-            self.headings = sorted([*self.headings, size], reverse=True)
+            self.headings.append(size)
+            self.headings.sort(reverse=True)
         return min(self.headings.index(size) + 1, 6)
 
 
@@ -212,7 +223,9 @@ def _block(group: Sequence[Line], page: Page, looks: Typography, policy: Documen
     label: str | None = None
     if first.is_code:
         kind = "code"
-    elif caption is not None and (first.is_bold or re.match(r"^\W*\w+\.?\s*[\w.\-]+\s*[.:–—|]", text)):  # noqa: RUF001
+    elif caption is not None and (
+        first.is_bold or _has_bold_number(first) or re.match(r"^\W*\w+\.?\s*[\w.\-]+\s*[.:–—|]", text)  # noqa: RUF001 - marks
+    ):
         kind, label = "caption", caption
     elif _is_heading(group, text, page, looks, policy):
         kind, label = "heading", label_of_heading(text)
@@ -226,6 +239,13 @@ def _block(group: Sequence[Line], page: Page, looks: Typography, policy: Documen
     ):
         kind = "footnote"
     return TextBlock(kind, text, box, page.number, level, label)
+
+
+def _has_bold_number(line: Line) -> bool:
+    """Whether a line starts with a number in bold and goes on as a title does, not as a sentence does."""
+    words = line.text.split()
+    bold = " ".join(words[: line.bold_words])
+    return label_of_caption(bold) is not None and not "".join(words[line.bold_words :])[:1].islower()
 
 
 def _is_heading(

@@ -13,7 +13,12 @@ from mm_assets.policy.document_structure import DocumentStructurePolicy
 
 _ALIGNED_PT: Final = 4.0
 _THIN: Final = 4.0
+_SAME_LEVEL_PT: Final = 1.0
+_TOUCH_PT: Final = 1.0
 _MIN_COLUMNS: Final = 2
+
+
+Rule = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +37,9 @@ class FoundTable:
 def find_tables(page: Page, lines: Sequence[Line], policy: DocumentStructurePolicy) -> list[FoundTable]:
     """Tables of a page that rules enclose; words outside of rules are no table."""
     rules = [tuple(float(side) for side in rule) for rule in page.rules]
-    flat = sorted((r for r in rules if r[2] - r[0] > _THIN * (r[3] - r[1])), key=lambda rule: rule[1])
-    upright = [r for r in rules if r[3] - r[1] > _THIN * (r[2] - r[0])]
-    groups: list[list[tuple[float, ...]]] = []
+    flat = _joined([r for r in rules if r[2] - r[0] > _THIN * (r[3] - r[1])], 0)
+    upright = _joined([r for r in rules if r[3] - r[1] > _THIN * (r[2] - r[0])], 1)
+    groups: list[list[Rule]] = []
     for rule in flat:
         for group in groups:
             if abs(group[0][0] - rule[0]) <= _ALIGNED_PT and abs(group[0][2] - rule[2]) <= _ALIGNED_PT:
@@ -54,6 +59,36 @@ def find_tables(page: Page, lines: Sequence[Line], policy: DocumentStructurePoli
         if table is not None:
             found.append(table)
     return found
+
+
+def _joined(rules: Sequence[Rule], along: int) -> list[Rule]:
+    """Rules that touch end to end as one, by ascending place: browsers and word processors draw cell by cell.
+
+    Args:
+        rules: all level or all upright.
+        along: axis they run along, 0 or 1.
+    """
+    across = 1 - along
+    levels: list[list[Rule]] = []
+    for rule in sorted(rules, key=lambda rule: (rule[across], rule[along])):
+        if levels and rule[across] - levels[-1][0][across] <= _SAME_LEVEL_PT:
+            levels[-1].append(rule)
+        else:
+            levels.append([rule])
+    found: list[Rule] = []
+    for level in levels:
+        first = len(found)
+        for rule in sorted(level, key=lambda rule: rule[along]):
+            before = found[-1] if len(found) > first else None
+            if before is not None and rule[along] - before[along + 2] <= _TOUCH_PT:
+                found[-1] = _union(before, rule)
+            else:
+                found.append(rule)
+    return found
+
+
+def _union(one: Rule, other: Rule) -> Rule:
+    return tuple(map(min, one[:2], other[:2])) + tuple(map(max, one[2:], other[2:]))
 
 
 def _inside(rule: Sequence[float], box: Box) -> bool:

@@ -116,6 +116,18 @@ def test_a_figure_across_the_columns_parts_them():
     assert (caption.label, abs(caption.position - figure.position)) == ("Figure 3", 1)
 
 
+@pytest.mark.parametrize(("text", "kind"), [("Levels of the river", "caption"), ("shows the river", "paragraph")])
+def test_a_bold_number_starts_a_caption_and_no_sentence(text, kind):
+    sheet = Sheet()
+    sheet.paragraph([*PROSE, "again."], 60, 60, 400)
+    sheet.figures.append(PageFigure((60.0, 100.0, 460.0, 280.0), "raster"))
+    end = sheet.write("Figure 1", 60, 292, style=BOLD)
+    sheet.write(text, end, 292)
+    sheet.write("in three years", 60, 304)
+    *_, last = page_blocks([sheet.page()], POLICY)
+    assert (last.type, last.text) == (kind, f"Figure 1 {text} in three years")
+
+
 def test_a_paragraph_goes_on_behind_the_page_and_a_divided_word_is_made_whole():
     first, second = Sheet(1), Sheet(2)
     first.paragraph([*PROSE, "and", "the", "hydro-"], 60, 100, 400)

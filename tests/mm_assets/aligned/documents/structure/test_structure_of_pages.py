@@ -273,3 +273,93 @@ def test_few_pages_are_held(typeset: Callable[..., Page]) -> None:
         tracemalloc.stop()
     assert ahead <= POLICY.pages_around + 2
     assert peak < 3 * early
+
+
+@pytest.mark.parametrize("top", [262, 288], ids=["inside", "at the edge"])
+def test_a_numbered_caption_inside_a_figure_is_no_label_of_it(typeset: Callable[..., Page], top: float) -> None:
+    lines = [
+        *column(40, 60, LEFT),
+        (120, 180, "a label"),
+        (60, top, "Figure 3: Levels of the river and"),
+        (60, top + 12, "of the lake"),
+    ]
+    blocks = list(page_blocks([typeset(1, lines, figures=[(40, 140, 300, 290)])], POLICY))
+    assert [block.type for block in blocks] == ["paragraph", "figure", "caption"]
+    assert (blocks[2].label, blocks[2].text) == ("Figure 3", "Figure 3: Levels of the river and of the lake")
+
+
+def test_rules_drawn_cell_by_cell_make_one_table(typeset: Callable[..., Page]) -> None:
+    lefts, tops, rows = (40, 110, 190), (100, 120, 140), (("Month", "Flow"), ("May", "12"), ("June", "9"))
+    lines = [(lefts[x] + 5, top + 5, cell) for top, row in zip(tops, rows, strict=True) for x, cell in enumerate(row)]
+    rules = [(left, y, right, y + 0.8) for left, right in itertools.pairwise(lefts) for y in (*tops, 160)]
+    rules += [(x, top, x + 0.8, top + 20) for x in lefts for top in tops]
+    (block,) = page_blocks([typeset(1, lines, rules=rules)], POLICY)
+    assert (block.type, block.cells) == ("table", rows)
+
+
+def test_rules_of_two_columns_on_one_level_stay_two_tables(typeset: Callable[..., Page]) -> None:
+    cells = {40: [("Month", "Flow"), ("May", "12"), ("June", "9")], 210: [("Day", "Wind"), ("1", "4"), ("2", "6")]}
+    lines = [
+        (x + 5 + 70 * at, 105 + 20 * y, cell)
+        for x in (40, 210)
+        for y, row in enumerate(cells[x])
+        for at, cell in enumerate(row)
+    ]
+    rules = [(x, y, x + 150, y + 0.8) for x in (40, 210) for y in (100, 120, 160)]
+    blocks = list(page_blocks([typeset(1, lines, rules=rules)], POLICY))
+    assert [block.type for block in blocks] == ["table", "table"]
+
+
+def test_figures_side_by_side_have_their_captions_below_them(typeset: Callable[..., Page]) -> None:
+    body = [(40, 60 + 12 * line, "Some lines of text that are as wide as the page is, nearly so.") for line in range(3)]
+    captions = [
+        (40, 250, "Figure 2: Rain in the"), (40, 262, "month of May"),
+        (210, 250, "Figure 3: Rain in the"), (210, 262, "month of June"),
+    ]  # fmt: skip
+    more = [(40, 300, "Then the text goes on across the page below both of the figures.")]
+    page = typeset(1, [*body, *captions, *more], figures=[(40, 120, 190, 240), (210, 120, 360, 240)])
+    assert [(block.type, block.text) for block in page_blocks([page], POLICY)][1:] == [
+        ("figure", ""),
+        ("caption", "Figure 2: Rain in the month of May"),
+        ("figure", ""),
+        ("caption", "Figure 3: Rain in the month of June"),
+        ("paragraph", more[0][2]),
+    ]
+
+
+def test_a_page_of_pixels_is_measured_by_its_own_text(typeset: Callable[..., Page]) -> None:
+    def page(number: int, size: float) -> Page:
+        texts = [f"Sentence {number}-{line} of a long text stands here for once" for line in range(10)]
+        lines = [(40.0, 90.0 + (30 + size) * line, text, size) for line, text in enumerate(texts)]
+        return typeset(number, lines, text_from="ocr")
+
+    blocks = list(page_blocks([page(1, 9.0), page(2, 9.0), page(3, 12.0)], POLICY))
+    assert {block.type for block in blocks} == {"paragraph"}
+
+
+@pytest.mark.parametrize(("origin", "tables"), [("ocr", 1), ("layer", 0)])
+def test_rows_of_pixels_begin_below_each_other_if_nearly(
+    typeset: Callable[..., Page], origin: str, tables: int
+) -> None:
+    rows = [("Mill", "Count", "Remark"), ("Weir", "12", "in use"), ("Race", "7", "lost"), ("Pond", "30", "in use")]
+    noise = (0.0, -5.5, -1.0, -6.0)
+    lines = [
+        (left + apart, 100 + 16 * place, cell)
+        for place, (apart, row) in enumerate(zip(noise, rows, strict=True))
+        for left, cell in zip((60, 160, 260), row, strict=True)
+    ]
+    blocks = list(page_blocks([typeset(1, lines, text_from=origin)], POLICY))
+    found = [block for block in blocks if block.type == "table"]
+    assert len(found) == tables
+    assert all(block.cells == tuple(rows) for block in found)
+
+
+def test_cells_of_pixels_that_were_found_as_one_line_are_parted(typeset: Callable[..., Page]) -> None:
+    rows = [("Mill", "Count", "Remark"), ("Weir", "12", "in use"), ("Race wall", "7", "lost"), ("Pond", "30", "in use")]
+    lines = [
+        (left, 100 + 16 * place, cell)
+        for place, row in enumerate(rows)
+        for left, cell in zip((60, 120, 200), row, strict=True)
+    ]
+    (table,) = page_blocks([typeset(1, lines, text_from="ocr")], POLICY)
+    assert (table.type, table.cells) == ("table", tuple(rows))
