@@ -123,7 +123,7 @@ def _rejected(rows: pl.DataFrame) -> pl.DataFrame:
         pl.col("caption_id").alias("record_id"),
         "code",
         pl.format(
-            "{}: caption '{}' is {}",
+            "{}: caption '{}': {}",
             "record_ref",
             pl.col("text").str.slice(0, 80),
             pl.col("code").replace_strict(_REASONS, return_dtype=pl.String),
