@@ -23,6 +23,7 @@ from mm_assets.raw_pools.rows import SampleRow, check_utf8, decode_row
 FORM: Final = "webdataset"
 SUFFIX: Final = ".tar"
 _BLOCK_BYTES: Final = 1_048_576
+_HERE: Final = "./"  # what ``tar -C folder .`` writes before every name
 _DECODER: Final = msgspec.json.Decoder(SampleRow)
 
 
@@ -55,9 +56,12 @@ def sample_name(member: str) -> tuple[str, str]:
 
     >>> sample_name("part.1/0001.seg.PNG")
     ('part.1/0001', 'seg.png')
+    >>> sample_name("./0001.png")
+    ('0001', 'png')
     >>> sample_name("._0001.png")
     ('._0001.png', '')
     """
+    member = member.removeprefix(_HERE)
     folder, slash, last = member.rpartition("/")
     stem, _, suffix = last.partition(".")
     return (f"{folder}{slash}{stem}", suffix.lower()) if stem else (member, "")
@@ -124,7 +128,7 @@ class _Archive:
     def _add(self, sample: _Sample, member: tarfile.TarInfo, suffix: str) -> None:
         where = f"{self._key}!{member.name}"
         try:
-            check_name(member.name, self._key)
+            check_name(member.name.removeprefix(_HERE), self._key)
             if not member.isreg() or member.issparse():
                 raise RecordError(
                     "TAR_MEMBER_TYPE", f"{where}: a link, device or sparse file; pack the regular file itself"
@@ -193,7 +197,7 @@ class _Archive:
                 )
             row = sample.row or SampleRow()
             texts = list(dict.fromkeys(text for text in (sample.text, row.text, row.caption) if text))
-            file_name = f"{self._inventory.name(self._key)}/{sample.image.member}"
+            file_name = f"{self._inventory.name(self._key)}/{sample.image.member.removeprefix(_HERE)}"
             declared = declare_image(row, file_name, [*texts], FORM, where, self._contract)
             at = sample.image
             return describe_file(declared, at, lambda size: self._first(at, size))

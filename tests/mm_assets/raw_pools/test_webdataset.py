@@ -214,3 +214,25 @@ def test_sample_before_the_damage_is_kept_only_if_it_lost_no_member(read_local, 
     assert (len(complete.images), complete.codes) == (2, ["TAR_CORRUPT"])
     for outcome in (without_text, without_row):
         assert (len(outcome.images), outcome.codes) == (1, ["TAR_CORRUPT", "TAR_CORRUPT"])
+
+
+def test_names_as_tar_writes_them_for_a_whole_folder_are_plain(read, tar) -> None:
+    folder = tarfile.TarInfo("./")
+    folder.type = tarfile.DIRTYPE
+    archive = tar(
+        folder,
+        ("./0001.jpg", PICTURE),
+        ("./0001.txt", b"A duck."),
+        ("./part/0002.jpg", b"two"),
+        ("./part/0002.txt", b"A bird."),
+        ("0001.jpg", b"three"),
+        ("0001.txt", b"The first name again."),
+        ("./../x.jpg", PICTURE),
+        ("././y.jpg", PICTURE),
+    )
+    outcome = read({"images/a.tar": archive})
+    assert [(row["record_ref"], row["file_name"], row["source_ref"]["member"]) for row in outcome.images] == [
+        ("b1/images/a.tar!0001", "a.tar/0001.jpg", "./0001.jpg"),
+        ("b1/images/a.tar!part/0002", "a.tar/part/0002.jpg", "./part/0002.jpg"),
+    ]
+    assert outcome.codes == ["DUPLICATE_NAME", "UNSAFE_PATH", "UNSAFE_PATH"]
