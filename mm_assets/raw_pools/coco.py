@@ -16,6 +16,7 @@ from mm_assets.policy import IngestPolicy
 from mm_assets.raw_pools.contract import BatchContract
 from mm_assets.raw_pools.fingerprints import Declared, hash_files
 from mm_assets.raw_pools.inventory import Inventory
+from mm_assets.raw_pools.lines import BYTE_ORDER_MARK
 from mm_assets.raw_pools.names import shown
 from mm_assets.raw_pools.records import Caption, DeclaredImage, Record, Rejection, encode_annotations
 from mm_assets.raw_pools.rows import Box, ShortId, decode_json, mask_nan
@@ -103,7 +104,7 @@ def _decode_file(landing: Landing, manifest: LandedObject, policy: IngestPolicy)
             "COCO_INVALID",
             f"{key}: {manifest.size_bytes} bytes, more than {policy.max_coco_bytes}; split the annotations",
         )
-    content = landing.read(key, 0, policy.max_coco_bytes).removeprefix(b"\xef\xbb\xbf")
+    content = landing.read(key, 0, policy.max_coco_bytes).removeprefix(BYTE_ORDER_MARK)
     try:
         return _FILE.decode(content)
     except msgspec.ValidationError as error:

@@ -10,6 +10,7 @@ from mm_assets.errors import BatchContractError, RecordError, UnsafePathError
 from mm_assets.identifiers import validate_batch_id
 from mm_assets.landing import LandedObject, Landing
 from mm_assets.policy import IngestPolicy
+from mm_assets.raw_pools.lines import BYTE_ORDER_MARK
 from mm_assets.raw_pools.names import SUCCESS, shown
 from mm_assets.raw_pools.rows import decode_json
 
@@ -111,7 +112,7 @@ def _read_document(landing: Landing, batch: str, policy: IngestPolicy) -> _Batch
             "CONTRACT_TOO_LARGE",
             f"{key}: {found.size_bytes} bytes, over {policy.max_batch_json_bytes}; state only the batch's own facts",
         )
-    return decode_json(content.removeprefix(b"\xef\xbb\xbf"), _DECODER, key)
+    return decode_json(content.removeprefix(BYTE_ORDER_MARK), _DECODER, key)
 
 
 PARTS: Final = ("audio", "documents", "images", "text", "video")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-_BOM: Final = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"  # some editors write it before UTF-8; JSON does not allow it
 _LINE_END_AND_BOM: Final = 5  # so that a piece without a line end is either the last one or too long
 _BLOCK_BYTES: Final = 65_536
 
@@ -37,8 +37,8 @@ def read_lines(stream: BinaryIO, max_bytes: int) -> Iterator[Line]:
     while piece := stream.readline(max_bytes + _LINE_END_AND_BOM):
         number += 1
         start, offset = offset, offset + len(piece)
-        if number == 1 and piece.startswith(_BOM):
-            piece, start = piece[len(_BOM) :], start + len(_BOM)
+        if number == 1 and piece.startswith(BYTE_ORDER_MARK):
+            piece, start = piece[len(BYTE_ORDER_MARK) :], start + len(BYTE_ORDER_MARK)
         ended = piece.endswith(b"\n")
         content = piece.rstrip(b"\r\n")
         fits = len(content) <= max_bytes

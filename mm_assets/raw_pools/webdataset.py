@@ -16,6 +16,7 @@ from mm_assets.raw_pools.contract import BatchContract
 from mm_assets.raw_pools.fingerprints import check_size, describe_file
 from mm_assets.raw_pools.imagefolder import declare_image
 from mm_assets.raw_pools.inventory import Inventory
+from mm_assets.raw_pools.lines import BYTE_ORDER_MARK
 from mm_assets.raw_pools.names import IMAGE_SUFFIXES, check_name, shown
 from mm_assets.raw_pools.records import Bytes, Record, Rejection
 from mm_assets.raw_pools.rows import SampleRow, check_utf8, decode_row
@@ -140,7 +141,8 @@ class _Archive:
                 sample.text = check_utf8(self._read_whole(member, where), where).removeprefix("\ufeff").strip()
             elif suffix == "json":
                 self._has_rows = True
-                sample.row = decode_row(self._read_whole(member, where), _DECODER, where)
+                content = self._read_whole(member, where).removeprefix(BYTE_ORDER_MARK)
+                sample.row = decode_row(content, _DECODER, where)
         except InputError as error:
             sample.fault = sample.fault or error
 

@@ -236,3 +236,10 @@ def test_names_as_tar_writes_them_for_a_whole_folder_are_plain(read, tar) -> Non
         ("b1/images/a.tar!part/0002", "a.tar/part/0002.jpg", "./part/0002.jpg"),
     ]
     assert outcome.codes == ["DUPLICATE_NAME", "UNSAFE_PATH", "UNSAFE_PATH"]
+
+
+def test_byte_order_marks_of_members_are_no_content(read_local, tar) -> None:
+    archive = tar(("1.jpg", b"1"), ("1.txt", b"\xef\xbb\xbfOne."), ("1.json", b'\xef\xbb\xbf{"caption": "Uno."}'))
+    outcome = read_local({"images/a.tar": archive})
+    assert [row["text"] for row in outcome.captions] == ["One.", "Uno."]
+    assert not outcome.rejected
