@@ -1,13 +1,17 @@
 """Read a whole delivery: every form it holds, in one order, as bounded chunks of rows."""
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Final
 
 from mm_assets.errors import RecordError
 from mm_assets.landing import Landing
 from mm_assets.lineage.takedowns import NOTHING_BLOCKED, Blocks
 from mm_assets.policy import IngestPolicy
+from mm_assets.raw_pools.coco import MANIFEST as COCO_MANIFEST
 from mm_assets.raw_pools.coco import read_coco
 from mm_assets.raw_pools.contract import BatchContract
+from mm_assets.raw_pools.imagefolder import MANIFEST as FOLDER_MANIFEST
 from mm_assets.raw_pools.imagefolder import read_imagefolder
 from mm_assets.raw_pools.inventory import Inventory, take_inventory
 from mm_assets.raw_pools.names import IMAGE_SUFFIXES, suffix_of
@@ -15,6 +19,8 @@ from mm_assets.raw_pools.records import RawChunk, Record, Rejection, as_chunks
 from mm_assets.raw_pools.taken_down import refuse_taken_down
 from mm_assets.raw_pools.texts import read_texts, unknown_form
 from mm_assets.raw_pools.webdataset import read_webdataset
+
+_MANIFESTS: Final = frozenset({COCO_MANIFEST, FOLDER_MANIFEST})
 
 
 def read_batch(
@@ -45,8 +51,18 @@ def _undeclared(inventory: Inventory) -> Iterator[Rejection]:
             error = RecordError(
                 "UNLISTED_FILE", f"{landed.key}: no manifest declares this file; add its record or leave it out"
             )
+        elif (name := PurePosixPath(landed.key).name) in _MANIFESTS:
+            error = _misplaced(landed.key, name, inventory.folder)
         else:
             error = unknown_form(landed.key, "metadata.jsonl, coco.json, *.tar or pictures")
         yield Rejection.of("image", landed.key, error)
     for key, error in inventory.faults():
         yield Rejection.of("image", key, error)
+
+
+def _misplaced(key: str, name: str, folder: str) -> RecordError:
+    """The error of a manifest in a subfolder, such as that of a split."""
+    return RecordError(
+        "UNKNOWN_FORM",
+        f"{key}: a {name} is read at {folder}/{name} only; move or join it there, with file names relative to {folder}",
+    )

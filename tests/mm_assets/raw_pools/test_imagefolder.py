@@ -192,6 +192,15 @@ def test_every_file_of_the_folder_is_accounted_for(read) -> None:
     }
 
 
+def test_manifest_in_a_subfolder_is_told_where_it_belongs(read_local) -> None:
+    outcome = read_local({"images/train/metadata.jsonl": b"{}", "images/annotations/coco.json": b"{}"})
+    assert outcome.codes == ["UNKNOWN_FORM", "UNKNOWN_FORM"]
+    assert [row["reason"].partition("; ")[0] for row in outcome.rejected] == [
+        "b1/images/annotations/coco.json: a coco.json is read at b1/images/coco.json only",
+        "b1/images/train/metadata.jsonl: a metadata.jsonl is read at b1/images/metadata.jsonl only",
+    ]
+
+
 def test_links_out_of_the_batch_are_rejected_and_never_read(read_local, jsonl, tmp_path) -> None:
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"secret")
