@@ -38,6 +38,22 @@ class BatchContract(msgspec.Struct, frozen=True):
     box_format: str | None = None
     language: str | None = None
 
+    def source_of(self, own: str | None) -> str:
+        """The source a record names itself, or the batch's; blanks name none.
+
+        >>> BatchContract("b1", "vendor-a", "MIT").source_of("  ")
+        'vendor-a'
+        """
+        return (own or "").strip() or self.source
+
+    def license_of(self, own: str | None) -> str:
+        """The licence a record names itself, or the batch's; blanks name none.
+
+        >>> BatchContract("b1", "vendor-a", "MIT").license_of(" CC0-1.0 ")
+        'CC0-1.0'
+        """
+        return (own or "").strip() or self.license
+
 
 class _BatchJson(msgspec.Struct):
     contract: str

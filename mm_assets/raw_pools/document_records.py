@@ -129,9 +129,9 @@ class _Rows:
                 record.form,
                 at.sha256,
                 at.size_bytes,
-                row.source or contract.source,
+                contract.source_of(row.source),
                 None if row.source_id is None else str(row.source_id),
-                row.license or contract.license,
+                contract.license_of(row.license),
                 row.language or contract.language,
                 row.title if row.title and not row.title.isspace() else None,
             )

@@ -138,9 +138,9 @@ class _Rows:
             row.file_name,
             at.sha256,
             at.size_bytes,
-            row.source or contract.source,
+            contract.source_of(row.source),
             None if row.source_id is None else str(row.source_id),
-            row.license or contract.license,
+            contract.license_of(row.license),
             row.language or contract.language,
             _blank_as_none(row.text),
         )
@@ -189,8 +189,8 @@ class _Rows:
                 subtitles.name,
                 subtitles.at.sha256,
                 subtitles.form,
-                row.source or contract.source,
-                row.license or contract.license,
+                contract.source_of(row.source),
+                contract.license_of(row.license),
             )
         )
         for index, cue in enumerate(subtitles.cues):

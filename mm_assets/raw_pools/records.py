@@ -208,9 +208,9 @@ class _Rows:
                 declared.file_name,
                 at.sha256,
                 at.size_bytes,
-                declared.source or self.contract.source,
+                self.contract.source_of(declared.source),
                 declared.source_id,
-                declared.license or self.contract.license,
+                self.contract.license_of(declared.license),
                 declared.annotations_json,
             )
         )
@@ -256,8 +256,8 @@ class _Rows:
                 record.text,
                 record.kind,
                 record.language or self.contract.language,
-                record.source or self.contract.source,
-                record.license or self.contract.license,
+                self.contract.source_of(record.source),
+                self.contract.license_of(record.license),
                 record.generator,
                 record.prompt_version,
                 record.spot_check,

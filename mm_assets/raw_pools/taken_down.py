@@ -44,14 +44,14 @@ def refuse_documents_taken_down(
             yield record
             continue
         row = record.row
-        found = blocks.takedown_of(row.source or contract.source, row.license or contract.license, record.at.sha256)
+        found = blocks.takedown_of(contract.source_of(row.source), contract.license_of(row.license), record.at.sha256)
         yield record if found is None else _rejection(KIND, record.record_ref, contract, found)
 
 
 def _refuse_image(record: ImageRecord, contract: BatchContract, blocks: Blocks) -> Iterator[Record]:
     declared = record.declared
     found = blocks.takedown_of(
-        declared.source or contract.source, declared.license or contract.license, record.at.sha256
+        contract.source_of(declared.source), contract.license_of(declared.license), record.at.sha256
     )
     if found is None:
         yield record
@@ -64,14 +64,14 @@ def _refuse_image(record: ImageRecord, contract: BatchContract, blocks: Blocks) 
 
 def _refuse_text(record: TextRecord, contract: BatchContract, blocks: Blocks) -> Iterator[Record]:
     found = blocks.takedown_of(
-        record.source or contract.source, record.license or contract.license, text_digest(record.text)
+        contract.source_of(record.source), contract.license_of(record.license), text_digest(record.text)
     )
     yield record if found is None else _rejection("text", record.record_ref, contract, found)
 
 
 def _takedown_of_clip(record: AudioRecord | VideoRecord, contract: BatchContract, blocks: Blocks) -> str | None:
     row = record.row
-    source, license_name = row.source or contract.source, row.license or contract.license
+    source, license_name = contract.source_of(row.source), contract.license_of(row.license)
     if isinstance(record, AudioRecord):
         return blocks.takedown_of(source, license_name, record.at.sha256, (record.row.speaker,))
     subtitles = record.subtitles

@@ -124,3 +124,19 @@ def test_memory_does_not_grow_with_the_number_of_records(tmp_path, outcome_of, j
     few = peak_bytes(tmp_path / "few", 1_000, outcome_of, jsonl, tar)
     many = peak_bytes(tmp_path / "many", 4_000, outcome_of, jsonl, tar)
     assert many < 1.2 * few
+
+
+def test_blank_source_and_licence_of_a_record_are_the_batchs(read_local, jsonl) -> None:
+    blank = {"source": " \t", "license": "  "}
+    outcome = read_local(
+        {
+            "images/metadata.jsonl": jsonl(
+                {"file_name": "a.png", "text": "A.", **blank}, {"file_name": "b.png", "text": "B.", "license": " MIT\n"}
+            ),
+            "images/a.png": b"a",
+            "images/b.png": b"b",
+            "text/a.jsonl": jsonl({"text": "One.", **blank}),
+        }
+    )
+    stated = [(row["source"], row["license"]) for row in (*outcome.images, *outcome.texts)]
+    assert stated == [("vendor-a", "CC-BY-4.0"), ("vendor-a", "MIT"), ("vendor-a", "CC-BY-4.0")]
