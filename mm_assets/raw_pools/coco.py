@@ -155,6 +155,9 @@ class _Reader:
 
     def _read_category(self, raw: msgspec.Raw, where: str) -> None:
         category = decode_json(raw, _CATEGORY, where)
+        known = self._categories.get(category.id, category.name)
+        if known != category.name:
+            raise _ambiguous(where, "category", category.id, known)
         self._categories[category.id] = category.name
 
     def _read_license(self, raw: msgspec.Raw, where: str) -> None:
@@ -162,6 +165,9 @@ class _Reader:
         name = (entry.name or entry.url or "").strip()
         if not name:
             raise RecordError("MISSING_FIELD", f"{where}: neither 'name' nor 'url' names the licence; write one")
+        known = self._licenses.get(entry.id, name)
+        if known != name:
+            raise _ambiguous(where, "licence", entry.id, known)
         self._licenses[entry.id] = name
 
     def _read_annotation(self, raw: msgspec.Raw, where: str) -> None:
@@ -241,3 +247,11 @@ class _Reader:
         if notes.boxes:
             where = f"{self._key}#boxes-of-image/{image_id}"
             yield Rejection("annotation", where, "UNKNOWN_IMAGE", f"{where}: {len(notes.boxes)} boxes, but {cause}")
+
+
+def _ambiguous(where: str, kind: str, identifier: int | str, known: str) -> RecordError:
+    """The error of an id that stands for two names; the first keeps it."""
+    return RecordError(
+        "DUPLICATE_ID",
+        f"{where}: id {identifier!r} is already {kind} {shown(known)}; give each {kind} an id of its own",
+    )

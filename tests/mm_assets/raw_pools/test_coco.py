@@ -165,3 +165,20 @@ def test_image_declared_by_two_manifests_is_taken_once(read_local, jsonl) -> Non
     outcome = read_local(files)
     assert [row["form"] for row in outcome.images] == ["imagefolder"]
     assert sorted(outcome.codes) == ["DUPLICATE_NAME", "IMAGE_REJECTED"]
+
+
+def test_id_of_two_names_keeps_the_first_and_says_so(read_local) -> None:
+    document = {
+        "images": [image(1, "a.jpg", license=1)],
+        "annotations": [box(1, 1, category=1)],
+        "categories": [{"id": 1, "name": "duck"}, {"id": 1, "name": "duck"}, {"id": 1, "name": "goose"}],
+        "licenses": [{"id": 1, "name": "MIT"}, {"id": 1, "url": "https://other"}],
+    }
+    outcome = read_local({"images/coco.json": json.dumps(document).encode(), "images/a.jpg": b"a"})
+    (kept,) = outcome.images
+    assert kept["license"] == "MIT"
+    assert json.loads(kept["annotations_json"])["objects"]["categories"] == ["duck"]
+    assert [(row["record_ref"], row["code"]) for row in outcome.rejected] == [
+        ("b1/images/coco.json#category/@2", "DUPLICATE_ID"),
+        ("b1/images/coco.json#license/@1", "DUPLICATE_ID"),
+    ]
