@@ -54,7 +54,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         tables=("raw_images", "raw_captions", "raw_texts"),
         upstream=(LANDING,),
         policy=("ingest",),
-        code_version="3",
+        code_version="4",
     ),
     Step(
         name="cleaned_images",
@@ -159,7 +159,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
             "text_duplicates",
         ),
         models=("ocr", "layout", "language"),
-        code_version="2",
+        code_version="3",
     ),
     Step(
         name="document_figures",
@@ -282,7 +282,7 @@ BATCH_STEPS: Final[tuple[Step, ...]] = (
         parts=(*IMAGES, *MEDIA),
         policy=("hard_negatives", "images"),
         models=("encoder", "wordnet", "language_model", "entailment"),
-        code_version="2",
+        code_version="3",
     ),
     Step(
         name="visual_codes",

@@ -143,15 +143,18 @@ class _Reader:
             yield from self._refuse_orphans(image_id, notes)
 
     def _guard(
-        self, name: str, entries: list[msgspec.Raw], read: Callable[[msgspec.Raw, str], None]
+        self, name: str, entries: list[msgspec.Raw], read: Callable[[msgspec.Raw, str], Rejection | None]
     ) -> Iterator[Rejection]:
-        """Read every entry; the broken ones are rejected by their index, from 0."""
+        """Read every entry; the broken ones, and broken parts of them, are rejected by their index, from 0."""
         for index, raw in enumerate(entries):
             where = f"{self._key}#{name}/@{index}"
             try:
-                read(raw, where)
+                part = read(raw, where)
             except InputError as error:
                 yield Rejection.of("caption" if b'"caption"' in bytes(raw) else "annotation", where, error)
+            else:
+                if part is not None:
+                    yield part
 
     def _read_category(self, raw: msgspec.Raw, where: str) -> None:
         category = decode_json(raw, _CATEGORY, where)
@@ -170,19 +173,32 @@ class _Reader:
             raise _ambiguous(where, "licence", entry.id, known)
         self._licenses[entry.id] = name
 
-    def _read_annotation(self, raw: msgspec.Raw, where: str) -> None:
+    def _read_annotation(self, raw: msgspec.Raw, where: str) -> Rejection | None:
+        """Take in a caption, a box or both; where the caption can be used and the box beside it not, its rejection."""
         annotation = decode_json(raw, _ANNOTATION, where)
-        if annotation.caption is not None:
-            if "\0" in annotation.caption:
-                raise RecordError("NUL_BYTE", f"{where}: the caption holds the NUL character; write it as plain text")
-            ref = where if annotation.id is None else f"{self._key}#annotation/{annotation.id}"
-            caption = Caption(annotation.caption, ref, annotation.language)
-            self._notes.setdefault(annotation.image_id, _Notes()).captions.append(caption)
-            return
+        if annotation.caption is None:
+            self._read_box(annotation, where)
+            return None
+        self._read_caption(annotation, annotation.caption, where)
+        if annotation.bbox is None:
+            return None
+        try:
+            self._read_box(annotation, where)
+        except InputError as error:
+            return Rejection.of("annotation", where, error)
+        return None
+
+    def _read_caption(self, annotation: _Annotation, text: str, where: str) -> None:
+        if "\0" in text:
+            raise RecordError("NUL_BYTE", f"{where}: the caption holds the NUL character; write it as plain text")
+        ref = where if annotation.id is None else f"{self._key}#annotation/{annotation.id}"
+        caption = Caption(text, ref, annotation.language)
+        self._notes.setdefault(annotation.image_id, _Notes()).captions.append(caption)
+
+    def _read_box(self, annotation: _Annotation, where: str) -> None:
         if annotation.bbox is None or annotation.category_id is None:
-            raise RecordError(
-                "MISSING_FIELD", f"{where}: neither a 'caption' nor a 'bbox' with its 'category_id'; add one or drop it"
-            )
+            had = "neither a 'caption' nor a 'bbox' with" if annotation.bbox is None else "a 'bbox' without"
+            raise RecordError("MISSING_FIELD", f"{where}: {had} its 'category_id'; add one or drop it")
         category = self._categories.get(annotation.category_id)
         if category is None:
             raise RecordError(

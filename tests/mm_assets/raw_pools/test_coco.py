@@ -51,6 +51,23 @@ def test_captions_and_boxes_meet_their_image(read) -> None:
     assert not outcome.rejected
 
 
+def test_an_annotation_may_hold_a_caption_and_its_box(read_local) -> None:
+    both = [
+        caption(1, 1, "The duck on the left.") | {"bbox": [1, 2, 3, 4], "category_id": 3},
+        caption(2, 1, "The duck on the right.") | {"bbox": [5, 6, 7, 8]},
+        caption(3, 1, "A goose.") | {"bbox": [5, 6, 7, 8], "category_id": 9},
+    ]
+    outcome = read_local(
+        {MANIFEST: coco(images=[image(1)], annotations=both, categories=CATEGORIES), "images/a.jpg": b"a"}
+    )
+    assert [row["text"] for row in outcome.captions] == ["The duck on the left.", "The duck on the right.", "A goose."]
+    assert json.loads(outcome.images[0]["annotations_json"])["objects"]["bbox"] == [[1.0, 2.0, 3.0, 4.0]]
+    assert [(row["record_kind"], row["code"]) for row in outcome.rejected] == [
+        ("annotation", "MISSING_FIELD"),
+        ("annotation", "UNKNOWN_CATEGORY"),
+    ]
+
+
 def test_image_with_boxes_only_is_kept_without_captions(read_local) -> None:
     outcome = read_local(
         {MANIFEST: coco(images=[image(1)], annotations=[box(1, 1)], categories=CATEGORIES), "images/a.jpg": b"a"}
