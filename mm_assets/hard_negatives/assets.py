@@ -47,7 +47,7 @@ from resources.wordnet import WordNetResource
 
 GROUP = "hard_negatives"
 STEP = "hard_negatives"
-_PICTURES_SHOWN = 5
+_PICTURES_SHOWN = 4
 _PICTURE_PX = 160
 _DEPS = (
     "captions",
